@@ -1,0 +1,1 @@
+"""Learnable Monarch transforms in place of the fixed Fourier transform."""

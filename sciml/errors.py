@@ -1,0 +1,25 @@
+"""The errors that bad input gets. Each message names the place, the expected, the found and the remedy."""
+
+
+class CorruptFile(OSError):  # noqa: N818 - the name says what is wrong with the file, as FileNotFoundError's stem does
+    """The bytes on disk cannot be read: truncated, damaged, or failing a checksum."""
+
+
+class BadSchema(ValueError):  # noqa: N818
+    """A readable file does not hold what was asked of it: keys, shapes, types or counts."""
+
+
+class NonFinite(FloatingPointError):  # noqa: N818
+    """Data or a loss holds NaN or infinity."""
+
+
+class UnsafeFile(ValueError):  # noqa: N818
+    """A file points outside itself or declares far more data than it holds."""
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint is damaged, unsafe, or does not fit the model."""
+
+
+class ConfigError(ValueError):
+    """A setting is out of range; the command line ends with exit status 2."""
