@@ -1,0 +1,83 @@
+"""What every training task shares: optimizer groups, schedules, sizes and costs."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import OptimizerCallable
+from torch import nn
+
+from sciml.errors import ConfigError
+from sciml.tasks.schedules import SchedulerCallable
+from sciml.transforms import factor_parameters
+
+
+class Task(LightningModule):
+    """A network with its optimizer: the factors of learnable transforms form a group of their own.
+
+    `optimizer` builds an optimizer from parameter groups; `scheduler`, from that optimizer and the number of
+    training steps, a schedule stepped once a training step. `factor_lr` is the factors' learning rate, without
+    it the optimizer's; a network of fixed transforms has no factors, so one configuration serves both. Factors
+    are never decayed: decay would pull them toward zero, away from the Fourier transform that they start as.
+
+    Raises ConfigError for a factor_lr that is not positive.
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        optimizer: OptimizerCallable,
+        scheduler: SchedulerCallable | None = None,
+        *,
+        factor_lr: float | None = None,
+    ) -> None:
+        super().__init__()
+        if factor_lr is not None and not 0 < factor_lr < math.inf:
+            raise ConfigError(f"{factor_lr=}: expected a positive learning rate")
+        self.net = net
+        self.optimizer_callable = optimizer
+        self.scheduler_callable = scheduler
+        self.factor_lr = factor_lr
+        self.register_state_dict_post_hook(_drop_neuralop_metadata)
+        self.training_cost: dict[str, Any] = {}  # filled by TrainingCost, kept in the checkpoint
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer_callable(parameter_groups(self.net, self.factor_lr))
+        if self.scheduler_callable is None:
+            return optimizer
+        steps = self.trainer.estimated_stepping_batches
+        if not math.isfinite(steps):
+            raise ConfigError("a schedule needs an end: set trainer.max_epochs or trainer.max_steps")
+        schedule = self.scheduler_callable(optimizer, int(steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["training_cost"] = self.training_cost
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        self.training_cost = dict(checkpoint.get("training_cost", {}))
+
+
+def parameter_groups(net: nn.Module, factor_lr: float | None = None) -> list[dict[str, Any]]:
+    """The network's parameters, then those of its transforms (if any): not decayed, at their own rate."""
+    factors = list(factor_parameters(net))
+    chosen = {id(parameter) for parameter in factors}
+    rest = [p for p in net.parameters() if p.requires_grad and id(p) not in chosen]
+    groups: list[dict[str, Any]] = [{"params": rest}] if rest else []
+    if factors:
+        own_lr = {} if factor_lr is None else {"lr": factor_lr}
+        groups.append({"params": factors, "weight_decay": 0.0, **own_lr})
+    return groups
+
+
+def count_parameters(parameters: Iterable[nn.Parameter]) -> int:
+    """Real numbers that training moves; a complex parameter counts twice."""
+    return sum(p.numel() * (2 if torch.is_complex(p) else 1) for p in parameters if p.requires_grad)
+
+
+def _drop_neuralop_metadata(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
+    # neuralop's models add their constructor's arguments to the state, classes among them, which neither
+    # load_state_dict nor weights_only=True accepts. The configuration rebuilds the network instead.
+    state.pop("_metadata", None)

@@ -1,0 +1,135 @@
+"""Learning the evolution of a field, or a static map between fields."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+
+from sciml.errors import BadSchema
+from sciml.metrics import counted_mean, is_zero, relative_l2_per_sample
+from sciml.tasks.base import Task
+from sciml.tasks.schedules import SchedulerCallable
+
+STATISTICS = ("input_mean", "input_std", "target_mean", "target_std")
+
+
+class FieldPair(Protocol):
+    """A batch: input (B, T_in, *grid), target (B, T_out, *grid); a static map has channels for frames."""
+
+    @property
+    def input(self) -> Tensor: ...
+    @property
+    def target(self) -> Tensor: ...
+
+
+class PDETask(Task):
+    """Trains `net` to continue the field, as FNO's script does (Li et al., 2021).
+
+    The network maps the last T_in frames to the next one or several; the rollout feeds them back until T_out
+    frames are there, and gradients flow through all of it. A static map is a rollout of one call.
+
+    Loss: the sum over frames of ‖prediction − target‖₂ / ‖target‖₂, averaged over the batch (a frame whose
+    target is zero everywhere counts nothing). Logged at the end of each epoch: `*_loss`; for validation and
+    test also `*_relative_l2`, over the whole trajectory, and `*_relative_l2_step`, the mean over frames of
+    the error at each, both averaged over samples.
+
+    With `normalize`, the network works on (field − mean) / std of the training set. Loss and metrics are
+    taken in the data's own units. The statistics are buffers, so a checkpoint carries them.
+    """
+
+    input_mean: Tensor
+    input_std: Tensor
+    target_mean: Tensor
+    target_std: Tensor
+
+    def __init__(
+        self,
+        net: nn.Module,
+        optimizer: OptimizerCallable,
+        scheduler: SchedulerCallable | None = None,
+        *,
+        factor_lr: float | None = None,
+        normalize: bool = False,
+    ) -> None:
+        super().__init__(net, optimizer, scheduler, factor_lr=factor_lr)
+        self.normalize = normalize
+        for name in STATISTICS:
+            self.register_buffer(name, torch.full((), float(name.endswith("std"))))
+
+    def setup(self, stage: str) -> None:
+        if self.normalize and stage == "fit":
+            # Before a checkpoint is restored: a resumed run keeps the statistics it started with.
+            self._set_statistics(self.trainer.datamodule.statistics._asdict())  # type: ignore[attr-defined]
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        # Their shape, one value a channel, follows the data and is not known before.
+        self._set_statistics(checkpoint["state_dict"])
+
+    def _set_statistics(self, values: Mapping[str, Tensor]) -> None:
+        for name in STATISTICS:
+            setattr(self, name, values[name].detach().clone().to(self.device))
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """The frames that follow (B, T_in, *grid), or the map's values, in the data's units and dtype."""
+        if not self.normalize:
+            return self.net(frames).to(frames.dtype)
+        output = self.net((frames - self.input_mean) / self.input_std)
+        return output.to(frames.dtype) * self.target_std + self.target_mean
+
+    def rollout(self, frames: Tensor, n_steps: int) -> Tensor:
+        """Continue (B, T_in, *grid) by n_steps frames: (B, n_steps, *grid).
+
+        Raises BadSchema when the network's frames per call do not divide n_steps, or when it returns more
+        than it takes and would have to be called again.
+        """
+        predicted = [self(frames)]
+        per_call = predicted[0].shape[1]
+        if n_steps % per_call or (n_steps > per_call > frames.shape[1]):
+            raise BadSchema(
+                f"a network from {frames.shape[1]} frames (channels) to {per_call} cannot reach a target of "
+                f"{n_steps}; set the network's out_channels to a divisor of {n_steps}"
+            )
+        window = frames
+        for _ in range(n_steps // per_call - 1):
+            window = torch.cat((window[:, per_call:], predicted[-1]), dim=1)
+            predicted.append(self(window))
+        return torch.cat(predicted, dim=1)
+
+    def training_step(self, batch: FieldPair, batch_idx: int) -> Tensor:
+        prediction = self.rollout(batch.input, batch.target.shape[1])
+        loss = summed_relative_l2(prediction, batch.target)
+        self.log(
+            "train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.target)
+        )
+        return loss
+
+    def validation_step(self, batch: FieldPair, batch_idx: int) -> Tensor:
+        return self._evaluate(batch, "val")
+
+    def test_step(self, batch: FieldPair, batch_idx: int) -> Tensor:
+        return self._evaluate(batch, "test")
+
+    def predict_step(self, batch: FieldPair, batch_idx: int) -> Tensor:
+        return self.rollout(batch.input, batch.target.shape[1])
+
+    def _evaluate(self, batch: FieldPair, stage: str) -> Tensor:
+        prediction = self.rollout(batch.input, batch.target.shape[1])
+        steps = relative_l2_per_sample(prediction, batch.target, batch_dims=2)
+        trajectory = relative_l2_per_sample(prediction, batch.target)
+        zero_step, zero = is_zero(batch.target, batch_dims=2), is_zero(batch.target)
+        self.log(f"{stage}_loss", summed_relative_l2(prediction, batch.target), batch_size=len(batch.target))
+        for name, errors, excluded in (("", trajectory, zero), ("_step", steps, zero_step)):
+            # Weighted by what was counted, so that the epoch's mean is the mean over what has an error.
+            if number := int((~excluded).sum()):
+                mean = counted_mean(errors, excluded=excluded).mean
+                self.log(f"{stage}_relative_l2{name}", mean, batch_size=number, prog_bar=not name)
+        return prediction
+
+
+def summed_relative_l2(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean over the batch of the sum over frames of the relative L2 error; (B, T, *grid) each."""
+    errors = relative_l2_per_sample(prediction, target, batch_dims=2)
+    return errors.masked_fill(is_zero(target, batch_dims=2), 0.0).sum(1).mean()

@@ -1,0 +1,63 @@
+"""Learning-rate schedules, one value a training step. Each scales every parameter group's own rate.
+
+A schedule is a callable `(optimizer, total_steps) -> LRScheduler`, so that a configuration names its shape
+alone; the number of steps follows from the data and the number of epochs.
+"""
+
+import math
+from collections.abc import Callable
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from sciml.errors import ConfigError
+
+SchedulerCallable = Callable[[Optimizer, int], LRScheduler]
+
+
+class OneCycle:
+    """Rises to each group's rate over the share `pct_start` of training, then falls to nearly nothing.
+
+    torch's OneCycleLR with cosine slopes: from rate/25 up, then down to rate/2.5e5 (Smith and Topin, 2019).
+    """
+
+    def __init__(self, pct_start: float = 0.3) -> None:
+        if not 0 < pct_start < 1:
+            raise ConfigError(f"{pct_start=}: expected a share of training between 0 and 1")
+        self.pct_start = pct_start
+
+    def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        # torch asks for two steps at least, one up and one down.
+        return OneCycleLR(optimizer, peaks, total_steps=max(2, total_steps), pct_start=self.pct_start)
+
+
+class Cosine:
+    """Falls from each group's rate to zero as half a cosine, ½ (1 + cos(π step / total))."""
+
+    def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
+        return LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(1.0, step / total_steps))))
+
+
+class Halving:
+    """Halves the rate after each of `stages` equal parts of training.
+
+    FNO's script (500 epochs, halved every 100) is `stages=5`: rates 1, 1/2, ..., 1/16.
+    """
+
+    def __init__(self, stages: int = 5) -> None:
+        if stages < 1:
+            raise ConfigError(f"{stages=}: expected at least 1")
+        self.stages = stages
+
+    def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
+        return LambdaLR(
+            optimizer, lambda step: 0.5 ** min(self.stages - 1, step * self.stages // total_steps)
+        )
+
+
+class Constant:
+    """Keeps each group's rate."""
+
+    def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
+        return LambdaLR(optimizer, lambda step: 1.0)
