@@ -1,0 +1,104 @@
+"""What a loader hands out: batches, the data sets behind them, their order and their statistics.
+
+Everything lies in memory as tensors, so a batch is one indexing operation and a small model on a CPU does not
+wait for collation.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+
+class Batch(NamedTuple):
+    """Rollout (B, T_in, *grid), (B, T_out, *grid); static map (B, C_in, *grid), (B, C_out, *grid); float32."""
+
+    input: Tensor
+    target: Tensor
+
+
+class Statistics(NamedTuple):
+    """Mean and standard deviation over the training set, (C, 1, ..., 1): they broadcast against a batch.
+
+    The frames of a trajectory share one value (C = 1), since a rollout feeds its output back. They do not depend
+    on position, so they hold at any resolution. Where a field is constant its deviation is taken as 1e-5 of its
+    size, or 1 if it is zero.
+    """
+
+    input_mean: Tensor
+    input_std: Tensor
+    target_mean: Tensor
+    target_std: Tensor
+
+
+class Pairs(Dataset[Batch]):
+    """Inputs and their targets, (N, ...) each."""
+
+    def __init__(self, input: Tensor, target: Tensor) -> None:
+        self.input, self.target = input, target
+
+    def __len__(self) -> int:
+        return len(self.input)
+
+    def __getitem__(self, index: int) -> Batch:
+        return Batch(self.input[index], self.target[index])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """A whole batch at once: DataLoader calls this in place of collating single items."""
+        chosen = torch.as_tensor(indices)
+        return Batch(self.input[chosen], self.target[chosen])
+
+
+class Windows(Dataset[Batch]):
+    """Every run of `input_frames` + `output_frames` frames, `stride` apart, in (N, T, *grid) trajectories."""
+
+    def __init__(self, frames: Tensor, input_frames: int, output_frames: int, stride: int) -> None:
+        self.frames = frames
+        offsets = stride * torch.arange(input_frames + output_frames)
+        self.offsets = offsets[:input_frames], offsets[input_frames:]
+        self.starts = frames.shape[1] - int(offsets[-1])
+
+    def __len__(self) -> int:
+        return len(self.frames) * self.starts
+
+    def __getitem__(self, index: int) -> Batch:
+        input, target = self.__getitems__([index])
+        return Batch(input[0], target[0])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        """See `Pairs.__getitems__`."""
+        chosen = torch.as_tensor(indices)[:, None]
+        sample, start = chosen // self.starts, chosen % self.starts
+        input, target = (self.frames[sample, start + offset] for offset in self.offsets)
+        return Batch(input, target)
+
+
+class EpochShuffle(Sampler[int]):
+    """A permutation of range(n) that depends on (seed, epoch) alone, so that a resumed run repeats it.
+
+    Lightning calls `set_epoch` at the start of each epoch, also after resuming.
+    """
+
+    def __init__(self, n: int, seed: int) -> None:
+        self.n, self.seed, self.epoch = n, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(np.random.default_rng([self.seed, self.epoch]).permutation(self.n).tolist())
+
+
+def mean_std(field: Tensor, per_channel: bool) -> tuple[Tensor, Tensor]:
+    axes = [axis for axis in range(field.ndim) if axis != 1 or not per_channel]
+    mean = field.mean(axes, keepdim=True, dtype=torch.float64)
+    variance = (field - mean).square().mean(axes, keepdim=True)
+    std = variance.sqrt().clamp_min(1e-5 * mean.abs())
+    std = torch.where(std == 0, torch.ones_like(std), std)
+    return mean[0].float(), std[0].float()
