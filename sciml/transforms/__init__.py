@@ -1,0 +1,20 @@
+"""Transforms of one axis that start as the DFT: learnable (Monarch, dense) or fixed (Fourier)."""
+
+from sciml.transforms.base import Transform, factor_parameters
+from sciml.transforms.dense import DenseTransform
+from sciml.transforms.factors import MonarchFactors, dft_factors, dft_matrix
+from sciml.transforms.fft import FourierTransform
+from sciml.transforms.monarch import MonarchTransform
+from sciml.transforms.projection import project_to_monarch
+
+__all__ = [
+    "DenseTransform",
+    "FourierTransform",
+    "MonarchFactors",
+    "MonarchTransform",
+    "Transform",
+    "dft_factors",
+    "dft_matrix",
+    "factor_parameters",
+    "project_to_monarch",
+]

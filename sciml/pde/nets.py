@@ -1,0 +1,125 @@
+"""neuralop's FNO with the transform of one's choice."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from neuralop.layers.spectral_convolution import SpectralConv
+from neuralop.models import FNO
+from torch import nn
+
+from sciml.errors import ConfigError
+from sciml.pde.spectral_conv import MonarchSpectralConv
+from sciml.transforms import DenseTransform, MonarchTransform, Transform
+
+_LEARNED: dict[str, type[Transform]] = {"monarch": MonarchTransform, "dense": DenseTransform}
+
+
+def fno(
+    n_modes: list[int],
+    in_channels: int,
+    out_channels: int,
+    hidden_channels: int,
+    *,
+    grid: list[int],
+    transform: Literal["fft", "monarch", "dense"] = "fft",
+    heads: int | None = None,
+    n_layers: int = 4,
+    domain_padding: float | None = None,
+    separable: bool = False,
+) -> FNO:
+    """neuralop's FNO; with a learned transform it starts as the same function as with the FFT.
+
+    Args:
+        n_modes: Modes kept along each axis, both signs counted, as in neuralop.
+        in_channels: Channels of the input; for a rollout, the number of input frames.
+        out_channels: Channels of the output; for a rollout, 1.
+        hidden_channels: Width of the Fourier layers.
+        grid: Points along each axis of the training data.
+        transform: fft is neuralop's own layer; monarch and dense are learned, starting from the DFT.
+        heads: Groups of channels with a learned transform each; one for each channel if not given.
+        n_layers: Number of Fourier layers.
+        domain_padding: Zero padding on each side, as a fraction of the grid.
+        separable: One weight for each mode and channel, in place of a channel matrix for each mode.
+
+    Raises:
+        ConfigError: a number out of range, or heads given for the fixed FFT.
+    """
+    _check_positive(in_channels=in_channels, out_channels=out_channels, hidden_channels=hidden_channels)
+    _check_positive(n_layers=n_layers)
+    _check_modes(n_modes, grid)
+    if domain_padding is not None and not 0 <= domain_padding <= 1:
+        raise ConfigError(f"{domain_padding=}: allowed is a fraction of the grid from 0 to 1")
+    if transform == "fft" and heads is not None:
+        raise ConfigError(f"{heads=} with transform=fft: the fixed transform has no heads, remove the key")
+    model = FNO(
+        n_modes=tuple(n_modes),
+        in_channels=in_channels,
+        out_channels=out_channels,
+        hidden_channels=hidden_channels,
+        n_layers=n_layers,
+        domain_padding=domain_padding,
+        separable=separable,
+    )
+    if transform == "fft":
+        return model
+    return monarchize(model, grid, heads or hidden_channels, transform=_LEARNED[transform])
+
+
+def monarchize(
+    model: nn.Module,
+    grid: int | Sequence[int],
+    heads: int = 1,
+    *,
+    transform: type[Transform] = MonarchTransform,
+) -> nn.Module:
+    """Replace every neuralop SpectralConv of a (trained) model in place: weights kept, the function unchanged.
+
+    Args:
+        model: a neuralop model with an attribute `in_channels`.
+        grid: points along each axis of the model's input; padding and scaling inside the model are found by a run.
+        heads: groups of channels with transforms of their own in every layer.
+        transform: the class of the learned transforms.
+
+    Raises:
+        ConfigError: the model has no SpectralConv, or one with a setting that is not supported.
+    """
+    grids = _grids_inside(model, (grid,) if isinstance(grid, int) else tuple(grid))
+    for name, conv_grid in grids.items():
+        conv = model.get_submodule(name)
+        new = MonarchSpectralConv.from_spectral_conv(conv, conv_grid, heads, transform)
+        model.set_submodule(name, new.train(conv.training))
+    return model
+
+
+def _grids_inside(model: nn.Module, grid: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    """The grid on which each SpectralConv works, by running the model once on zeros."""
+    convs = {name: m for name, m in model.named_modules() if isinstance(m, SpectralConv)}
+    if not convs:
+        raise ConfigError(f"{type(model).__name__} has no neuralop SpectralConv to replace")
+    grids: dict[str, tuple[int, ...]] = {}
+
+    def recorder(name: str):  # type: ignore[no-untyped-def]
+        return lambda module, args: grids.__setitem__(name, tuple(args[0].shape[2:]))
+
+    hooks = [conv.register_forward_pre_hook(recorder(name)) for name, conv in convs.items()]
+    like = next(model.parameters())
+    with torch.no_grad():
+        model(torch.zeros(1, model.in_channels, *grid, dtype=like.dtype, device=like.device))
+    for hook in hooks:
+        hook.remove()
+    return grids
+
+
+def _check_positive(**numbers: int) -> None:
+    for name, value in numbers.items():
+        if value < 1:
+            raise ConfigError(f"{name}={value}: must be at least 1")
+
+
+def _check_modes(n_modes: Sequence[int], grid: Sequence[int]) -> None:
+    if len(n_modes) != len(grid) or not 1 <= len(grid) <= 3:
+        raise ConfigError(f"{n_modes=} and {grid=}: one number for each of 1 to 3 axes is needed")
+    for axis, (m, n) in enumerate(zip(n_modes, grid, strict=True)):
+        if not 1 <= m <= n:
+            raise ConfigError(f"n_modes[{axis}]={m} on a grid of {n} points: allowed are 1 to {n}")

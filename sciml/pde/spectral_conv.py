@@ -1,0 +1,308 @@
+"""FNO's spectral layer with learnable transforms, a drop-in for neuralop's SpectralConv."""
+
+import copy
+from collections.abc import Sequence
+from functools import partialmethod
+from typing import Any, Self
+
+import torch
+from neuralop.layers.spectral_convolution import SpectralConv
+from neuralop.utils import validate_scaling_factor
+from torch import Tensor, nn
+
+from sciml.errors import ConfigError
+from sciml.kernels import ops
+from sciml.transforms import MonarchTransform, Transform
+
+# Keywords that neuralop's FNO passes to every conv_module. Those that describe a factorization mean nothing without
+# one; of the others only these values are accepted.
+_SUPPORTED: dict[str, tuple[Any, ...]] = {
+    "factorization": (None, "dense", "Dense"),
+    "fno_block_precision": ("full",),
+    "fft_norm": ("forward",),
+}
+_DESCRIBE_FACTORIZATION = {"rank", "fixed_rank_modes", "implementation", "decomposition_kwargs"}
+
+
+class MonarchSpectralConv(nn.Module):
+    """v = S·W·A·u + b on 1-, 2- or 3-D fields: A and S are learnable, separable and start as the truncated DFT.
+
+        v[o, i…] = Re Σ_k… S_1[i_1, k_1] … S_d[i_d, k_d] Σ_c W[k…, c, o] Σ_j… A_1[k_1, j_1] … A_d[k_d, j_d] u[c, j…]
+
+    At construction this is neuralop's SpectralConv (Li et al. 2021, section 4; Kovachki et al. 2023) with the same
+    weights: A and S are orthonormal, which together equal neuralop's norm="forward". A grid other than the one of
+    construction is served by `Transform.resized`, without gradients for the factors; `resized` gives a layer to train.
+
+    Args:
+        in_channels, out_channels: each a multiple of `heads`.
+        n_modes: as in neuralop: the m lowest frequencies (both signs) along every axis, of which the last keeps its
+            m // 2 + 1 non-negative ones if the data are real. May be lowered later by assignment.
+        grid: points along each axis.
+        heads: groups of channels with transforms of their own.
+        transform: the class of A and S.
+        bias, separable, complex_data, max_n_modes, resolution_scaling_factor, init_std: as in neuralop.
+        neuralop_kwargs: the remaining keywords of neuralop's SpectralConv, at their defaults.
+
+    Raises:
+        ConfigError: modes, heads or channels out of range, or a neuralop keyword with a value that is not supported.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        n_modes: int | Sequence[int],
+        *,
+        grid: int | Sequence[int],
+        heads: int = 1,
+        transform: type[Transform] = MonarchTransform,
+        bias: bool = True,
+        separable: bool = False,
+        complex_data: bool = False,
+        max_n_modes: int | Sequence[int] | None = None,
+        resolution_scaling_factor: float | Sequence[float] | None = None,
+        init_std: float | str = "auto",
+        **neuralop_kwargs: Any,
+    ) -> None:
+        super().__init__()
+        _refuse_unsupported(neuralop_kwargs)
+        _check_channels(in_channels, out_channels, heads, separable)
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.complex_data, self.separable = complex_data, separable
+        self.grid = _as_tuple(grid)
+        self.order = len(self.grid)
+        self.resolution_scaling_factor = validate_scaling_factor(resolution_scaling_factor, self.order)
+        self.max_n_modes = self._count_modes(n_modes if max_n_modes is None else max_n_modes)
+        self.n_modes = n_modes  # type: ignore[assignment]  # the setter takes what neuralop assigns
+        half = self._half_axes()
+        frequencies = [range(m) if h else lowest(m) for m, h in zip(self.max_n_modes, half, strict=True)]
+        self._build_transforms(transform, heads, frequencies, frequencies)
+
+        std = (2 / (in_channels + out_channels)) ** 0.5 if init_std == "auto" else float(init_std)
+        channels = (in_channels,) if separable else (in_channels, out_channels)
+        # neuralop draws complex normal weights: half of the variance for each part.
+        self.weight = nn.Parameter(torch.randn(*self.max_n_modes, 2, *channels) * (std / 2**0.5))
+        self.bias = nn.Parameter(std * torch.randn(out_channels, *[1] * self.order)) if bias else None
+        self._carried: dict[tuple[int, ...], tuple[int, Tensor]] = {}
+
+    @classmethod
+    def on_grid(cls, grid: int | Sequence[int], **options: Any) -> type[Self]:
+        """A subclass bound to a grid (and heads, transform), for `neuralop.models.FNO(conv_module=…)`."""
+        bound = {"__init__": partialmethod(cls.__init__, grid=grid, **options), "__doc__": cls.__doc__}
+        return type(cls.__name__, (cls,), bound)
+
+    @classmethod
+    def from_spectral_conv(
+        cls,
+        conv: SpectralConv,
+        grid: int | Sequence[int],
+        heads: int = 1,
+        transform: type[Transform] = MonarchTransform,
+    ) -> Self:
+        """The same function as a (trained) neuralop SpectralConv on this grid, with learnable transforms.
+
+        Its quirks are part of the trained function and are kept at this grid: on an odd leading axis neuralop
+        2.0 shifts twice by fftshift and so returns every frequency lowered by one; for complex data the last axis
+        keeps the frequencies from -(n // 2) up and returns them from 0 up.
+
+        Raises:
+            ConfigError: the layer is factorized, or in reduced precision.
+        """
+        if conv.factorization not in _SUPPORTED["factorization"]:
+            raise ConfigError(
+                f"factorization={conv.factorization!r}: only dense or separable weights can be taken over"
+            )
+        grid = _as_tuple(grid)
+        weight = _weight_in_use(conv, grid)  # (channels…, m_1, …, m_d)
+        d = len(grid)
+        modes = weight.shape[-d:]
+        new = cls(
+            conv.in_channels,
+            conv.out_channels,
+            [*modes[:-1], modes[-1] if conv.complex_data else max(1, 2 * (modes[-1] - 1))],
+            grid=grid,
+            heads=heads,
+            transform=transform,
+            bias=conv.bias is not None,
+            separable=conv.separable,
+            complex_data=conv.complex_data,
+            resolution_scaling_factor=conv.resolution_scaling_factor,
+            fno_block_precision=conv.fno_block_precision,
+        )
+        new._build_transforms(transform, heads, *_neuralop_frequencies(conv, modes, grid))
+        with torch.no_grad():
+            channels = weight.ndim - d
+            new.weight.copy_(
+                torch.view_as_real(weight).permute(*range(channels, channels + d + 1), *range(channels))
+            )
+            if new.bias is not None:
+                new.bias.copy_(conv.bias)
+        return new.to(weight.device)
+
+    @property
+    def n_modes(self) -> list[int]:
+        """Modes in use along each axis, counted as in neuralop: of the last axis the non-negative ones if real."""
+        return list(self._n_modes)
+
+    @n_modes.setter
+    def n_modes(self, n_modes: int | Sequence[int]) -> None:
+        modes = self._count_modes(n_modes)
+        if any(m > most for m, most in zip(modes, self.max_n_modes, strict=True)):
+            raise ConfigError(
+                f"{n_modes=} keeps {modes} modes; this layer holds weights for {self.max_n_modes}"
+            )
+        self._n_modes = modes
+
+    transform = SpectralConv.transform  # resampling of the skip connection: not ours to change
+
+    def forward(self, x: Tensor, output_shape: Sequence[int] | None = None) -> Tensor:
+        """(batch, in_channels, n_1, …, n_d) to (batch, out_channels, n_1', …, n_d'), n' = n unless scaled."""
+        grid = tuple(x.shape[2:])
+        out_grid = (
+            scaled(grid, self.resolution_scaling_factor) if output_shape is None else tuple(output_shape)
+        )
+        used = self._slices(grid, out_grid)
+        y = ops.spectral_conv(
+            x,
+            [self._matrix(t, n, s) for t, n, s in zip(self.analysis, grid, used, strict=True)],
+            self.weight[used],
+            [self._matrix(t, n, s) for t, n, s in zip(self.synthesis, out_grid, used, strict=True)],
+        )
+        return y if self.bias is None else y + self.bias.to(y.dtype)
+
+    def resized(self, grid: int | Sequence[int]) -> Self:
+        """A copy to train on another grid over the same domain, its transforms carried over."""
+        new = copy.deepcopy(self)
+        new.grid = _as_tuple(grid)
+        out_grid = scaled(new.grid, self.resolution_scaling_factor)
+        used = self._slices(new.grid, out_grid)
+        new._carried = {}
+        new.max_n_modes = [s.stop - s.start for s in used]
+        new._n_modes = [min(m, most) for m, most in zip(self._n_modes, new.max_n_modes, strict=True)]
+        new.weight = nn.Parameter(self.weight[used].detach().clone())
+        new.analysis = nn.ModuleList(
+            _resized(t, n, s) for t, n, s in zip(self.analysis, new.grid, used, strict=True)
+        )
+        new.synthesis = nn.ModuleList(
+            _resized(t, n, s) for t, n, s in zip(self.synthesis, out_grid, used, strict=True)
+        )
+        return new
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.out_channels}, n_modes={self.n_modes}, grid={self.grid}"
+
+    def _build_transforms(
+        self, transform: type[Transform], heads: int, analysis: Sequence[range], synthesis: Sequence[range]
+    ) -> None:
+        half = self._half_axes()
+        out_grid = scaled(self.grid, self.resolution_scaling_factor)
+        self.analysis = nn.ModuleList(
+            transform(n, modes=f, heads=heads) for n, f in zip(self.grid, analysis, strict=True)
+        )
+        self.synthesis = nn.ModuleList(
+            transform(n, modes=f, inverse=True, real=h, heads=heads)
+            for n, f, h in zip(out_grid, synthesis, half, strict=True)
+        )
+
+    def _half_axes(self) -> list[bool]:
+        """Which axes keep non-negative frequencies only: the last one of real data."""
+        return [False] * (self.order - 1) + [not self.complex_data]
+
+    def _count_modes(self, n_modes: int | Sequence[int]) -> list[int]:
+        n_modes = _as_tuple(n_modes)
+        if len(n_modes) != self.order:
+            raise ConfigError(f"{n_modes=} for the grid {self.grid}: one number for each axis is needed")
+        for axis, (m, n) in enumerate(zip(n_modes, self.grid, strict=True)):
+            if not 1 <= m <= n:
+                raise ConfigError(f"n_modes[{axis}]={m} on a grid of {n} points: allowed are 1 to {n}")
+        return [m // 2 + 1 if half else m for m, half in zip(n_modes, self._half_axes(), strict=True)]
+
+    def _slices(self, grid: Sequence[int], out_grid: Sequence[int]) -> tuple[slice, ...]:
+        """The part of the modes in use that both grids resolve, as neuralop slices its weights."""
+        slices = []
+        for m, most, half, *sizes in zip(
+            self._n_modes, self.max_n_modes, self._half_axes(), grid, out_grid, strict=True
+        ):
+            used = min(m, *(n // 2 + 1 if half else n for n in sizes))
+            start = 0 if half else (most - used) // 2
+            slices.append(slice(start, start + used))
+        return tuple(slices)
+
+    def _matrix(self, transform: Transform, size: int, used: slice) -> Tensor:
+        """The transform's matrix for a grid of `size` points, restricted to the modes in use."""
+        if size == transform.size:
+            matrix = transform.as_matrix()
+            return matrix[:, :, used] if transform.inverse else matrix[:, used]
+        learnable = [p for p in transform.parameters() if p.requires_grad]
+        if self.training and learnable and torch.is_grad_enabled():
+            raise ValueError(
+                f"training on {size} points with transforms for {transform.size}: use `.resized(grid)` for a layer to"
+                " train there, or `.eval()` to evaluate the carried factors"
+            )
+        key = (id(transform), size, used.start, used.stop)
+        version = sum(p._version for p in transform.parameters())
+        if self._carried.get(key, (None,))[0] != version:
+            self._carried[key] = version, _resized(transform, size, used).as_matrix().detach()
+        return self._carried[key][1]
+
+
+def lowest(m: int) -> range:
+    """The m frequencies of smallest modulus, the negative one first: -(m // 2) … m - m // 2 - 1."""
+    return range(-(m // 2), m - m // 2)
+
+
+def scaled(grid: Sequence[int], factors: Sequence[float] | None) -> tuple[int, ...]:
+    """The grid times neuralop's resolution_scaling_factor."""
+    return tuple(grid) if factors is None else tuple(round(n * s) for n, s in zip(grid, factors, strict=True))
+
+
+def _resized(transform: Transform, size: int, used: slice) -> Transform:
+    return transform.resized(size, modes=transform.frequencies[used])
+
+
+def _as_tuple(value: int | Sequence[int]) -> tuple[int, ...]:
+    return (value,) if isinstance(value, int) else tuple(value)
+
+
+def _check_channels(in_channels: int, out_channels: int, heads: int, separable: bool) -> None:
+    for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
+        if channels < 1 or heads < 1 or channels % heads:
+            raise ConfigError(
+                f"{name}={channels} with {heads=}: both must be positive and heads divide the channels"
+            )
+    if separable and in_channels != out_channels:
+        raise ConfigError(f"separable weights need {in_channels=} equal to {out_channels=}")
+
+
+def _refuse_unsupported(neuralop_kwargs: dict[str, Any]) -> None:
+    for key, value in neuralop_kwargs.items():
+        if key in _SUPPORTED and value not in _SUPPORTED[key]:
+            raise ConfigError(f"{key}={value!r} is not supported: use one of {_SUPPORTED[key]}")
+        if key not in _SUPPORTED and key not in _DESCRIBE_FACTORIZATION:
+            raise TypeError(f"MonarchSpectralConv got an unknown keyword {key}={value!r}")
+
+
+def _weight_in_use(conv: SpectralConv, grid: Sequence[int]) -> Tensor:
+    """The complex weight that neuralop's forward uses on this grid: (channels…, m_1, …, m_d)."""
+    weight = conv.weight.to_tensor() if hasattr(conv.weight, "to_tensor") else conv.weight
+    sizes = list(grid) if conv.complex_data else [*grid[:-1], grid[-1] // 2 + 1]
+    for axis, (size, modes) in enumerate(zip(sizes, conv.n_modes, strict=True), start=-len(grid)):
+        used = min(size, modes)
+        half = axis == -1 and not conv.complex_data
+        weight = weight.narrow(axis, 0 if half else (weight.shape[axis] - used) // 2, used)
+    return weight.detach().resolve_conj()
+
+
+def _neuralop_frequencies(
+    conv: SpectralConv, modes: Sequence[int], grid: Sequence[int]
+) -> tuple[list[range], list[range]]:
+    """The frequencies that neuralop 2.0 reads and those at which it writes, axis by axis."""
+    read = [lowest(m) for m in modes]
+    # Its second fftshift undoes the first only where n is even.
+    written = [range(f.start - n % 2, f.stop - n % 2) for f, n in zip(read, grid, strict=True)]
+    # The last axis is written from index 0 up, and for N-D complex data read from the shifted spectrum.
+    shifted = conv.complex_data and conv.order > 1
+    start = -(grid[-1] // 2) if shifted else 0
+    read[-1] = range(start, start + modes[-1])
+    written[-1] = range(modes[-1])
+    return read, written

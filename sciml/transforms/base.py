@@ -1,0 +1,169 @@
+"""What every transform offers: a matrix, its action along an axis, the adjoint, and itself at another size."""
+
+from abc import ABC, abstractmethod
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from sciml.errors import ConfigError
+from sciml.kernels import ops
+from sciml.transforms.factors import dft_matrix
+
+
+class Transform(nn.Module, ABC):
+    """A linear transform of one axis that starts as the (truncated) orthonormal DFT.
+
+        analysis  (inverse=False):  X[f] = n^(-1/2) Σ_i exp(-2πi·f·(i - o)/n) x[i]
+        synthesis (inverse=True):   x[i] = n^(-1/2) Σ_f c_f exp(+2πi·f·(i - o)/n) X[f]
+
+    o is 0, or n // 2 if `centered` (fastMRI's ifftshift → fft → fftshift, with no shift at run time). c_f is 1, or
+    for `real` synthesis, which takes a half spectrum f ≥ 0 and returns the real part, 2 wherever -f is another
+    frequency (irfft's convention). Once learned, the adjoint and the inverse are different maps.
+
+    Args:
+        size: n, the number of grid points.
+        modes: which frequencies: a count of the lowest ones (-(m // 2) … m - m // 2 - 1, as neuralop's SpectralConv
+            keeps them), a `range` of consecutive integers, or None for all n (0 … n-1; from -(n // 2) if centered).
+        heads: groups of channels with a matrix each; head h serves the h-th group of consecutive channels.
+        inverse: synthesis, from modes to grid.
+        centered: the grid's origin is the index n // 2.
+        real: the grid's side is real: synthesis returns Re(S·X), for frequencies ≥ 0 only.
+        learnable: whether parameters require gradients.
+
+    Raises:
+        ConfigError: a size, count of modes or of heads out of range.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        *,
+        modes: int | range | None = None,
+        heads: int = 1,
+        radix: int | None = None,
+        inverse: bool = False,
+        centered: bool = False,
+        real: bool = False,
+        learnable: bool = True,
+    ) -> None:
+        super().__init__()
+        if size < 1 or heads < 1:
+            raise ConfigError(f"{size=} and {heads=}: both must be at least 1")
+        if radix is not None and radix < 1:
+            raise ConfigError(f"{radix=}: must be at least 1, or None for √size")
+        self.size, self.modes, self.heads, self.radix = size, modes, heads, radix
+        self.inverse, self.centered, self.real, self.learnable = inverse, centered, real, learnable
+        self.frequencies = _frequencies(size, modes, centered)
+        if real and self.frequencies.start < 0:
+            raise ConfigError(
+                f"modes={modes}: a real transform keeps frequencies from 0 up, use modes=range(0, m)"
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(out, in) of the matrix."""
+        m = len(self.frequencies)
+        return (self.size, m) if self.inverse else (m, self.size)
+
+    @abstractmethod
+    def as_matrix(self) -> Tensor:
+        """(heads, out, in) complex, differentiable in the parameters."""
+
+    def forward(self, x: Tensor, dim: int = -1) -> Tensor:
+        """Apply along `dim`: (…, in, …) to (…, out, …), complex, or real for a real synthesis.
+
+        With heads > 1, axis 1 of x holds the channels.
+        """
+        y = ops.along(x, self.as_matrix(), dim)
+        return y.real if self.real and self.inverse else y
+
+    def adjoint(self, y: Tensor, dim: int = -1) -> Tensor:
+        """Apply the conjugate transpose along `dim`: (…, out, …) to (…, in, …)."""
+        x = ops.along(y, self.as_matrix().mH, dim)
+        return x.real if self.real and not self.inverse else x
+
+    def initial_matrix(self) -> Tensor:
+        """(1, out, in) complex128: the DFT from which this transform starts."""
+        matrix = self._rows()
+        return (matrix.mH if self.inverse else matrix)[None]
+
+    def resized(self, size: int, *, modes: int | range | None = None) -> Self:
+        """This transform on another grid over the same domain, with the same frequencies unless `modes` are given.
+
+        What was learned is the ratio E[f, i] of each entry to the DFT's, a smooth envelope that is 1 at the start: it
+        is interpolated linearly in i/n and multiplied by the DFT of the new size. So an untrained transform becomes
+        the new DFT exactly, up or down, and a learned one keeps its shape over the domain. Frequencies beyond the
+        new grid are dropped; frequencies that the old grid did not have start as the DFT's.
+        """
+        if modes is None and self.modes is not None:
+            modes = _fitting(self.frequencies, size, self.real)
+        new = type(self)(
+            size, modes=modes, heads=self.heads, radix=self.radix, inverse=self.inverse,
+            centered=self.centered, real=self.real, learnable=self.learnable,
+        )  # fmt: skip
+        with torch.no_grad():
+            new.load_matrix(self._carried(new))
+        return new.to(next(iter([*self.parameters(), *self.buffers()])).device)
+
+    @abstractmethod
+    def load_matrix(self, matrix: Tensor) -> None:
+        """Set the parameters so that `as_matrix()` is the nearest to `matrix` (heads, out, in) in the class."""
+
+    def _rows(self) -> Tensor:
+        """(m, n) complex128 DFT rows, scaled by c_f where that is the convention."""
+        rows = dft_matrix(self.size, self.frequencies, origin=self.size // 2 if self.centered else 0)
+        if self.real and self.inverse:
+            paired = torch.tensor([2 * f % self.size != 0 for f in self.frequencies])
+            rows = torch.where(paired[:, None], 2 * rows, rows)
+        return rows
+
+    def _carried(self, new: "Transform") -> Tensor:
+        """The envelope of this transform's matrix times the DFT of `new`."""
+        learned = self.as_matrix().detach().to("cpu", torch.complex128)
+        envelope = (learned.mH if self.inverse else learned) / self._rows()
+        position = torch.arange(new.size, dtype=torch.float64) * self.size / new.size
+        below = position.long().clamp(max=self.size - 1)
+        weight = position - below
+        above = (below + 1).clamp(max=self.size - 1)
+        envelope = torch.lerp(envelope[..., below], envelope[..., above], weight.to(envelope.dtype))
+        carried = new._rows().expand(self.heads, -1, -1).clone()
+        shared = [f for f in new.frequencies if f in self.frequencies]
+        to = [new.frequencies.index(f) for f in shared]
+        carried[:, to] *= envelope[:, [self.frequencies.index(f) for f in shared]]
+        return carried.mH if self.inverse else carried
+
+
+def _frequencies(size: int, modes: int | range | None, centered: bool) -> range:
+    if modes is None:
+        start = -(size // 2) if centered else 0
+        return range(start, start + size)
+    if isinstance(modes, int):
+        _check_modes(modes, size)
+        return range(-(modes // 2), modes - modes // 2)
+    _check_modes(len(modes), size)
+    if modes.step != 1:
+        raise ConfigError(f"{modes=}: frequencies must be consecutive")
+    return modes
+
+
+def _check_modes(count: int, size: int) -> None:
+    if not 1 <= count <= size:
+        raise ConfigError(f"modes={count} on a grid of {size} points: allowed are 1 to {size}")
+
+
+def _fitting(frequencies: range, size: int, real: bool) -> range:
+    """The frequencies that a grid of `size` points resolves (as many as it has points, the lowest first)."""
+    if real:
+        return range(frequencies.start, min(frequencies.stop, size // 2 + 1))
+    if len(frequencies) <= size:
+        return frequencies
+    return range(max(frequencies.start, -(size // 2)), min(frequencies.stop, size - size // 2))
+
+
+def factor_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """The learnable factors of every transform inside a module: the group that gets a learning rate of its own."""
+    found = [
+        p for m in module.modules() if isinstance(m, Transform) for p in m.parameters() if p.requires_grad
+    ]
+    return list(dict.fromkeys(found))
