@@ -23,9 +23,7 @@ def real_form(matrix: Tensor, *, real_in: bool = False, real_out: bool = False) 
     return top if real_in else torch.cat([top, torch.cat([-imag, real], -1)], -2)
 
 
-def spectral_conv(
-    x: Tensor, analysis: Sequence[Tensor], weight: Tensor, synthesis: Sequence[Tensor]
-) -> Tensor:
+def spectral_conv(x: Tensor, analysis: Sequence[Tensor], weight: Tensor, synthesis: Sequence[Tensor]) -> Tensor:
     """Equal to `reference.spectral_conv`; see there for shapes. Computed in the type of x, bfloat16 and float16 too."""
     is_complex = x.is_complex()
     if is_complex:

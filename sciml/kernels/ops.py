@@ -12,9 +12,7 @@ __all__ = ["along", "monarch_matrix", "spectral_conv"]
 monarch_matrix = reference.monarch_matrix  # elementwise products: nothing to speed up
 
 
-def spectral_conv(
-    x: Tensor, analysis: Sequence[Tensor], weight: Tensor, synthesis: Sequence[Tensor]
-) -> Tensor:
+def spectral_conv(x: Tensor, analysis: Sequence[Tensor], weight: Tensor, synthesis: Sequence[Tensor]) -> Tensor:
     """FNO's spectral layer with any transforms; shapes in `reference.spectral_conv`.
 
     Computed and returned in the type of x.

@@ -53,9 +53,7 @@ def monarch_transpose(y: Tensor, left: Tensor, right: Tensor) -> Tensor:
     return torch.einsum("hbka,...hkb->...hab", right, u).flatten(-2)
 
 
-def spectral_conv(
-    x: Tensor, analysis: Sequence[Tensor], weight: Tensor, synthesis: Sequence[Tensor]
-) -> Tensor:
+def spectral_conv(x: Tensor, analysis: Sequence[Tensor], weight: Tensor, synthesis: Sequence[Tensor]) -> Tensor:
     """v = S_1 ⊗ … ⊗ S_d · W · A_1 ⊗ … ⊗ A_d · u on channel groups (heads): FNO's spectral layer.
 
     Args:

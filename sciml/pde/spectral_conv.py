@@ -132,9 +132,7 @@ class MonarchSpectralConv(nn.Module):
         new._build_transforms(transform, heads, *_neuralop_frequencies(conv, modes, grid))
         with torch.no_grad():
             channels = weight.ndim - d
-            new.weight.copy_(
-                torch.view_as_real(weight).permute(*range(channels, channels + d + 1), *range(channels))
-            )
+            new.weight.copy_(torch.view_as_real(weight).permute(*range(channels, channels + d + 1), *range(channels)))
             if new.bias is not None:
                 new.bias.copy_(conv.bias)
         return new.to(weight.device)
@@ -148,9 +146,7 @@ class MonarchSpectralConv(nn.Module):
     def n_modes(self, n_modes: int | Sequence[int]) -> None:
         modes = self._count_modes(n_modes)
         if any(m > most for m, most in zip(modes, self.max_n_modes, strict=True)):
-            raise ConfigError(
-                f"{n_modes=} keeps {modes} modes; this layer holds weights for {self.max_n_modes}"
-            )
+            raise ConfigError(f"{n_modes=} keeps {modes} modes; this layer holds weights for {self.max_n_modes}")
         self._n_modes = modes
 
     transform = SpectralConv.transform  # resampling of the skip connection: not ours to change
@@ -158,9 +154,7 @@ class MonarchSpectralConv(nn.Module):
     def forward(self, x: Tensor, output_shape: Sequence[int] | None = None) -> Tensor:
         """(batch, in_channels, n_1, …, n_d) to (batch, out_channels, n_1', …, n_d'), n' = n unless scaled."""
         grid = tuple(x.shape[2:])
-        out_grid = (
-            scaled(grid, self.resolution_scaling_factor) if output_shape is None else tuple(output_shape)
-        )
+        out_grid = scaled(grid, self.resolution_scaling_factor) if output_shape is None else tuple(output_shape)
         used = self._slices(grid, out_grid)
         y = ops.spectral_conv(
             x,
@@ -180,12 +174,8 @@ class MonarchSpectralConv(nn.Module):
         new.max_n_modes = [s.stop - s.start for s in used]
         new._n_modes = [min(m, most) for m, most in zip(self._n_modes, new.max_n_modes, strict=True)]
         new.weight = nn.Parameter(self.weight[used].detach().clone())
-        new.analysis = nn.ModuleList(
-            _resized(t, n, s) for t, n, s in zip(self.analysis, new.grid, used, strict=True)
-        )
-        new.synthesis = nn.ModuleList(
-            _resized(t, n, s) for t, n, s in zip(self.synthesis, out_grid, used, strict=True)
-        )
+        new.analysis = nn.ModuleList(_resized(t, n, s) for t, n, s in zip(self.analysis, new.grid, used, strict=True))
+        new.synthesis = nn.ModuleList(_resized(t, n, s) for t, n, s in zip(self.synthesis, out_grid, used, strict=True))
         return new
 
     def extra_repr(self) -> str:
@@ -267,9 +257,7 @@ def _as_tuple(value: int | Sequence[int]) -> tuple[int, ...]:
 def _check_channels(in_channels: int, out_channels: int, heads: int, separable: bool) -> None:
     for name, channels in (("in_channels", in_channels), ("out_channels", out_channels)):
         if channels < 1 or heads < 1 or channels % heads:
-            raise ConfigError(
-                f"{name}={channels} with {heads=}: both must be positive and heads divide the channels"
-            )
+            raise ConfigError(f"{name}={channels} with {heads=}: both must be positive and heads divide the channels")
     if separable and in_channels != out_channels:
         raise ConfigError(f"separable weights need {in_channels=} equal to {out_channels=}")
 

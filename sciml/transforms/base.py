@@ -56,9 +56,7 @@ class Transform(nn.Module, ABC):
         self.inverse, self.centered, self.real, self.learnable = inverse, centered, real, learnable
         self.frequencies = _frequencies(size, modes, centered)
         if real and self.frequencies.start < 0:
-            raise ConfigError(
-                f"modes={modes}: a real transform keeps frequencies from 0 up, use modes=range(0, m)"
-            )
+            raise ConfigError(f"modes={modes}: a real transform keeps frequencies from 0 up, use modes=range(0, m)")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -163,7 +161,5 @@ def _fitting(frequencies: range, size: int, real: bool) -> range:
 
 def factor_parameters(module: nn.Module) -> list[nn.Parameter]:
     """The learnable factors of every transform inside a module: the group that gets a learning rate of its own."""
-    found = [
-        p for m in module.modules() if isinstance(m, Transform) for p in m.parameters() if p.requires_grad
-    ]
+    found = [p for m in module.modules() if isinstance(m, Transform) for p in m.parameters() if p.requires_grad]
     return list(dict.fromkeys(found))

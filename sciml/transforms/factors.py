@@ -43,9 +43,7 @@ def dft_matrix(size: int, frequencies: range, *, origin: int = 0) -> Tensor:
     return _roots(turns, size) * size**-0.5
 
 
-def dft_factors(
-    size: int, frequencies: range, *, radix: int | None = None, origin: int = 0
-) -> MonarchFactors:
+def dft_factors(size: int, frequencies: range, *, radix: int | None = None, origin: int = 0) -> MonarchFactors:
     """Monarch factors of `dft_matrix`, each block with orthonormal rows (1/√q in L, 1/√p in R), complex128.
 
     Args:

@@ -14,9 +14,7 @@ class FourierTransform(Transform):
 
     def __init__(self, size: int, *, learnable: bool = False, **options: Any) -> None:
         if learnable:
-            raise ConfigError(
-                "learnable=True: the Fourier transform is fixed; use MonarchTransform or DenseTransform"
-            )
+            raise ConfigError("learnable=True: the Fourier transform is fixed; use MonarchTransform or DenseTransform")
         super().__init__(size, learnable=False, **options)
         self.register_buffer(
             "_matrix",
