@@ -62,7 +62,7 @@ def relative_h1_per_sample(
     each axis); the first axis is the batch, and axes between (time, channels) are summed over.
 
     `periodic=True` differentiates exactly, in Fourier space; the Nyquist mode counts with its full wave
-    number. `periodic=False` uses differences of neighbouring cell centres, (u[i+1] − u[i]) / h, h = length / n:
+    number. `periodic=False` uses differences of neighbouring cell centres, (u[i+1] − u[i]) / (length / n):
     they never wrap around and, unlike central differences, see an oscillation from point to point.
     neuralop's H1Loss takes second-order central differences, so it agrees for smooth fields only, as h → 0.
     """
