@@ -10,7 +10,7 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import nn
 
 from sciml.errors import ConfigError
-from sciml.tasks.schedules import SchedulerCallable
+from sciml.tasks.schedules import Schedule
 from sciml.transforms import factor_parameters
 
 
@@ -19,8 +19,8 @@ class Task(LightningModule):
 
     `optimizer` builds an optimizer from parameter groups; `scheduler`, from that optimizer and the number of
     training steps, a schedule stepped once a training step. `factor_lr` is the factors' learning rate, without
-    it the optimizer's; a network of fixed transforms has no factors, so one configuration serves both. Factors
-    are never decayed: decay would pull them toward zero, away from the Fourier transform that they start as.
+    it the optimizer's; a network of fixed transforms has no factors, so one configuration serves both.
+    Factors are never decayed: it would pull them toward zero, away from the Fourier transform they start as.
 
     Raises ConfigError for a factor_lr that is not positive.
     """
@@ -29,7 +29,7 @@ class Task(LightningModule):
         self,
         net: nn.Module,
         optimizer: OptimizerCallable,
-        scheduler: SchedulerCallable | None = None,
+        scheduler: Schedule | None = None,
         *,
         factor_lr: float | None = None,
     ) -> None:

@@ -7,10 +7,10 @@ import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
-from sciml.errors import BadSchema
+from sciml.errors import BadSchema, ConfigError
 from sciml.metrics import counted_mean, is_zero, relative_l2_per_sample
 from sciml.tasks.base import Task
-from sciml.tasks.schedules import SchedulerCallable
+from sciml.tasks.schedules import Schedule
 
 STATISTICS = ("input_mean", "input_std", "target_mean", "target_std")
 
@@ -48,7 +48,7 @@ class PDETask(Task):
         self,
         net: nn.Module,
         optimizer: OptimizerCallable,
-        scheduler: SchedulerCallable | None = None,
+        scheduler: Schedule | None = None,
         *,
         factor_lr: float | None = None,
         normalize: bool = False,
@@ -98,12 +98,22 @@ class PDETask(Task):
             predicted.append(self(window))
         return torch.cat(predicted, dim=1)
 
+    @torch.no_grad()
+    def check_data(self, batch: FieldPair) -> None:
+        """Raise ConfigError, naming the shapes, unless the network maps such inputs to such targets."""
+        shapes = f"input {tuple(batch.input.shape[1:])}, target {tuple(batch.target.shape[1:])}"
+        try:
+            prediction = self.rollout(batch.input[:1], batch.target.shape[1])
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise ConfigError(f"model.net does not fit the data ({shapes}): {error}") from error
+        if prediction.shape[1:] != batch.target.shape[1:]:
+            found = tuple(prediction.shape[1:])
+            raise ConfigError(f"model.net does not fit the data ({shapes}): it predicts {found}")
+
     def training_step(self, batch: FieldPair, batch_idx: int) -> Tensor:
         prediction = self.rollout(batch.input, batch.target.shape[1])
         loss = summed_relative_l2(prediction, batch.target)
-        self.log(
-            "train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.target)
-        )
+        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.target))
         return loss
 
     def validation_step(self, batch: FieldPair, batch_idx: int) -> Tensor:

@@ -1,21 +1,25 @@
 """Learning-rate schedules, one value a training step. Each scales every parameter group's own rate.
 
-A schedule is a callable `(optimizer, total_steps) -> LRScheduler`, so that a configuration names its shape
-alone; the number of steps follows from the data and the number of epochs.
+A configuration names a schedule's shape alone; the number of steps follows from the data and the epochs.
 """
 
 import math
-from collections.abc import Callable
+from abc import ABC, abstractmethod
 
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
 from sciml.errors import ConfigError
 
-SchedulerCallable = Callable[[Optimizer, int], LRScheduler]
+
+class Schedule(ABC):
+    """Builds torch's scheduler, to be stepped once a training step, when the number of steps is known."""
+
+    @abstractmethod
+    def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler: ...
 
 
-class OneCycle:
+class OneCycle(Schedule):
     """Rises to each group's rate over the share `pct_start` of training, then falls to nearly nothing.
 
     torch's OneCycleLR with cosine slopes: from rate/25 up, then down to rate/2.5e5 (Smith and Topin, 2019).
@@ -32,14 +36,14 @@ class OneCycle:
         return OneCycleLR(optimizer, peaks, total_steps=max(2, total_steps), pct_start=self.pct_start)
 
 
-class Cosine:
+class Cosine(Schedule):
     """Falls from each group's rate to zero as half a cosine, ½ (1 + cos(π step / total))."""
 
     def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
         return LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(1.0, step / total_steps))))
 
 
-class Halving:
+class Halving(Schedule):
     """Halves the rate after each of `stages` equal parts of training.
 
     FNO's script (500 epochs, halved every 100) is `stages=5`: rates 1, 1/2, ..., 1/16.
@@ -51,12 +55,10 @@ class Halving:
         self.stages = stages
 
     def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
-        return LambdaLR(
-            optimizer, lambda step: 0.5 ** min(self.stages - 1, step * self.stages // total_steps)
-        )
+        return LambdaLR(optimizer, lambda step: 0.5 ** min(self.stages - 1, step * self.stages // total_steps))
 
 
-class Constant:
+class Constant(Schedule):
     """Keeps each group's rate."""
 
     def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:

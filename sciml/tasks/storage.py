@@ -46,9 +46,7 @@ class SafeCheckpointIO(TorchCheckpointIO):
         with replacing(path) as temporary:
             torch.save(checkpoint, temporary)
 
-    def load_checkpoint(
-        self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
-    ) -> dict[str, Any]:
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
         return read_checkpoint(path, map_location)
 
 

@@ -1,0 +1,70 @@
+"""The command `sciml`. Imports what a subcommand needs when it is called: help and typing errors are fast."""
+
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+
+from sciml import errors
+
+USAGE = """\
+usage: sciml COMMAND ... (each command has its own --help)
+
+  data navier-stokes|burgers   generate a data set
+  fit --config FILE            train; writes a run directory, runs/<name of FILE>
+  validate | test | predict    evaluate the run's best checkpoint (test: metrics, predictions, figures)
+  compare RUN...               a table of runs
+  verify FILE...               look for damage in HDF5 files
+"""
+
+KNOWN = (
+    errors.CorruptFile,
+    errors.BadSchema,
+    errors.NonFinite,
+    errors.UnsafeFile,
+    errors.CheckpointError,
+    FileNotFoundError,
+    BlockingIOError,
+)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Runs one command; returns its exit status: 0, 1 (bad data, divergence), 2 (bad usage or setting), 143.
+
+    Errors that we know become one line on stderr; set SCIML_DEBUG=1 to see where they come from.
+    """
+    arguments = list(sys.argv[1:] if args is None else args)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        return 0 if arguments else 2
+    try:
+        with warnings.catch_warnings():
+            return _command(arguments[0])(arguments)
+    except errors.ConfigError as error:
+        return _fail(error, 2)
+    except KNOWN as error:
+        return _fail(error, 1)
+    except SystemExit as exit_:  # --help, --print_config
+        return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+
+
+def _command(name: str) -> Callable[[list[str]], int]:
+    if name in ("fit", "validate", "test", "predict"):
+        from sciml.cli.train import run
+
+        return run
+    import sciml.cli.tools as tools
+    from sciml.cli.messages import nearest
+
+    commands = {"data": tools.data, "compare": tools.compare, "verify": tools.verify}
+    if name not in commands:
+        known = ["fit", "validate", "test", "predict", *commands]
+        raise errors.ConfigError(f"unknown command {name!r}{nearest(name, known)}\n{USAGE}")
+    return commands[name]
+
+
+def _fail(error: Exception, status: int) -> int:
+    if os.environ.get("SCIML_DEBUG"):
+        raise error
+    print(f"sciml: {type(error).__name__}: {error}", file=sys.stderr)
+    return status

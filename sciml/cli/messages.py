@@ -1,0 +1,72 @@
+"""Settings that were not understood, explained: which key, what is allowed, what was probably meant."""
+
+import difflib
+import inspect
+import re
+import sys
+from collections.abc import Sequence
+
+from jsonargparse import ArgumentParser
+
+REFUSED = (
+    "refused before importing it; a configuration may name what belongs to sciml, torch.optim, torch.nn, "
+    "lightning.pytorch and neuralop"
+)
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """`; did you mean 'X'?`; if no known word is close, a list of them, unless it would be long."""
+    if found := difflib.get_close_matches(word, known, n=1, cutoff=0.5):
+        return f"; did you mean {found[0]!r}?"
+    return f"; there are {', '.join(known)}" if 0 < len(known) <= 15 else ""
+
+
+def explain(message: str, parser: ArgumentParser) -> str:
+    """jsonargparse's message in one line, with the nearest right key where a key or class is unknown."""
+    return _unknown_setting(message, parser) or _wrong_value(message) or " ".join(message.split())
+
+
+def _unknown_setting(message: str, parser: ArgumentParser) -> str | None:
+    keys = [action.dest for action in parser._actions]
+    if unknown := re.search(r"unrecognized arguments: \W*([^\s=]+)", message):
+        return f"{unknown[1]}: no such setting{nearest(unknown[1], keys)}"
+    if unknown := re.search(r"does not accept option '([^']+)'", message):
+        return f"{unknown[1]}: no such setting{nearest(unknown[1], keys)}"
+    if unknown := re.search(r"Option '([^']+)' is not accepted", message):
+        owner = re.search(r"class_path '([^']+)'", message)
+        known = _parameters(owner[1]) if owner else keys
+        return f"{_where(message)}{unknown[1]}: no such setting{nearest(unknown[1], known)}"
+    return None
+
+
+def _wrong_value(message: str) -> str | None:
+    where = _where(message)
+    if refused := re.search(r"Importing '([^']+)' is not allowed", message):
+        return f"{where}{refused[1]!r} {REFUSED}"
+    found = re.search(r"(?:Given value|Got value): ([^\n]*)", message)
+    value = found[1].strip() if found else ""
+    module, _, name = value.rpartition(".")
+    if module in sys.modules and not hasattr(sys.modules[module], name):
+        return f"{where}{module} has no {name}{nearest(name, dir(sys.modules[module]))}"
+    if types := re.search(r"Subtypes: \[(.*)\]", message):
+        return f"{where}expected {_readable(types[1])}; got {value!r}"
+    if kind := re.search(r"Expected a (typing.Literal\[.*?\]|<class '.*?'>)", message):
+        return f"{where}expected {_readable(kind[1])}; got {value!r}"
+    if word := re.search(r"Expected a dot import path string: (\S+)", message):
+        return f"{where}expected a class, such as torch.optim.Adam; got {word[1]!r}"
+    return None
+
+
+def _where(message: str) -> str:
+    return "".join(f"{key}: " for key in re.findall(r'Parser key "([^"]+)"', message))
+
+
+def _readable(types: str) -> str:
+    return re.sub(r"<class '(.*?)'>", r"\1", types).replace("typing.Literal", "one of ").replace("NoneType", "null")
+
+
+def _parameters(class_path: str) -> list[str]:
+    """Names of the arguments of a class or function that a configuration names (it was imported already)."""
+    module, name = class_path.rsplit(".", 1)
+    target = getattr(sys.modules.get(module), name, None)
+    return list(inspect.signature(target).parameters) if callable(target) else []

@@ -1,0 +1,79 @@
+"""`sciml data | compare | verify`."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser
+
+from sciml.cli.messages import explain, nearest
+from sciml.errors import ConfigError
+
+
+def data(args: list[str]) -> int:
+    """`sciml data NAME --key value`: calls a generator; the keys are its arguments, with - or _ between words."""
+    from sciml.pde.generate import generate_burgers, generate_navier_stokes
+
+    generators: dict[str, Callable[..., None]] = {
+        "navier-stokes": generate_navier_stokes,
+        "burgers": generate_burgers,
+    }
+    name = args[1] if len(args) > 1 else ""
+    if name in ("-h", "--help"):
+        print(f"usage: sciml data {'|'.join(generators)} --out FILE ... (each has its own --help)")
+        return 0
+    if name not in generators:
+        raise ConfigError(
+            f"sciml data: expected {' or '.join(generators)}, got {name!r}{nearest(name, list(generators))}"
+        )
+    parser = ArgumentParser(prog=f"sciml data {name}", exit_on_error=False, allow_abbrev=False)
+    parser.add_function_arguments(generators[name], as_positional=False)
+    words = [_underscored(word) for word in args[2:]]
+    try:
+        settings = parser.parse_args(words)
+    except ArgumentError as error:
+        raise ConfigError(explain(str(error), parser)) from error
+    generators[name](**settings.as_dict())
+    return 0
+
+
+def _underscored(word: str) -> str:
+    if not word.startswith("--"):
+        return word
+    key, *value = word.split("=", 1)
+    return "=".join(["--" + key[2:].replace("-", "_"), *value])
+
+
+def compare(args: list[str]) -> int:
+    """`sciml compare RUN... [--out FILE.md]`: a Markdown table of runs, printed and, if asked, written."""
+    from sciml.runs import compare as table
+
+    parser = _parser("compare", "A Markdown table of runs: parameters, errors, seconds an epoch, peak memory.")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run directory that `sciml test` has evaluated")
+    parser.add_argument("--out", metavar="FILE.md", help="write the table to this file too")
+    settings = parser.parse_args(args[1:])
+    text = table([Path(run) for run in settings.runs])
+    print(text)
+    if settings.out:
+        Path(settings.out).write_text(text.rstrip("\n") + "\n")
+    return 0
+
+
+def verify(args: list[str]) -> int:
+    """`sciml verify FILE...`: reads all of each file; exit status 1 if one is damaged."""
+    from sciml.hdf5 import verify as problems_of
+
+    parser = _parser("verify", "Read all of each HDF5 file and list what is damaged.")
+    parser.add_argument("files", nargs="+", metavar="FILE")
+    damaged = 0
+    for path in parser.parse_args(args[1:]).files:
+        problems = problems_of(path)
+        damaged += bool(problems)
+        print("\n".join(problems) if problems else f"{path}: sound", file=sys.stderr if problems else sys.stdout)
+    return int(damaged > 0)
+
+
+def _parser(command: str, description: str) -> Any:
+    return argparse.ArgumentParser(prog=f"sciml {command}", description=description, allow_abbrev=False)

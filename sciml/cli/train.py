@@ -1,0 +1,168 @@
+"""`sciml fit | validate | test | predict`: LightningCLI around a PDE task and its data."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jsonargparse
+from jsonargparse import ArgumentError, set_parsing_settings
+from lightning.pytorch import Trainer
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+
+from sciml.cli.messages import explain
+from sciml.errors import CheckpointError, ConfigError
+from sciml.hdf5 import replacing
+from sciml.pde.data import PDEDataModule
+from sciml.tasks.callbacks import Checkpoints, DivergenceGuard, TrainingCost
+from sciml.tasks.pde import PDETask
+from sciml.tasks.storage import MetricsCSV, SafeCheckpointIO
+
+# What a configuration may name; anything else is refused before it is imported, since importing runs code.
+ALLOWED_PACKAGES = ["sciml", "torch.optim", "torch.nn", "lightning.pytorch", "neuralop"]
+
+# Warnings that are no concern of the user's: data is in memory, so worker processes only cost time; and
+# Lightning calls a function of torch that is deprecated.
+IRRELEVANT = (".*does not have many workers", ".*LeafSpec.* is deprecated")
+
+TRAINER_DEFAULTS = {"log_every_n_steps": 1, "enable_model_summary": False, "num_sanity_val_steps": 0}
+
+
+def run(args: list[str]) -> int:
+    """Parses the arguments, builds everything, then runs the subcommand. Raises ConfigError before any output.
+
+    Exit status 0, or 143 when SIGTERM ended the training (with a checkpoint).
+    """
+    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=ALLOWED_PACKAGES)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in IRRELEVANT:
+        warnings.filterwarnings("ignore", message)
+    strict = {"exit_on_error": False, "allow_abbrev": False}
+    try:
+        RunCLI(
+            PDETask,
+            PDEDataModule,
+            save_config_callback=None,  # written by RunCLI, once everything else has been checked
+            trainer_defaults=dict(TRAINER_DEFAULTS),
+            seed_everything_default=0,
+            parser_kwargs={**strict, **{name: dict(strict) for name in LightningCLI.subcommands()}},
+            args=args,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,  # config.yaml rebuilds a run
+        )
+    except SIGTERMException:
+        return 143
+    except MisconfigurationException as error:
+        raise ConfigError(str(error)) from error
+    return 0
+
+
+class RunCLI(LightningCLI):
+    """A LightningCLI whose every run lives in one directory."""
+
+    model: PDETask
+    datamodule: PDEDataModule
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--run_dir",
+            type=str | None,
+            default=None,
+            help="where results go; runs/<name of the first config>",
+        )
+        parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        assert isinstance(args, list)
+        try:
+            self.config = parser.parse_args(args)
+        except ArgumentError as error:
+            command = next((word for word in args if word in self._subcommand_parsers), "fit")
+            raise ConfigError(explain(str(error), self._parser(command))) from error
+        settings = self.config[self.config.subcommand]
+        if settings.run_dir is None:
+            if not settings.config:
+                raise ConfigError("run_dir: not set, and no --config to name it after; give one of them")
+            settings.run_dir = str(Path("runs") / Path(str(settings.config[0])).stem)
+        self.run_dir = Path(settings.run_dir)
+
+    def _parse_ckpt_path(self) -> None:
+        """Our checkpoints hold no settings; Lightning would open the file here, and fail without its name."""
+
+    def instantiate_classes(self) -> None:
+        """As in LightningCLI, which calls a deprecated name of jsonargparse's."""
+        self.config_init = self.parser.instantiate(self.config)
+        self.datamodule = self._settings.data
+        self.model = self._settings.model
+        self.trainer = self.instantiate_trainer()
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        settings = self._settings.trainer
+        kwargs["callbacks"] = [
+            *(settings.callbacks or []),
+            Checkpoints(self.run_dir / "checkpoints"),
+            DivergenceGuard(),
+            TrainingCost(),
+        ]
+        kwargs["plugins"] = [*(settings.plugins or []), SafeCheckpointIO()]
+        kwargs["default_root_dir"] = settings.default_root_dir or str(self.run_dir)
+        if self.datamodule.n_val == 0:
+            kwargs["limit_val_batches"] = 0
+        if settings.logger in (None, True):
+            kwargs["logger"] = self._loggers() if self.subcommand == "fit" else False
+        return super().instantiate_trainer(**kwargs)
+
+    def _loggers(self) -> list[Any]:
+        curves = TensorBoardLogger(self.run_dir, name="tensorboard", version="", default_hp_metric=False)
+        return [MetricsCSV(self.run_dir / "metrics.csv"), curves]
+
+    def before_fit(self) -> None:
+        resume = self._settings.ckpt_path
+        if resume:
+            self._settings.ckpt_path = str(self._named_checkpoint(resume))
+        elif (self.run_dir / "config.yaml").exists() and not self._settings.overwrite:
+            raise ConfigError(
+                f"run_dir: {self.run_dir} holds a run already; give another --run_dir, --ckpt_path last to "
+                "continue it, or --overwrite true to replace it"
+            )
+        self.datamodule.setup("fit")
+        self.model.check_data(next(iter(self.datamodule.train_dataloader())))
+        self._write_config()
+
+    def before_validate(self) -> None:
+        self._use_checkpoint()
+
+    def before_test(self) -> None:
+        self._use_checkpoint()
+
+    def before_predict(self) -> None:
+        self._use_checkpoint()
+
+    @property
+    def _settings(self) -> jsonargparse.Namespace:
+        return self.config_init[self.subcommand]
+
+    def _use_checkpoint(self) -> None:
+        self._settings.ckpt_path = str(self._named_checkpoint(self._settings.ckpt_path))
+
+    def _named_checkpoint(self, name: str | None) -> Path:
+        """A path; or `best` or `last` of this run; None: its best, else its last."""
+        folder = self.run_dir / "checkpoints"
+        if name is not None and name not in ("best", "last"):
+            return Path(name)
+        for candidate in (name,) if name else ("best", "last"):
+            if (folder / f"{candidate}.ckpt").exists():
+                return folder / f"{candidate}.ckpt"
+        raise CheckpointError(
+            f"{folder}: no {name or 'best or last'} checkpoint; train with `sciml fit` first, or give --ckpt_path"
+        )
+
+    def _write_config(self) -> None:
+        parser = self._parser(self.subcommand)
+        text = parser.dump(self.config[self.subcommand])
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        with replacing(self.run_dir / "config.yaml") as temporary:
+            temporary.write_text(text)
