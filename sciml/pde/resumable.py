@@ -1,0 +1,178 @@
+"""HDF5 data sets that are computed batch by batch and survive being killed.
+
+A file appears whole or not at all. Batches are first written as parts, in a folder `<file>.parts` beside it,
+each renamed into place when it is on disk; when no part is missing, they are joined with the samples that the
+file already had, and the result replaces the file. A killed process therefore loses the batches it was
+working on and nothing else, and the same call continues. (Writing into one open HDF5 file would not do: a
+process that dies between two writes of its metadata leaves it unreadable.)
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from sciml.errors import BadSchema, CorruptFile, NonFinite
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What a file holds and how its samples are made.
+
+    `solve` maps sample numbers to arrays whose first axis is the sample; with `parallel` it is called from
+    as many threads as torch uses for an operation.
+    """
+
+    path: Path
+    attributes: Mapping[str, object]
+    times: np.ndarray
+    solve: Callable[[range], Arrays]
+    parallel: bool
+
+    @property
+    def parts(self) -> Path:
+        return self.path.with_name(self.path.name + ".parts")
+
+
+def write_data_set(data: DataSet, *, n_samples: int, batch_size: int) -> None:
+    """Bring the file to at least n_samples samples, without computing again what the file or a part holds.
+
+    Writes the arrays of `solve` (float32, chunked a sample at a time, fletcher32), `time` (float64) and the
+    attributes, with `n_complete`, the number of samples.
+
+    Raises:
+        BadSchema: the file or a part holds data of other parameters.
+        CorruptFile: the file or a part cannot be read.
+        NonFinite: a sample could not be computed.
+    """
+    stored = n_stored(data.path, data.attributes) if data.path.exists() else 0
+    if stored >= n_samples:
+        return
+    data.parts.mkdir(parents=True, exist_ok=True)
+    for litter in data.parts.glob("*.tmp"):
+        litter.unlink()
+    ready = {int(part.stem): n_stored(part, data.attributes) for part in sorted(data.parts.glob("*.h5"))}
+    missing = list(_missing(stored, n_samples, ready, batch_size))
+    done = n_samples - sum(map(len, missing))
+    with tqdm(total=n_samples, initial=done, unit="sample", disable=None) as bar:
+        for batch, arrays in _solved(data, missing):
+            _write(data.parts / f"{batch.start:08d}.h5", data, [arrays])
+            bar.update(len(batch))
+    _write(data.path, data, _joined(data, stored, n_samples))
+    shutil.rmtree(data.parts)
+
+
+def n_stored(path: Path, attributes: Mapping[str, object]) -> int:
+    """Number of samples in a file of these attributes; BadSchema if it has others, CorruptFile if unreadable."""
+    try:
+        with h5py.File(path) as file:
+            found = dict(file.attrs)
+    except OSError as error:
+        raise CorruptFile(f"{path}: not readable as HDF5 ({error}); delete it to compute it anew") from error
+    for name, expected in attributes.items():
+        if found.get(name) != expected:
+            raise BadSchema(
+                f"{path}: attribute {name!r}: expected {expected!r} as asked for, found {found.get(name)!r}; "
+                f"ask for the file's own parameters, choose another file, or delete {path}"
+            )
+    if "n_complete" not in found:
+        raise BadSchema(f"{path}: attribute 'n_complete': expected a count, found none; delete {path}")
+    return int(found["n_complete"])
+
+
+def _missing(first: int, stop: int, ready: dict[int, int], batch_size: int) -> Iterator[range]:
+    """Ranges of samples in first:stop, at most batch_size long, that no ready part {start: count} holds."""
+    position = first
+    for start in [*sorted(ready), stop]:
+        while position < min(start, stop):
+            batch = range(position, min(position + batch_size, start, stop))
+            yield batch
+            position = batch.stop
+        position = max(position, start + ready.get(start, 0))
+
+
+def _solved(data: DataSet, batches: list[range]) -> Iterator[tuple[range, Arrays]]:
+    """Compute the batches and yield them in order, few of them ahead of the disk.
+
+    One thread a batch, not several threads an operation: transforms of small fields do not gain from those.
+    """
+    threads = torch.get_num_threads()
+    workers = threads if data.parallel else 1
+    waiting: list[tuple[range, Future[Arrays]]] = []
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        for batch in batches:
+            waiting.append((batch, pool.submit(data.solve, batch)))
+            if len(waiting) > 2 * workers:
+                yield _result(data, *waiting.pop(0))
+        for batch, future in waiting:
+            yield _result(data, batch, future)
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
+
+
+def _result(data: DataSet, batch: range, future: Future[Arrays]) -> tuple[range, Arrays]:
+    try:
+        return batch, future.result()
+    except NonFinite as error:
+        raise NonFinite(f"{data.path}: samples {batch.start} to {batch.stop - 1}: {error}") from error
+
+
+def _joined(data: DataSet, stored: int, n_samples: int) -> Iterator[Arrays]:
+    """The file's first samples, then the parts', up to n_samples, a part at a time."""
+    if stored:
+        yield from _read(data.path, 0, stored)
+    position = stored
+    for part in sorted(data.parts.glob("*.h5")):
+        start = int(part.stem)
+        for arrays in _read(part, position - start, n_samples - start):
+            position += len(next(iter(arrays.values())))
+            yield arrays
+
+
+def _read(path: Path, first: int, stop: int, at_once: int = 64) -> Iterator[Arrays]:
+    with h5py.File(path) as file:
+        names = [name for name in file if name != "time"]
+        stop = min(stop, int(file.attrs["n_complete"]))
+        for start in range(first, stop, at_once):
+            yield {name: file[name][start : min(start + at_once, stop)] for name in names}
+
+
+def _write(path: Path, data: DataSet, blocks: Iterable[Arrays]) -> None:
+    """Write a file of the schema beside `path` and rename it into place when it is on disk."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with h5py.File(temporary, "w") as file:
+            file["time"] = data.times.astype(np.float64)
+            file.attrs.update(data.attributes)
+            file.attrs["n_complete"] = 0
+            for arrays in blocks:
+                _append(file, arrays)
+        with open(temporary, "rb+") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _append(file: h5py.File, arrays: Arrays) -> None:
+    first = int(file.attrs["n_complete"])
+    for name, array in arrays.items():
+        shape = array.shape[1:]
+        if name not in file:
+            file.create_dataset(
+                name, (0, *shape), "float32", maxshape=(None, *shape), chunks=(1, *shape), fletcher32=True
+            )
+        file[name].resize(first + len(array), axis=0)
+        file[name][first:] = array
+    file.attrs["n_complete"] = first + len(array)
