@@ -22,7 +22,7 @@ MAX_LINKS = 16
 
 @contextmanager
 def reading(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    """An HDF5 file opened for reading.
+    """An HDF5 file opened for reading; the block should do nothing else, for its errors are taken for the file's.
 
     Raises:
         CorruptFile: The file is truncated, damaged or no HDF5 file.
@@ -35,11 +35,14 @@ def reading(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     except BlockingIOError as error:
         raise BlockingIOError(f"{path}: open for writing by another process; wait for it") from error
     except OSError as error:
-        raise CorruptFile(
-            f"{path}: truncated, damaged or not an HDF5 file ({error}); fetch it again"
-        ) from error
-    with file:
-        yield file
+        raise CorruptFile(f"{path}: truncated, damaged or not an HDF5 file ({error}); fetch it again") from error
+    try:
+        with file:
+            yield file
+    except CorruptFile:
+        raise
+    except (RuntimeError, OSError) as error:  # what h5py raises where it meets damaged metadata
+        raise CorruptFile(f"{path}: damaged ({error}); fetch or generate it again") from error
 
 
 def keys(file: h5py.File) -> list[str]:
@@ -103,7 +106,7 @@ def verify(path: str | os.PathLike[str]) -> list[str]:
         with reading(path) as file:
             rows = complete_rows(file)
             return [problem for key in keys(file) for problem in _problems(file, key, rows)]
-    except OSError as error:
+    except (OSError, KeyError) as error:
         return [str(error) if str(path) in str(error) else f"{path}: {error}"]
 
 
@@ -127,14 +130,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
-    """A new HDF5 file that appears at `path`, whole, when the block ends without error (see `replacing`)."""
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    """A new HDF5 file that appears at `path`, whole, when the block ends without error (see `replacing`).
+
+    In HDF5 1.10's format, whose metadata have checksums too; the default format's have none.
+    """
+    with replacing(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
         yield file
 
 
-def add_samples(
-    file: h5py.File, key: str, data: np.ndarray, attributes: Mapping[str, Any] | None = None
-) -> None:
+def add_samples(file: h5py.File, key: str, data: np.ndarray, attributes: Mapping[str, Any] | None = None) -> None:
     """Stores (sample, ...) data with a checksum (fletcher32) a sample, so that a flipped bit is found."""
     stored = file.create_dataset(key, data=data, chunks=(1, *data.shape[1:]), fletcher32=True)
     stored.attrs.update(attributes or {})
@@ -147,9 +151,7 @@ def complete_rows(file: h5py.File) -> int | None:
 
 
 def _missing(file: h5py.File, key: str) -> BadSchema:
-    return BadSchema(
-        f"{file.filename}: no dataset {key!r}; the file has {', '.join(keys(file)) or 'nothing'}"
-    )
+    return BadSchema(f"{file.filename}: no dataset {key!r}; the file has {', '.join(keys(file)) or 'nothing'}")
 
 
 def _refuse_links_out(file: h5py.File, key: str, depth: int = 0) -> None:
@@ -161,9 +163,7 @@ def _refuse_links_out(file: h5py.File, key: str, depth: int = 0) -> None:
         prefix = "/".join(parts[:i])
         link = file.get(prefix, getlink=True)
         if isinstance(link, h5py.ExternalLink):
-            raise UnsafeFile(
-                f"{file.filename}: {prefix}: link to another file, {link.filename}; copy the data in"
-            )
+            raise UnsafeFile(f"{file.filename}: {prefix}: link to another file, {link.filename}; copy the data in")
         if isinstance(link, h5py.SoftLink):
             base = "" if link.path.startswith("/") else "/".join(parts[: i - 1])
             _refuse_links_out(file, "/".join([base, link.path, *parts[i:]]), depth + 1)
@@ -212,7 +212,8 @@ def _pieces(data: h5py.Dataset, rows: int | None) -> Iterator[tuple[slice, ...]]
 
 def _problems(file: h5py.File, key: str, rows: int | None) -> Iterator[str]:
     try:
-        if isinstance(file.get(key, getlink=True), h5py.HardLink) and isinstance(file[key], h5py.Group):
+        linked = isinstance(file.get(key, getlink=True), h5py.HardLink)
+        if linked and file.get(key, getclass=True) is h5py.Group:
             return
         data = dataset(file, key, rows=rows)
     except (BadSchema, CorruptFile, UnsafeFile, KeyError, OSError) as error:

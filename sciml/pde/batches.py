@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Sampler
 
 
 class Batch(NamedTuple):
-    """Rollout (B, T_in, *grid), (B, T_out, *grid); static map (B, C_in, *grid), (B, C_out, *grid); float32."""
+    """Rollout (B, T_in, *grid), (B, T_out, *grid); static map (B, C_in, *grid), (B, C_out, *grid)."""
 
     input: Tensor
     target: Tensor
@@ -23,8 +23,8 @@ class Batch(NamedTuple):
 class Statistics(NamedTuple):
     """Mean and standard deviation over the training set, (C, 1, ..., 1): they broadcast against a batch.
 
-    The frames of a trajectory share one value (C = 1), since a rollout feeds its output back. They do not depend
-    on position, so they hold at any resolution. Where a field is constant its deviation is taken as 1e-5 of its
+    The frames of a trajectory share one value (C = 1), since a rollout feeds its output back. None depends on
+    position, so they hold at any resolution. Where a field is constant its deviation is taken as 1e-5 of its
     size, or 1 if it is zero.
     """
 

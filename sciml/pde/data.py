@@ -20,10 +20,10 @@ class PDEDataModule(lightning.LightningDataModule):
     """Training, validation and test batches of PDE data.
 
     Reads our HDF5, FNO's `.mat` and neuraloperator's `.pt`, told apart by content. Train is the first
-    `n_train` samples, validation the next `n_val`, test the last `n_test` (of `test_path` if given); they never
-    overlap. A static map within a trajectory, u(0) to u(k dt), is one frame in, one out and `time_stride` k.
-    Point values are subsampled by taking every s-th point, cell averages (Burgers) by averaging s cells, which
-    keeps cell centres cell centres.
+    `n_train` samples, validation the next `n_val`, test the last `n_test` (of `test_path` if given); they
+    never overlap. A static map within a trajectory, u(0) to u(k dt), is one frame in, one out and `time_stride`
+    k. Point values are subsampled by taking every s-th point, cell averages (Burgers) by averaging s cells,
+    which keeps cell centres cell centres.
 
     Args:
         path: File with the training samples, and the test samples unless `test_path` is given.

@@ -6,7 +6,6 @@
 """
 
 import logging
-import math
 import os
 import pickle
 import re
@@ -17,11 +16,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import scipy.io
 import torch
 
 from sciml import hdf5
 from sciml.errors import BadSchema, CorruptFile, UnsafeFile
+from sciml.pde import matlab5
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +86,7 @@ class HDF5Source(Source):
             self.time = np.asarray(hdf5.dataset(file, "time")[()], dtype=np.float64)
             _expect(self.time.shape == data.shape[1:2], path, "time", data.shape[1:2], self.time.shape)
             self.attributes = dict(file.attrs)
-            _log_cast(path, self.names[0], data.dtype)
+            _check_dtype(path, self.names[0], data.dtype)
         self.sampling = "cells" if self.attributes.get("equation") == "burgers" else "periodic"
 
     def fields(self, start: int, stop: int, frames: slice) -> tuple[np.ndarray, ...]:
@@ -101,13 +100,13 @@ class MatSource(Source):
 
     names = ("u",)
 
-    def _set_header(self, shape: tuple[int, ...], time: np.ndarray, dtype: object) -> None:
+    def _set_header(self, shape: tuple[int, ...], time: np.ndarray, dtype: np.dtype) -> None:
         _expect(len(shape) >= 3, self.path, "u", "(N, y, x, T)", shape)
         self.names = ("u",)
         self.n_samples, self.grid = shape[0], tuple(shape[1:-1])
         self.time = np.asarray(time, dtype=np.float64).ravel()
         _expect(self.time.size == shape[-1], self.path, "t", f"{shape[-1]} times, as in u", self.time.size)
-        _log_cast(self.path, "u", dtype)
+        _check_dtype(self.path, "u", dtype)
 
 
 class Mat73Source(MatSource):
@@ -126,32 +125,27 @@ class Mat73Source(MatSource):
 
 
 class Mat5Source(MatSource):
-    """MATLAB 5, read whole and once: the format has no way to read a part of a compressed variable."""
+    """MATLAB 5, where a compressed variable can only be read whole: kept until released."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        header = {name: (shape, kind) for name, shape, kind in _matlab(path, scipy.io.whosmat)}
+        found = matlab5.variables(path)
         for key in ("u", "t"):
-            if key not in header:
-                raise BadSchema(f"{path}: no variable {key!r}; the file has {', '.join(sorted(header))}")
-        shape, kind = header["u"]
-        self._refuse_overdeclared(shape)
-        time = _matlab(path, scipy.io.loadmat, variable_names=["t"])["t"]
-        self._set_header(shape, time, np.dtype(kind))
+            if key not in found:
+                raise BadSchema(f"{path}: no real array {key!r}; the file has {', '.join(sorted(found))}")
+        self._variable = found["u"]
+        if self._variable.stored_bytes > hdf5.MAX_COMPRESSION * path.stat().st_size:
+            raise UnsafeFile(f"{path}: u: declares {self._variable.shape}, more than the file can hold")
+        self._set_header(self._variable.shape, matlab5.read(path, found["t"]), self._variable.dtype)
         self._u: np.ndarray | None = None
 
     def fields(self, start: int, stop: int, frames: slice) -> tuple[np.ndarray, ...]:
         if self._u is None:
-            self._u = _matlab(self.path, scipy.io.loadmat, variable_names=["u"])["u"]
+            self._u = matlab5.read(self.path, self._variable)
         return (np.moveaxis(self._u[start:stop], -1, 1)[:, frames],)
 
     def release(self) -> None:
         self._u = None
-
-    def _refuse_overdeclared(self, shape: tuple[int, ...]) -> None:
-        held = os.path.getsize(self.path)
-        if math.prod(shape) > held * hdf5.MAX_COMPRESSION:
-            raise UnsafeFile(f"{self.path}: u: declares {shape}, but the whole file has {held:,} bytes")
 
 
 class TorchSource(Source):
@@ -165,12 +159,12 @@ class TorchSource(Source):
         for key in self.names:
             if key not in self._pairs:
                 raise BadSchema(f"{path}: no tensor {key!r}; the file has {', '.join(sorted(self._pairs))}")
-            tensor = self._pairs[key]
+            tensor = self._pairs[key].detach()
             _expect(3 <= tensor.ndim <= 5, path, key, "(N, y, x) or (N, channel, y, x)", tuple(tensor.shape))
             if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
                 raise UnsafeFile(f"{path}: {key}: declares {tuple(tensor.shape)}, more than it stores")
             self._pairs[key] = tensor if tensor.ndim > 3 else tensor.unsqueeze(1)
-            _log_cast(path, key, tensor.numpy().dtype)
+            _check_dtype(path, key, tensor.numpy().dtype)
         x, y = (self._pairs[key] for key in self.names)
         _expect(len(x) == len(y), path, "y", f"{len(x)} samples, as in x", f"{len(y)}")
         _expect(x.shape[2:] == y.shape[2:], path, "y", f"grid {tuple(x.shape[2:])}, as x", tuple(y.shape[2:]))
@@ -191,9 +185,7 @@ def open_source(path: str | os.PathLike[str]) -> Source:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
-            f"{path}: no such file; `sciml data` generates data, data/README.md lists sources"
-        )
+        raise FileNotFoundError(f"{path}: no such file; `sciml data` generates data, data/README.md lists sources")
     with path.open("rb") as file:
         head = file.read(520)
     if not head:
@@ -214,17 +206,10 @@ def _expect(holds: bool, path: Path, key: str, expected: object, found: object) 
         raise BadSchema(f"{path}: {key}: expected {expected}, found {found}")
 
 
-def _log_cast(path: Path, key: str, dtype: object) -> None:
+def _check_dtype(path: Path, key: str, dtype: np.dtype) -> None:
+    _expect(dtype.kind in "biufc", path, key, "numbers", dtype)
     if dtype in (np.dtype(np.float64), np.dtype(np.complex128)):
         logger.info("%s: %s is %s; cast to single precision", path, key, dtype)
-
-
-def _matlab(path: Path, read: Any, **options: Any) -> Any:
-    """scipy raises whatever it stumbles upon in a damaged file, IndexError included."""
-    try:
-        return read(path, **options)
-    except Exception as error:
-        raise CorruptFile(f"{path}: truncated or damaged MATLAB file ({error}); fetch it again") from error
 
 
 def _check_archive(path: Path) -> None:
@@ -233,24 +218,20 @@ def _check_archive(path: Path) -> None:
             return
     with zipfile.ZipFile(path) as archive:
         if (damaged := archive.testzip()) is not None:
-            raise CorruptFile(f"{path}: {damaged} fails its checksum; fetch the file again")
+            raise ValueError(f"{damaged} fails its checksum")
 
 
 def _load_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """torch.load checks no CRC, so that comes first; what does not unpickle then is not damaged but unsafe."""
+    """torch.load checks no CRC, so that comes first; and it raises whatever it stumbles upon."""
     try:
         _check_archive(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except Exception as error:
         # torch's own message recommends weights_only=False, which would run the file's code: not passed on
-        found = " ".join(re.findall(r"GLOBAL \S+", str(error))) or "no plain tensors"
-        raise UnsafeFile(
-            f"{path}: expected tensors only, found {found}: loading it could run code"
-        ) from error
-    except CorruptFile:
-        raise
-    except (RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
-        raise CorruptFile(f"{path}: truncated or damaged PyTorch file ({error}); fetch it again") from error
+        if isinstance(error, pickle.UnpicklingError) and (code := re.search(r"GLOBAL (\S+)", str(error))):
+            raise UnsafeFile(f"{path}: expected tensors only, found {code[1]}: would run code") from error
+        reason = str(error).partition("\n")[0] if not isinstance(error, pickle.UnpicklingError) else "no tensors"
+        raise CorruptFile(f"{path}: truncated or damaged PyTorch file ({reason}); fetch it again") from error
     if not isinstance(content, dict):
         raise BadSchema(f"{path}: expected a dict of x and y, found a {type(content).__name__}")
     return {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}

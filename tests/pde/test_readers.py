@@ -1,0 +1,225 @@
+"""One protocol over three formats: the same fields come out, and every fault gets its name."""
+
+import logging
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import scipy.io
+import torch
+
+from sciml import hdf5
+from sciml.errors import BadSchema, CorruptFile, UnsafeFile
+from sciml.pde.readers import open_source
+
+FIELD = np.random.default_rng(0).standard_normal((4, 5, 6, 8)).astype(np.float32)  # (sample, time, y, x)
+TIME = np.arange(1.0, 6.0)
+FNO_LAYOUT = np.moveaxis(FIELD, 1, -1)  # (N, y, x, T)
+
+
+def write_ours(path: Path, **changes: object) -> Path:
+    with hdf5.writing(path) as file:
+        hdf5.add_samples(file, "vorticity", FIELD)
+        file["time"] = TIME
+        file.attrs.update({"equation": "navier-stokes", "viscosity": 1e-3, "n_complete": 4} | changes)
+    return path
+
+
+def write_matlab5(path: Path, **changes: object) -> Path:
+    scipy.io.savemat(path, {"a": FNO_LAYOUT[..., 0], "u": FNO_LAYOUT, "t": TIME} | changes)
+    return path
+
+
+def write_matlab73(path: Path) -> Path:
+    """As MATLAB does: axes reversed, and a text header in a user block of 512 bytes."""
+    with h5py.File(path, "w", userblock_size=512) as file:
+        file.create_dataset("u", data=FNO_LAYOUT.T, chunks=(5, 8, 6, 1), compression="gzip", fletcher32=True)
+        file["a"] = FNO_LAYOUT[..., 0].T
+        file["t"] = TIME[:, None]
+    with path.open("r+b") as raw:
+        raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
+    return path
+
+
+def write_torch(path: Path, **changes: object) -> Path:
+    x = torch.from_numpy(FIELD[:, 0] > 0)
+    torch.save({"x": x, "y": torch.from_numpy(FIELD[:, 1])} | changes, path)
+    return path
+
+
+TRAJECTORIES = {"ours.h5": write_ours, "v5.mat": write_matlab5, "v73.mat": write_matlab73}
+ALL = {**TRAJECTORIES, "pairs.pt": write_torch}
+
+
+@pytest.mark.parametrize("name", TRAJECTORIES)
+def test_every_format_yields_the_same_trajectories(tmp_path: Path, name: str) -> None:
+    source = open_source(TRAJECTORIES[name](tmp_path / name))
+    assert (source.n_samples, source.grid, source.sampling) == (4, (6, 8), "periodic")
+    np.testing.assert_array_equal(source.time, TIME)
+    (fields,) = source.fields(1, 4, slice(0, 5, 2))
+    np.testing.assert_array_equal(fields, FIELD[1:4, ::2])
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_format_is_told_by_content_not_by_suffix(tmp_path: Path, name: str) -> None:
+    plain = open_source(ALL[name](tmp_path / name))
+    renamed = tmp_path / "data.bin"
+    os.rename(plain.path, renamed)
+    assert type(open_source(renamed)) is type(plain)
+
+
+def test_pairs_become_float_channels(tmp_path: Path) -> None:
+    source = open_source(write_torch(tmp_path / "pairs.pt"))
+    assert (source.n_samples, source.grid, source.time, source.names) == (4, (6, 8), None, ("x", "y"))
+    x, y = source.fields(1, 3, slice(None))
+    np.testing.assert_array_equal(x, FIELD[1:3, :1] > 0)
+    np.testing.assert_array_equal(y, FIELD[1:3, 1:2])
+
+
+def test_attributes_are_kept(tmp_path: Path) -> None:
+    assert open_source(write_ours(tmp_path / "ours.h5")).attributes["viscosity"] == 1e-3
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_truncated_file_is_named(tmp_path: Path, name: str) -> None:
+    path = ALL[name](tmp_path / name)
+    content = path.read_bytes()
+    for kept in (0, 60, len(content) // 2, len(content) - 40):
+        path.write_bytes(content[:kept])
+        with pytest.raises((CorruptFile, BadSchema) if kept == 60 else CorruptFile, match=name):
+            open_source(path).fields(0, 4, slice(None))
+
+
+@pytest.mark.parametrize("name", ["ours.h5", "v73.mat"])
+def test_damaged_chunk_names_the_sample(tmp_path: Path, name: str) -> None:
+    path = ALL[name](tmp_path / name)
+    with h5py.File(path) as file:
+        data = file[open_source(path).names[0]]
+        axis = 0 if name == "ours.h5" else 3
+        at = data.id.get_chunk_info_by_coord(tuple(2 * (i == axis) for i in range(4))).byte_offset
+    content = bytearray(path.read_bytes())
+    content[at + (0 if name == "ours.h5" else 512) + 20] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(CorruptFile, match=f"{name}: .*sample 2 is damaged"):
+        open_source(path).fields(0, 4, slice(None))
+
+
+def test_flipped_bit_in_a_torch_file_is_found(tmp_path: Path) -> None:
+    path = write_torch(tmp_path / "pairs.pt")
+    content = bytearray(path.read_bytes())
+    content[content.find(FIELD[0, 1].tobytes()[:16])] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CorruptFile, match=r"pairs\.pt.*checksum"):
+        open_source(path)
+
+
+class Command:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("executed",)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_torch_file_with_code_is_refused_and_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, zipped: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"x": Command()}, "evil.pt", _use_new_zipfile_serialization=zipped)
+    with pytest.raises(UnsafeFile, match=r"evil\.pt.*mkdir") as caught:
+        open_source("evil.pt")
+    assert "weights_only" not in str(caught.value)
+    assert not Path("executed").exists()
+
+
+def test_expanded_tensor_is_refused_before_allocation(tmp_path: Path) -> None:
+    path = write_torch(tmp_path / "pairs.pt", x=torch.zeros(1).expand(10**6, 1000, 1000))
+    with pytest.raises(UnsafeFile, match=r"pairs\.pt: x: declares"):
+        open_source(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x": "text"}, "no tensor 'x'; the file has y"),
+        ({"x": torch.zeros(3, 6, 8)}, "y: expected 3 samples, as in x, found 4"),
+        ({"x": torch.zeros(4, 6, 4)}, r"y: expected grid \(6, 4\)"),
+        ({"x": torch.zeros(4)}, r"x: expected \(N, y, x\)"),
+    ],
+)
+def test_torch_schema(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(BadSchema, match=message):
+        open_source(write_torch(tmp_path / "pairs.pt", **changes))
+
+
+def test_torch_file_without_a_dict(tmp_path: Path) -> None:
+    torch.save(torch.zeros(3), tmp_path / "t.pt")
+    with pytest.raises(BadSchema, match="Tensor"):
+        open_source(tmp_path / "t.pt")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"u": "text"}, "no real array 'u'; the file has a, t"),
+        ({"t": TIME[:3]}, "t: expected 5 times"),
+        ({"u": FIELD[0, 0]}, r"u: expected \(N, y, x, T\)"),
+    ],
+)
+def test_matlab_schema(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(BadSchema, match=message):
+        open_source(write_matlab5(tmp_path / "v5.mat", **changes))
+
+
+def test_hdf5_without_the_field_lists_its_keys(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["velocity"] = FIELD
+    with pytest.raises(BadSchema, match="no dataset 'vorticity'; the file has velocity"):
+        open_source(tmp_path / "other.h5")
+
+
+def test_hdf5_time_must_match_the_frames(tmp_path: Path) -> None:
+    path = write_ours(tmp_path / "ours.h5")
+    with h5py.File(path, "r+") as file:
+        del file["time"]
+        file["time"] = TIME[:2]
+    with pytest.raises(BadSchema, match=r"time: expected \(5,\), found \(2,\)"):
+        open_source(path)
+
+
+def test_text_where_numbers_belong(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "text.h5", "w") as file:
+        file["u"] = np.full((2, 2, 2), b"a")
+        file["time"] = TIME[:2]
+    with pytest.raises(BadSchema, match="u: expected numbers"):
+        open_source(tmp_path / "text.h5")
+
+
+def test_incomplete_file_offers_only_its_complete_samples(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        source = open_source(write_ours(tmp_path / "ours.h5", n_complete=3))
+    assert source.n_samples == 3
+    assert "incomplete, 3 of 4 samples" in caplog.text
+
+
+@pytest.mark.parametrize("complete", [5, -1])
+def test_impossible_count_of_complete_samples(tmp_path: Path, complete: int) -> None:
+    with pytest.raises(BadSchema, match="n_complete"):
+        open_source(write_ours(tmp_path / "ours.h5", n_complete=complete))
+
+
+def test_double_precision_is_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_matlab5(tmp_path / "v5.mat", u=FNO_LAYOUT.astype(np.float64))
+    with caplog.at_level(logging.INFO):
+        source = open_source(path)
+        source.fields(0, 2, slice(None))
+        source.fields(2, 4, slice(None))
+    assert [record.getMessage() for record in caplog.records] == [f"{path}: u is float64; cast to single precision"]
+
+
+def test_missing_and_unknown_files(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="sciml data"):
+        open_source(tmp_path / "nowhere.h5")
+    (tmp_path / "notes.txt").write_text("not data")
+    with pytest.raises(BadSchema, match=r"notes\.txt: expected HDF5, MATLAB or PyTorch"):
+        open_source(tmp_path / "notes.txt")
