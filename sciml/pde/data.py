@@ -83,6 +83,8 @@ class PDEDataModule(lightning.LightningDataModule):
         self.grid = subsampled_grid(self.source, self.subsample)
         self.test_grid = subsampled_grid(self.test_source, self.test_subsample)
         self._sets: dict[str, Pairs | Windows] = {}
+        if n_val == 0:  # an overridden hook means to Lightning that there is a validation set
+            self.val_dataloader = super().val_dataloader  # type: ignore[method-assign]
 
     @property
     def input_time(self) -> np.ndarray | None:
@@ -115,8 +117,8 @@ class PDEDataModule(lightning.LightningDataModule):
         data = self._set("train")
         return self._loader(data, EpochShuffle(len(data), self.seed))
 
-    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
-        return self._loader(self._set("val")) if self.n_val else []
+    def val_dataloader(self) -> DataLoader[Batch]:
+        return self._loader(self._set("val"))
 
     def test_dataloader(self) -> DataLoader[Batch]:
         return self._loader(self._set("test"))

@@ -54,4 +54,4 @@ def test_random_damage_never_ends_the_process(path: Path) -> None:
             for variable in matlab5.variables(path).values():
                 matlab5.read(path, variable)
         except CorruptFile as error:
-            assert "data.mat" in str(error)
+            assert "data.mat" in str(error)  # noqa: PT017 - damage may also pass unnoticed

@@ -1,0 +1,330 @@
+"""The data module: what batches hold, in which order, and what it refuses."""
+
+import logging
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import lightning
+import numpy as np
+import pytest
+import torch
+
+from sciml import hdf5
+from sciml.errors import BadSchema, ConfigError, NonFinite
+from sciml.pde import loading
+from sciml.pde.batches import EpochShuffle
+from sciml.pde.data import Batch, PDEDataModule
+
+FIELD = np.random.default_rng(0).standard_normal((8, 7, 6, 4)).astype(np.float32)
+LINE = np.random.default_rng(1).standard_normal((6, 5, 12)).astype(np.float32)
+
+
+def write(path: Path, key: str, values: np.ndarray, **attributes: object) -> str:
+    with hdf5.writing(path) as file:
+        hdf5.add_samples(file, key, values)
+        file["time"] = np.arange(values.shape[1]) / 2
+        file.attrs.update(attributes)
+    return str(path)
+
+
+@pytest.fixture
+def flow(tmp_path: Path) -> str:
+    return write(tmp_path / "flow.h5", "vorticity", FIELD, equation="navier-stokes")
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> str:
+    return write(tmp_path / "line.h5", "u", LINE, equation="burgers")
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> str:
+    torch.save({"x": torch.rand(8, 9, 9) > 0.5, "y": torch.rand(8, 9, 9)}, tmp_path / "pairs.pt")
+    return str(tmp_path / "pairs.pt")
+
+
+def module(path: str, **changes: object) -> PDEDataModule:
+    arguments = {"n_train": 4, "n_test": 2, "input_frames": 2, "output_frames": 3, "batch_size": 3}
+    return PDEDataModule(path, **(arguments | changes))
+
+
+def static(path: str, **changes: object) -> PDEDataModule:
+    return module(path, **({"input_frames": None, "output_frames": None} | changes))
+
+
+def whole(loader: torch.utils.data.DataLoader) -> Batch:
+    return Batch(*(torch.cat(parts) for parts in zip(*loader, strict=True)))
+
+
+def test_rollout_splits_and_frames(flow: str) -> None:
+    data = module(flow, n_val=1)
+    assert [len(batch.input) for batch in data.test_dataloader()] == [2]
+    for loader, samples in ((data.val_dataloader(), slice(4, 5)), (data.test_dataloader(), slice(6, 8))):
+        batch = whole(loader)
+        np.testing.assert_array_equal(batch.input, FIELD[samples, :2])
+        np.testing.assert_array_equal(batch.target, FIELD[samples, 2:5])
+    assert data.grid == data.test_grid == (6, 4)
+    np.testing.assert_array_equal(data.input_time, [0, 0.5])
+    np.testing.assert_array_equal(data.time, [1, 1.5, 2])
+
+
+def test_batches_are_contiguous_tuples_of_inputs_and_targets(flow: str) -> None:
+    batch = next(iter(module(flow).train_dataloader()))
+    assert isinstance(batch, Batch)
+    assert batch.input.is_contiguous()
+    assert batch.target.is_contiguous()
+    assert batch.input.dtype == torch.float32
+
+
+def test_static_map_within_a_trajectory(line: str) -> None:
+    data = module(line, input_frames=1, output_frames=1, time_stride=4)
+    batch = whole(data.test_dataloader())
+    np.testing.assert_array_equal(batch.input, LINE[-2:, :1])
+    np.testing.assert_array_equal(batch.target, LINE[-2:, 4:])
+    np.testing.assert_array_equal(data.time, [2.0])
+
+
+def test_windows_are_all_start_frames_of_the_training_samples_only(flow: str) -> None:
+    data = module(flow, windows=True, time_stride=1, input_frames=2, output_frames=2)
+    expected = {FIELD[i, s : s + 4].tobytes() for i in range(4) for s in range(4)}
+    batch = whole(data.train_dataloader())
+    assert {torch.cat(pair).numpy().tobytes() for pair in zip(*batch, strict=True)} == expected
+    assert len(data.train_dataloader().dataset) == 16
+    assert len(data.test_dataloader().dataset) == 2
+
+
+def test_windows_with_a_stride(flow: str) -> None:
+    data = module(flow, windows=True, time_stride=3, input_frames=1, output_frames=1)
+    item = data.train_dataloader().dataset[5]  # sample 1, start 1
+    np.testing.assert_array_equal(item.input, FIELD[1, 1:2])
+    np.testing.assert_array_equal(item.target, FIELD[1, 4:5])
+
+
+def test_point_values_are_subsampled_by_stride_and_cells_by_averaging(flow: str, line: str) -> None:
+    batch = whole(module(flow, subsample=2).test_dataloader())
+    np.testing.assert_array_equal(batch.input, FIELD[-2:, :2, ::2, ::2])
+    data = module(line, subsample=3, input_frames=1, output_frames=1)
+    mean = LINE[-2:, :1].reshape(2, 1, 4, 3).mean(axis=-1)
+    np.testing.assert_allclose(whole(data.test_dataloader()).input, mean, rtol=1e-6)
+    assert data.grid == (4,)
+
+
+def test_pairs_are_channels_and_their_grid_may_include_both_ends(pairs: str) -> None:
+    data = static(pairs, subsample=4)
+    batch = whole(data.test_dataloader())
+    stored = torch.load(pairs, weights_only=True)
+    torch.testing.assert_close(batch.input, stored["x"][-2:, None, ::4, ::4].float(), rtol=0, atol=0)
+    torch.testing.assert_close(batch.target, stored["y"][-2:, None, ::4, ::4], rtol=0, atol=0)
+    assert data.grid == (3, 3)
+    assert data.time is None
+
+
+def test_test_file_of_another_resolution(tmp_path: Path, flow: str) -> None:
+    fine = np.repeat(np.repeat(FIELD[:3], 2, axis=-1), 2, axis=-2)
+    fine_path = write(tmp_path / "fine.h5", "vorticity", fine)
+    data = module(flow, test_path=fine_path, n_train=8, n_test=3)
+    assert (data.grid, data.test_grid) == ((6, 4), (12, 8))
+    np.testing.assert_array_equal(whole(data.test_dataloader()).input, fine[:, :2])
+    same = module(flow, test_path=fine_path, n_train=8, n_test=3, test_subsample=2)
+    np.testing.assert_array_equal(whole(same.test_dataloader()).input, FIELD[:3, :2])
+
+
+def test_reading_in_blocks_changes_nothing(flow: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once = whole(module(flow, n_test=5, n_train=3).test_dataloader())
+    monkeypatch.setattr(loading, "BLOCK_BYTES", 2 * 8 * FIELD[0].size)
+    torch.testing.assert_close(whole(module(flow, n_test=5, n_train=3).test_dataloader()), at_once)
+
+
+def test_statistics_are_those_of_the_training_set(flow: str, pairs: str) -> None:
+    found = module(flow).statistics
+    for value, expected in zip(
+        found, [f(FIELD[:4, t]) for t in (slice(0, 2), slice(2, 5)) for f in (np.mean, np.std)], strict=True
+    ):
+        assert value.shape == (1, 1, 1)
+        assert value.item() == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    x = torch.load(pairs, weights_only=True)["x"][:4].float()
+    assert static(pairs).statistics.input_std.item() == pytest.approx(x.std(correction=0).item())
+
+
+@pytest.mark.parametrize("value", [0.0, 1e-30, 3.0, -1e30])
+def test_constant_field_normalises_to_finite_values(tmp_path: Path, value: float) -> None:
+    path = write(tmp_path / "constant.h5", "u", np.full((6, 5, 4), value, np.float32))
+    data = module(path)
+    statistics = data.statistics
+    batch = next(iter(data.train_dataloader()))
+    normalised = (batch.input - statistics.input_mean) / statistics.input_std
+    assert normalised.abs().max() <= 0.1
+    assert all(part.isfinite().all() and part.abs().max() < float("inf") for part in statistics)
+
+
+def test_order_depends_on_seed_and_epoch_alone() -> None:
+    def order(seed: int, epoch: int) -> list[int]:
+        sampler = EpochShuffle(50, seed)
+        list(sampler)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert order(0, 3) == order(0, 3)
+    assert sorted(order(0, 3)) == list(range(50))
+    assert len({tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
+
+
+def test_loaders_leave_the_global_generator_alone(flow: str) -> None:
+    data = module(flow)
+    state = torch.get_rng_state()
+    whole(data.train_dataloader())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_worker_processes_yield_the_same_batches(flow: str) -> None:
+    alone, workers = module(flow, windows=True), module(flow, windows=True, num_workers=2)
+    torch.testing.assert_close(whole(workers.train_dataloader()), whole(alone.train_dataloader()))
+
+
+def test_data_sets_can_be_pickled(flow: str) -> None:
+    dataset = module(flow).train_dataloader().dataset
+    torch.testing.assert_close(pickle.loads(pickle.dumps(dataset))[0], dataset[0])
+
+
+def lightnings_own_warnings(test: Callable[..., None]) -> Callable[..., None]:
+    for ignored in (".*does not have many workers:UserWarning", ".*LeafSpec.*:FutureWarning"):
+        test = pytest.mark.filterwarnings(f"ignore:{ignored}")(test)
+    return test
+
+
+class Recorder(lightning.LightningModule):
+    """Learns nothing; notes the inputs of each training batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen: dict[int, list[float]] = {}
+
+    def training_step(self, batch: Batch) -> torch.Tensor:
+        self.seen.setdefault(self.current_epoch, []).extend(batch.input[:, 0, 0, 0].tolist())
+        return self.weight * batch.target.sum()
+
+    def test_step(self, batch: Batch) -> None:
+        assert isinstance(batch, Batch)
+
+    def predict_step(self, batch: Batch) -> torch.Tensor:
+        return batch.input
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.0)
+
+
+def trainer(root: Path, epochs: int) -> lightning.Trainer:
+    return lightning.Trainer(
+        max_epochs=epochs, accelerator="cpu", default_root_dir=root, logger=False, enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False,
+    )  # fmt: skip
+
+
+@lightnings_own_warnings
+def test_lightning_sets_the_epoch_also_when_resuming(flow: str, tmp_path: Path) -> None:
+    through = Recorder()
+    trainer(tmp_path, 3).fit(through, datamodule=module(flow))
+    assert len({tuple(order) for order in through.seen.values()}) > 1
+    assert all(sorted(order) == sorted(through.seen[0]) for order in through.seen.values())
+
+    first = trainer(tmp_path, 1)
+    first.fit(Recorder(), datamodule=module(flow))
+    first.save_checkpoint(tmp_path / "one.ckpt")
+    resumed = Recorder()
+    trainer(tmp_path, 3).fit(resumed, datamodule=module(flow), ckpt_path=tmp_path / "one.ckpt", weights_only=True)
+    assert resumed.seen == {epoch: through.seen[epoch] for epoch in (1, 2)}
+
+
+@lightnings_own_warnings
+def test_lightning_tests_and_predicts(flow: str, tmp_path: Path) -> None:
+    trainer(tmp_path, 1).test(Recorder(), datamodule=module(flow), verbose=False)
+    (predicted,) = trainer(tmp_path, 1).predict(Recorder(), datamodule=module(flow))
+    np.testing.assert_array_equal(predicted, FIELD[-2:, :2])
+
+
+@pytest.mark.parametrize("name", ["n_train", "n_test", "batch_size", "time_stride", "subsample", "test_subsample"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_argument_out_of_range(flow: str, name: str, value: int) -> None:
+    with pytest.raises(ConfigError, match=f"{name}={value}: expected an integer of at least 1"):
+        module(flow, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["n_val", "num_workers", "seed"])
+def test_negative_argument(flow: str, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"{name}=-1: expected an integer of at least 0"):
+        module(flow, **{name: -1})
+
+
+@pytest.mark.parametrize("changes", [{"input_frames": 1}, {"output_frames": 1}, {"time_stride": 2}, {"windows": True}])
+def test_settings_of_trajectories_are_refused_for_pairs(pairs: str, changes: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match=f"{next(iter(changes))} is set, but .*pairs.pt has pairs"):
+        static(pairs, **changes)
+
+
+@pytest.mark.parametrize("name", ["input_frames", "output_frames"])
+@pytest.mark.parametrize("value", [None, 0])
+def test_trajectories_need_frames(flow: str, name: str, value: int | None) -> None:
+    with pytest.raises(ConfigError, match=f"{name}={value}"):
+        module(flow, **{name: value})
+
+
+@pytest.mark.parametrize("factor", [3, 5, 8])
+def test_subsampling_must_fit_the_grid(flow: str, factor: int) -> None:
+    with pytest.raises(ConfigError, match=f"subsample={factor}: expected a divisor of"):
+        module(flow, subsample=factor)
+
+
+def test_validation_needs_samples(flow: str) -> None:
+    with pytest.raises(ConfigError, match="n_val=0"):
+        module(flow).setup("validate")
+
+
+def test_more_samples_than_stored_or_overlapping(flow: str, tmp_path: Path) -> None:
+    with pytest.raises(BadSchema, match=r"flow\.h5: vorticity: 8 samples stored, 9 asked \(n_train=4 \+ n_val=3"):
+        module(flow, n_val=3)
+    link = tmp_path / "link.h5"
+    link.symlink_to(flow)
+    with pytest.raises(BadSchema, match="8 samples stored, 9 asked"):
+        module(flow, test_path=str(link), n_train=7)
+    other = write(tmp_path / "other.h5", "vorticity", FIELD)
+    with pytest.raises(BadSchema, match=r"other\.h5: .*8 samples stored, 9 asked \(n_test=9\)"):
+        module(flow, test_path=other, n_test=9)
+
+
+def test_more_frames_than_stored(flow: str) -> None:
+    with pytest.raises(BadSchema, match=r"flow\.h5: vorticity: 7 frames stored, 9 asked .*time_stride=2"):
+        module(flow, time_stride=2)
+
+
+def test_test_file_of_another_kind_or_other_times(flow: str, line: str, tmp_path: Path) -> None:
+    with pytest.raises(BadSchema, match=r"line\.h5: expected .*vorticity.*found"):
+        module(flow, test_path=line)
+    path = tmp_path / "slow.h5"
+    with hdf5.writing(path) as file:
+        hdf5.add_samples(file, "vorticity", FIELD)
+        file["time"] = np.arange(7.0)
+    with pytest.raises(BadSchema, match=r"slow\.h5: time: expected"):
+        module(flow, test_path=str(path))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_values_not_finite_in_single_precision(tmp_path: Path, value: float) -> None:
+    values = FIELD.astype(np.float64)
+    values[2, 0, 0, :3] = value
+    values[3, 0, 0, 0] = value
+    data = module(write(tmp_path / "bad.h5", "vorticity", values))
+    with pytest.raises(NonFinite, match=r"bad\.h5: vorticity: sample 2 has 3 of 120 values.*so have 2 of samples"):
+        data.setup("fit")
+    data.setup("test")
+
+
+def test_double_precision_is_cast_and_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write(tmp_path / "double.h5", "vorticity", FIELD.astype(np.float64))
+    with caplog.at_level(logging.INFO, logger="sciml"):
+        data = module(path)
+        data.setup()
+        batch = whole(data.test_dataloader())
+    np.testing.assert_array_equal(batch.input, FIELD[-2:, :2])
+    assert [record.name for record in caplog.records] == ["sciml.pde.readers"]
