@@ -44,7 +44,10 @@ def _wrong_value(message: str) -> str | None:
     if refused := re.search(r"Importing '([^']+)' is not allowed", message):
         return f"{where}{refused[1]!r} {REFUSED}"
     found = re.search(r"(?:Given value|Got value): ([^\n]*)", message)
-    value = found[1].strip() if found else ""
+    value = found[1].split(". Got value:")[0].strip() if found else ""
+    if absent := re.search(r"module '([^']+)' has no attribute '([^']+)'", message):
+        module, name = absent.groups()
+        return f"{where}{module} has no {name}{nearest(name, dir(sys.modules[module]))}"
     module, _, name = value.rpartition(".")
     if module in sys.modules and not hasattr(sys.modules[module], name):
         return f"{where}{module} has no {name}{nearest(name, dir(sys.modules[module]))}"

@@ -16,7 +16,7 @@ from sciml.cli.messages import explain
 from sciml.errors import CheckpointError, ConfigError
 from sciml.hdf5 import replacing
 from sciml.pde.data import PDEDataModule
-from sciml.tasks.callbacks import Checkpoints, DivergenceGuard, TrainingCost
+from sciml.tasks.callbacks import Checkpoints, Collector, DivergenceGuard, TrainingCost
 from sciml.tasks.pde import PDETask
 from sciml.tasks.storage import MetricsCSV, SafeCheckpointIO
 
@@ -101,8 +101,10 @@ class RunCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._settings.trainer
+        self.collector = Collector()
         kwargs["callbacks"] = [
             *(settings.callbacks or []),
+            self.collector,
             Checkpoints(self.run_dir / "checkpoints"),
             DivergenceGuard(),
             TrainingCost(),
@@ -140,6 +142,17 @@ class RunCLI(LightningCLI):
 
     def before_predict(self) -> None:
         self._use_checkpoint()
+
+    def after_test(self) -> None:
+        from sciml.cli.evaluate import evaluate  # brings matplotlib
+
+        fields = self.collector.fields()
+        print(evaluate(self.run_dir, fields, self.datamodule, self.model, self._settings.ckpt_path))
+
+    def after_predict(self) -> None:
+        from sciml.cli.evaluate import save_predictions
+
+        print(save_predictions(self.run_dir, self.collector.fields(), self.datamodule.time))
 
     @property
     def _settings(self) -> jsonargparse.Namespace:

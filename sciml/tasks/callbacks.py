@@ -109,6 +109,25 @@ class TrainingCost(Callback):
         self.seconds = list(state_dict["seconds"])
 
 
+class Collector(Callback):
+    """Keeps inputs, targets and predictions of a test or predict run, on the CPU."""
+
+    def __init__(self) -> None:
+        self.batches: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        prediction, batch = args[:2]
+        self.batches.append((batch.input.cpu(), batch.target.cpu(), prediction.cpu()))
+
+    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        self.on_test_batch_end(trainer, pl_module, *args)
+
+    def fields(self) -> dict[str, Tensor]:
+        """`input`, `target` and `prediction`, all samples in the loader's order."""
+        parts = zip(*self.batches, strict=True)
+        return {name: torch.cat(part) for name, part in zip(("input", "target", "prediction"), parts, strict=True)}
+
+
 def peak_memory_mb(device: torch.device) -> float:
     """Most memory in use so far, in MB: of the GPU's tensors, or on a CPU of the whole process."""
     if device.type == "cuda":
