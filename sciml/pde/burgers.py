@@ -22,9 +22,10 @@ from sciml.errors import ConfigError, NonFinite
 
 Array = np.ndarray
 
-_COURANT_LIMIT = 1.0
-_PECLET_LIMIT = 2.0
+COURANT_LIMIT = 1.0
+PECLET_LIMIT = 2.0
 _N_MODES = 6
+FASTEST = 1 + sum(1 / k for k in range(1, _N_MODES + 1))  # no value of random_burgers exceeds it
 
 
 def solve_burgers(initial: Array, boundary: Array, *, viscosity: float, times: Sequence[float], dt: float) -> Array:
@@ -72,15 +73,14 @@ def _validate(initial: Array, boundary: Array, viscosity: float, times: Sequence
     if not math.isfinite(fastest):
         raise NonFinite("the initial or wall values are not finite")
     cells = initial.shape[1]
-    if fastest > _PECLET_LIMIT * viscosity * cells:
+    if fastest > PECLET_LIMIT * viscosity * cells:
         raise ConfigError(
             f"grid: {cells} cells for max|u| = {fastest:.3g} at viscosity {viscosity}; "
-            f"allowed: >= {math.ceil(fastest / (_PECLET_LIMIT * viscosity))}, which resolves the shocks"
+            f"allowed: >= {math.ceil(fastest / (PECLET_LIMIT * viscosity))}, which resolves the shocks"
         )
-    if fastest * dt * cells > _COURANT_LIMIT:
+    if fastest * dt * cells > COURANT_LIMIT:
         raise ConfigError(
-            f"dt: {dt} for max|u| = {fastest:.3g} on {cells} cells; "
-            f"allowed: <= {_COURANT_LIMIT / (fastest * cells):.3g}"
+            f"dt: {dt} for max|u| = {fastest:.3g} on {cells} cells; allowed: <= {COURANT_LIMIT / (fastest * cells):.3g}"
         )
 
 
@@ -142,7 +142,7 @@ def random_burgers(indices: range | list[int], *, grid: int, seed: int) -> tuple
 
         u0(x) = left + (right − left)x + Σ_k a_k sin(kπx)/k,    left, right, a_k uniform in [−1, 1].
 
-    Compatible with the walls and below 3.5 in modulus. Sample i is a function of (seed, i) alone.
+    Compatible with the walls and at most `FASTEST` in modulus. Sample i is a function of (seed, i) alone.
 
     Args:
         indices: the samples' numbers.

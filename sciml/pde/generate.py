@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sciml.errors import ConfigError
-from sciml.pde.burgers import random_burgers, solve_burgers
+from sciml.pde.burgers import COURANT_LIMIT, FASTEST, PECLET_LIMIT, random_burgers, solve_burgers
 from sciml.pde.fields import FORCING, fno_forcing, gaussian_random_vorticity
 from sciml.pde.resumable import Arrays, DataSet, write_data_set
 from sciml.pde.solver import solve_navier_stokes
@@ -99,10 +99,10 @@ def generate_burgers(
         n_samples: number of samples that the file shall hold; if it holds more they stay.
         viscosity: kinematic viscosity.
         grid: cells stored; each is the mean of solver_grid/grid computed ones.
-        solver_grid: cells computed; at least 1.75/viscosity resolves the shocks of every sample.
+        solver_grid: cells computed; at least 1.73/viscosity, to resolve the shocks of every sample.
         t_final: last time stored.
         n_frames: number of equally spaced times stored, with the initial one.
-        dt: time step of the solver; at most 0.28/solver_grid is stable for every sample.
+        dt: time step of the solver; at most 0.29/solver_grid, to be stable for every sample.
         seed: seed of the initial and wall values.
         batch_size: samples computed together, and lost if the program is killed.
 
@@ -114,6 +114,10 @@ def generate_burgers(
     _require("t_final", t_final, math.isfinite(t_final) and t_final > 0, "finite and > 0")
     _require("n_frames", n_frames, n_frames >= 2, ">= 2")
     _require_common(n_samples, grid, solver_grid, dt, seed, batch_size)
+    coarsest = math.ceil(FASTEST / (PECLET_LIMIT * viscosity))
+    _require("solver_grid", solver_grid, solver_grid >= coarsest, f">= {coarsest} at viscosity={viscosity}")
+    longest = COURANT_LIMIT / (FASTEST * solver_grid)
+    _require("dt", dt, dt <= longest, f"<= {longest:.3g} at solver_grid={solver_grid}")
     times = np.linspace(0.0, t_final, n_frames)
 
     def solve(indices: range) -> Arrays:

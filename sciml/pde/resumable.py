@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,10 +64,14 @@ def write_data_set(data: DataSet, *, n_samples: int, batch_size: int) -> None:
     ready = {int(part.stem): n_stored(part, data.attributes) for part in sorted(data.parts.glob("*.h5"))}
     missing = list(_missing(stored, n_samples, ready, batch_size))
     done = n_samples - sum(map(len, missing))
-    with tqdm(total=n_samples, initial=done, unit="sample", disable=None) as bar:
-        for batch, arrays in _solved(data, missing):
-            _write(data.parts / f"{batch.start:08d}.h5", data, [arrays])
-            bar.update(len(batch))
+    try:
+        with tqdm(total=n_samples, initial=done, unit="sample", disable=None) as bar:
+            for batch, arrays in _solved(data, missing):
+                _write(data.parts / f"{batch.start:08d}.h5", data, [arrays])
+                bar.update(len(batch))
+    finally:
+        with suppress(OSError):  # no litter where nothing is ready
+            data.parts.rmdir()
     _write(data.path, data, _joined(data, stored, n_samples))
     shutil.rmtree(data.parts)
 

@@ -109,15 +109,20 @@ class _Flow:
 
     def _transform(self, field: Tensor) -> Tensor:
         """Dealiased spectrum (batch, ky, 2·kx) as real numbers, real and imaginary parts interleaved."""
-        spectrum = torch.fft.rfft2(field)[..., : self.columns]
+        # One axis at a time: a two-dimensional transform of a single field takes another path in MKL than one
+        # of a batch, and rounds differently.
+        spectrum = torch.fft.fft(torch.fft.rfft(field)[..., : self.columns], dim=-2).contiguous()
         return torch.view_as_real(spectrum).flatten(-2) * self.mask
+
+    def _field(self, spectrum: Tensor) -> Tensor:
+        return torch.fft.irfft(torch.fft.ifft(spectrum, dim=-2), n=self.shape[1])
 
     def _complex(self, spectrum: Tensor) -> Tensor:
         return torch.view_as_complex(spectrum.unflatten(-1, (-1, 2)))
 
     def vorticity(self) -> Tensor:
         """The present field (batch, y, x)."""
-        field = torch.fft.irfft2(self._complex(self.state), s=self.shape)
+        field = self._field(self._complex(self.state))
         self._require(field.isfinite().flatten(1).all(1), "the vorticity is not finite; take a smaller dt")
         return field
 
@@ -128,8 +133,7 @@ class _Flow:
 
     def _tendency(self, state: Tensor, check_step: float | None = None) -> Tensor:
         """f − u·∇w as a spectrum; with `check_step` the Courant number of that step is checked."""
-        velocity = torch.fft.ifft(self.velocity_from_vorticity * self._complex(state), dim=-2)
-        u, v = torch.fft.irfft(velocity, n=self.shape[1], dim=-1)
+        u, v = self._field(self.velocity_from_vorticity * self._complex(state))
         if check_step is not None:
             self._check_courant(u, v, check_step)
         torch.mul(u, v, out=self.products[0])

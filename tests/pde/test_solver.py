@@ -1,5 +1,6 @@
 import math
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -89,7 +90,7 @@ def test_third_order_in_time() -> None:
 
     exact = solve(0.02 / 16)
     errors = [(solve(dt) - exact).norm().item() for dt in (0.02, 0.01, 0.005)]
-    orders = [math.log2(a / b) for a, b in zip(errors, errors[1:], strict=False)]
+    orders = [math.log2(a / b) for a, b in pairwise(errors)]
     assert min(orders) > 2.7, f"{errors=} {orders=}"
 
 
@@ -133,16 +134,16 @@ def test_rectangular_grid() -> None:
     torch.testing.assert_close(solution[0, 0], exact[:, None].expand(32, 12), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize(("dtype", "atol"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
-def test_a_sample_does_not_depend_on_its_batch(dtype: torch.dtype, atol: float) -> None:
-    """Equal to rounding: the operations' vector loops cut a batch of another size at other places."""
-    initial = active_flow(7, 16).to(dtype)
-    options = {"viscosity": 1e-3, "forcing": fno_forcing(16), "times": [0.5], "dt": 0.01}
+@pytest.mark.parametrize("grid", [16, 21, 64])
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float32, 2e-6), (torch.float64, 1e-14)])
+def test_a_sample_does_not_depend_on_its_batch(dtype: torch.dtype, atol: float, grid: int) -> None:
+    """To rounding, since FFT libraries may take another path for another number of transforms."""
+    initial = active_flow(7, grid).to(dtype)
+    options = {"viscosity": 1e-3, "forcing": fno_forcing(grid), "times": [0.1], "dt": 5e-3}
     together = solve_navier_stokes(initial, **options)
-    for i in range(len(initial)):
-        alone = solve_navier_stokes(initial[i : i + 1], **options)
-        torch.testing.assert_close(alone[0], together[i], rtol=0, atol=atol)
-    assert together.dtype == dtype
+    for part in (slice(0, 1), slice(4, 5), slice(1, 3), slice(4, 7)):
+        alone = solve_navier_stokes(initial[part], **options)
+        torch.testing.assert_close(alone, together[part], rtol=0, atol=atol)
 
 
 def test_sub_batches_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +192,7 @@ def test_too_long_a_step_names_sample_time_and_remedy() -> None:
 def test_non_finite_field_names_its_sample() -> None:
     initial = active_flow(3, 16)
     initial[2, 4, 5] = math.nan
-    with pytest.raises(NonFinite, match="sample 2 .*initial"):
+    with pytest.raises(NonFinite, match=r"sample 2 .*initial"):
         solve_navier_stokes(initial, viscosity=1e-3, forcing=None, times=[1.0], dt=0.01)
 
 
