@@ -9,6 +9,7 @@ from neuralop.models import FNO
 from torch import nn
 
 from sciml.errors import ConfigError
+from sciml.pde.pointwise import use_pointwise
 from sciml.pde.spectral_conv import MonarchSpectralConv
 from sciml.transforms import DenseTransform, MonarchTransform, Transform
 
@@ -29,6 +30,8 @@ def fno(
     separable: bool = False,
 ) -> FNO:
     """neuralop's FNO; with a learned transform it starts as the same function as with the FFT.
+
+    Its 1×1 convolutions are computed as matrix products (`use_pointwise`), whatever the transform.
 
     Args:
         n_modes: Modes kept along each axis, both signs counted, as in neuralop.
@@ -52,14 +55,16 @@ def fno(
         raise ConfigError(f"{domain_padding=}: allowed is a fraction of the grid from 0 to 1")
     if transform == "fft" and heads is not None:
         raise ConfigError(f"{heads=} with transform=fft: the fixed transform has no heads, remove the key")
-    model = FNO(
-        n_modes=tuple(n_modes),
-        in_channels=in_channels,
-        out_channels=out_channels,
-        hidden_channels=hidden_channels,
-        n_layers=n_layers,
-        domain_padding=domain_padding,
-        separable=separable,
+    model = use_pointwise(
+        FNO(
+            n_modes=tuple(n_modes),
+            in_channels=in_channels,
+            out_channels=out_channels,
+            hidden_channels=hidden_channels,
+            n_layers=n_layers,
+            domain_padding=domain_padding,
+            separable=separable,
+        )
     )
     if transform == "fft":
         return model

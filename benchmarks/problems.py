@@ -1,0 +1,35 @@
+"""The data and protocols of the comparisons; `make benchmark-data` writes the files."""
+
+from trials import Problem
+
+# The issue's small protocol: 200 training and 50 test samples; 50 more choose the learning rates.
+NAVIER_STOKES = {
+    nu: Problem(
+        name=f"navier_stokes_{nu}",
+        path=f"data/navier_stokes_{nu}_small.h5",
+        n_train=200,
+        n_val=50,
+        n_test=50,
+        grid=(32, 32),
+        n_modes=(24, 24),
+        width=20,
+        epochs=40,
+        input_frames=10,
+        output_frames=10,
+    )
+    for nu in ("1e-3", "1e-5")
+}
+BURGERS = Problem(
+    name="burgers",
+    path="data/burgers.h5",
+    n_train=1000,
+    n_val=200,
+    n_test=200,
+    grid=(128,),
+    n_modes=(32,),
+    width=32,
+    epochs=30,
+    input_frames=1,
+    output_frames=1,
+    time_stride=10,
+)

@@ -1,0 +1,152 @@
+"""One training run of a comparison, kept on disk: asked again, it is read and not repeated."""
+
+import hashlib
+import json
+import time
+import warnings
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A data set with the protocol under which everything on it is trained."""
+
+    name: str
+    path: str
+    n_train: int
+    n_val: int
+    n_test: int
+    grid: tuple[int, ...]
+    n_modes: tuple[int, ...]
+    width: int
+    epochs: int
+    input_frames: int | None = None
+    output_frames: int | None = None
+    time_stride: int = 1
+    batch_size: int = 20
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What is varied: the network, its learning rates and the seed of its initial weights."""
+
+    problem: Problem
+    lr: float
+    transform: str = "fft"
+    factor_lr: float | None = None
+    seed: int = 0
+    weight_decay: float = 0.0
+    net: dict = field(default_factory=dict, hash=False)  # further arguments of sciml.pde.nets.fno
+
+    @property
+    def key(self) -> str:
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+
+    def at(self, **changes: object) -> "Trial":
+        return replace(self, **changes)
+
+
+def run_all(trials: Iterable[Trial], jobs: int) -> list[dict]:
+    """The result of each trial, in order; those that are not on disk are run, `jobs` at a time, one thread each."""
+    trials = list(trials)
+    missing = [t for t in dict.fromkeys(trials) if not _file(t).exists()]
+    if jobs == 1:
+        for trial in missing:
+            _run_and_keep(trial)
+    elif missing:
+        with get_context("spawn").Pool(min(jobs, len(missing)), maxtasksperchild=1) as pool:
+            for _ in pool.imap_unordered(_run_and_keep, missing):
+                pass
+    return [json.loads(_file(t).read_text()) for t in trials]
+
+
+def _file(trial: Trial) -> Path:
+    return RESULTS / trial.problem.name / f"{trial.key}.json"
+
+
+def _run_and_keep(trial: Trial) -> None:
+    result = {**asdict(trial), **_run(trial)}
+    _file(trial).parent.mkdir(parents=True, exist_ok=True)
+    _file(trial).write_text(json.dumps(result, indent=1))
+    shown = {k: v for k, v in asdict(trial).items() if k not in ("problem",) and v}
+    print(
+        f"{trial.problem.name}: val {result['val']:.4f} test {result['test']:.4f} {result['seconds']:.0f} s {shown}",
+        flush=True,
+    )
+
+
+def _run(trial: Trial) -> dict:
+    """Train as `sciml fit` does, with the same task, data module and schedule; the errors of the last weights."""
+    import torch
+    from lightning.pytorch import Trainer
+
+    from sciml.errors import NonFinite
+    from sciml.pde.data import PDEDataModule
+    from sciml.pde.nets import fno
+    from sciml.tasks.base import count_parameters
+    from sciml.tasks.callbacks import DivergenceGuard
+    from sciml.tasks.pde import PDETask
+    from sciml.tasks.schedules import OneCycle
+
+    warnings.filterwarnings("ignore", module="lightning")
+    torch.set_num_threads(1)
+    torch.manual_seed(trial.seed)
+    p = trial.problem
+    frames = (
+        {}
+        if p.input_frames is None
+        else {"input_frames": p.input_frames, "output_frames": p.output_frames, "time_stride": p.time_stride}
+    )
+    data = PDEDataModule(
+        p.path, n_train=p.n_train, n_val=p.n_val, n_test=p.n_test, batch_size=p.batch_size, seed=trial.seed, **frames
+    )
+    options = {"hidden_channels": p.width, "n_modes": list(p.n_modes), "transform": trial.transform, **trial.net}
+    net = fno(in_channels=p.input_frames or 1, out_channels=1, grid=list(p.grid), **options)
+    optimizer = lambda groups: torch.optim.Adam(groups, lr=trial.lr, weight_decay=trial.weight_decay)  # noqa: E731
+    task = PDETask(net, optimizer, OneCycle(), factor_lr=trial.factor_lr if trial.transform != "fft" else None)
+    trainer = Trainer(
+        max_epochs=p.epochs,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        callbacks=[DivergenceGuard()],
+    )
+    start = time.perf_counter()
+    parameters = count_parameters(net.parameters())
+    try:
+        trainer.fit(task, data)
+    except NonFinite:
+        nan = float("inf")
+        return {"val": nan, "test": nan, "train": nan, "seconds": time.perf_counter() - start, "parameters": parameters}
+    seconds = time.perf_counter() - start
+    task.eval()
+    data.setup()
+    errors = {
+        split: _error(task, loader)
+        for split, loader in (
+            ("train", data.train_dataloader()),
+            ("val", data.val_dataloader()),
+            ("test", data.test_dataloader()),
+        )
+    }
+    return {**errors, "seconds": seconds, "parameters": parameters}
+
+
+def _error(task, loader) -> float:
+    """Whole-trajectory relative L2, the mean over samples."""
+    import torch
+
+    from sciml.metrics import relative_l2_per_sample
+
+    with torch.no_grad():
+        errors = [relative_l2_per_sample(task.rollout(b.input, b.target.shape[1]), b.target) for b in loader]
+    return torch.cat(errors).mean().item()
