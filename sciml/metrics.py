@@ -45,9 +45,7 @@ def relative_l2_per_sample(prediction: Tensor, target: Tensor, *, batch_dims: in
     return _ratio(_norm(error.flatten(batch_dims)), _norm(target.flatten(batch_dims)), zero)
 
 
-def relative_h1(
-    prediction: Tensor, target: Tensor, *, dims: int, periodic: bool, length: Length = 1.0
-) -> CountedMean:
+def relative_h1(prediction: Tensor, target: Tensor, *, dims: int, periodic: bool, length: Length = 1.0) -> CountedMean:
     """Mean over samples of the relative H1 error; see `relative_h1_per_sample`."""
     per_sample = relative_h1_per_sample(prediction, target, dims=dims, periodic=periodic, length=length)
     return counted_mean(per_sample, excluded=is_zero(target))
@@ -186,9 +184,7 @@ def _spectral_h1_parts(field: Tensor, sides: tuple[float, ...]) -> Tensor:
     dims = len(sides)
     grid = field.shape[-dims:]
     weight = 1 + _squared_wave_numbers(grid, sides, field.device)
-    return (
-        _modes(field, dims) * (weight * _multiplicity(grid, field.device)).sqrt().to(field.dtype)
-    ).flatten(1)
+    return (_modes(field, dims) * (weight * _multiplicity(grid, field.device)).sqrt().to(field.dtype)).flatten(1)
 
 
 def _difference_h1_parts(field: Tensor, sides: tuple[float, ...]) -> Tensor:
@@ -228,10 +224,7 @@ def _multiplicity(grid: Sequence[int], device: torch.device) -> Tensor:
 def _squared_wave_numbers(grid: Sequence[int], sides: Sequence[float], device: torch.device) -> Tensor:
     """Σ_axis (2πκ / side)² on the real transform's modes; float64."""
     options = {"dtype": torch.float64, "device": device}
-    axes = [
-        torch.fft.fftfreq(n, d=side / (2 * math.pi * n), **options)
-        for n, side in zip(grid, sides, strict=True)
-    ]
+    axes = [torch.fft.fftfreq(n, d=side / (2 * math.pi * n), **options) for n, side in zip(grid, sides, strict=True)]
     axes[-1] = torch.fft.rfftfreq(grid[-1], d=sides[-1] / (2 * math.pi * grid[-1]), **options)
     squares = torch.meshgrid([axis.square() for axis in axes], indexing="ij")
     return torch.stack(squares).sum(0)

@@ -36,9 +36,7 @@ class TestRelativeL2:
         expected = np.linalg.norm(p - t, axis=1) / np.linalg.norm(t, axis=1)
         actual = metrics.relative_l2_per_sample(prediction, target)
         np.testing.assert_allclose(actual.double(), expected, rtol=DTYPES[dtype])
-        assert metrics.relative_l2(prediction, target).item() == pytest.approx(
-            expected.mean(), rel=DTYPES[dtype]
-        )
+        assert metrics.relative_l2(prediction, target).item() == pytest.approx(expected.mean(), rel=DTYPES[dtype])
         assert actual.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
 
     @pytest.mark.parametrize("grid", GRIDS)
@@ -85,9 +83,7 @@ class TestRelativeL2:
 
     def test_gradients(self, rng):
         prediction, target = pair(rng, 3, 2, 4)
-        assert torch.autograd.gradcheck(
-            metrics.relative_l2, (prediction.requires_grad_(), target.requires_grad_())
-        )
+        assert torch.autograd.gradcheck(metrics.relative_l2, (prediction.requires_grad_(), target.requires_grad_()))
 
     def test_gradient_is_zero_at_the_solution_and_for_a_zero_target(self, rng):
         prediction, target = pair(rng, 3, 8)
@@ -142,9 +138,7 @@ class TestRelativeH1:
         first = torch.meshgrid([x] * dims, indexing="ij")[0]
         target, error = waves(12, k=1, axis_points=first), waves(12, k=4, axis_points=last)
         expected = math.sqrt((1 + (8 * math.pi) ** 2) / (1 + (2 * math.pi) ** 2))
-        actual = metrics.relative_h1_per_sample(
-            (target + error)[None], target[None], dims=dims, periodic=True
-        )
+        actual = metrics.relative_h1_per_sample((target + error)[None], target[None], dims=dims, periodic=True)
         assert actual.item() == pytest.approx(expected, rel=1e-13)
 
     @pytest.mark.parametrize("grid", GRIDS)
@@ -156,11 +150,7 @@ class TestRelativeH1:
             transform = np.fft.fftn(field.numpy(), axes=axes)
             total = (np.abs(transform) ** 2).sum(axes)
             for axis, n in zip(axes, grid, strict=True):
-                k = (
-                    2
-                    * np.pi
-                    * np.fft.fftfreq(n, 1 / n).reshape([-1 if a == axis else 1 for a in range(field.ndim)])
-                )
+                k = 2 * np.pi * np.fft.fftfreq(n, 1 / n).reshape([-1 if a == axis else 1 for a in range(field.ndim)])
                 total = total + (np.abs(1j * k * transform) ** 2).sum(axes)
             return np.sqrt(total.sum(1))
 
@@ -182,9 +172,7 @@ class TestRelativeH1:
             x = (torch.arange(n, dtype=torch.float64) + 0.5) / n
             first = torch.meshgrid([x] * dims, indexing="ij")[0]
             target, mode = torch.ones_like(first), torch.exp(first)
-            value = metrics.relative_h1_per_sample(
-                (target + mode)[None], target[None], dims=dims, periodic=False
-            )
+            value = metrics.relative_h1_per_sample((target + mode)[None], target[None], dims=dims, periodic=False)
             return abs(value.item() - math.sqrt(math.exp(2) - 1))
 
         assert error(64) / error(128) == pytest.approx(4, rel=0.05)
@@ -242,9 +230,7 @@ class TestSpectra:
     def test_a_plane_wave_lies_in_one_shell(self, dtype):
         x = torch.arange(20, dtype=torch.float64) / 20
         y, x = torch.meshgrid(x, x, indexing="ij")
-        spectrum = metrics.power_spectrum(
-            torch.sin(2 * math.pi * (3 * y + 4 * x)).to(dtype), dims=2, periodic=True
-        )
+        spectrum = metrics.power_spectrum(torch.sin(2 * math.pi * (3 * y + 4 * x)).to(dtype), dims=2, periodic=True)
         expected = torch.zeros_like(spectrum)
         expected[5] = 0.5
         torch.testing.assert_close(spectrum, expected, atol=DTYPES[dtype], rtol=0)

@@ -18,14 +18,19 @@ def error_against_time(curves: Mapping[str, ArrayLike], times: ArrayLike) -> Fig
     NaN (a sample with a zero target) is left out. The axis is logarithmic.
     """
     figure, ax = _axes()
-    when = np.asarray(times)
-    for number, (label, errors) in enumerate(curves.items()):
-        values, colour = np.asarray(errors), f"C{number}"
-        low, high = np.nanpercentile(values, [10, 90], axis=0)
-        ax.fill_between(when, low, high, color=colour, alpha=0.18, lw=0)
-        ax.plot(when, np.nanmean(values, axis=0), color=colour, marker="o", ms=3.5, label=label)
-    ax.set(xlabel="t", ylabel="relative L2", yscale="log", xlim=(when[0], when[-1]))
-    _plain_ticks(ax.yaxis)
+    when, drawn = np.asarray(times), {label: np.asarray(errors) for label, errors in curves.items()}
+    for number, (label, values) in enumerate(drawn.items()):
+        known = np.flatnonzero(~np.isnan(values).all(0))
+        colour = f"C{number}"
+        if known.size:
+            low, high = np.nanpercentile(values[:, known], [10, 90], axis=0)
+            ax.fill_between(when[known], low, high, color=colour, alpha=0.18, lw=0)
+        mean = np.nanmean(values[:, known], axis=0)
+        ax.plot(when[known], mean, color=colour, marker="o", ms=3.5, label=label)
+    ax.set(xlabel="t", ylabel="relative L2", xlim=(when[0], when[-1]))
+    if any((values > 0).any() for values in drawn.values()):  # perfect predictions cannot be shown on a logarithm
+        ax.set_yscale("log")
+        _plain_ticks(ax.yaxis)
     ax.grid(True, which="both", color="0.92", lw=0.7)
     ax.legend(title="mean, 10–90 % of samples", frameon=False, loc="best")
     return figure
@@ -47,7 +52,8 @@ def spectra(
             k, np.asarray(spectrum)[:, 1 : shells + 1].mean(0), color=f"C{number + 1}", lw=1.5, ls="--", label=label
         )
     ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log", yscale="log", xlim=(1, shells))
-    ax.set_ylim(bottom=0.5 * max(true.min(), 1e-11 * true.max()))  # rounding errors of float32 lie below
+    if true.any():
+        ax.set_ylim(bottom=0.5 * max(true.min(), 1e-11 * true.max()))  # rounding errors of float32 lie below
     _plain_ticks(ax.xaxis)
     ax.grid(True, color="0.92", lw=0.7)
     ax.legend(frameon=False)

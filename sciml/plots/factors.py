@@ -118,7 +118,7 @@ def _short(name: str) -> str:
 
 def _matrix(figure: Figure, ax: Axes, values: Tensor, columns: range, rows: range, **style: Any) -> None:
     extent = (columns.start - 0.5, columns.stop - 0.5, rows.start - 0.5, rows.stop - 0.5)
-    shown = ax.imshow(values, origin="lower", aspect="auto", extent=extent, interpolation="nearest", **style)
+    shown = ax.imshow(values.numpy(), origin="lower", aspect="auto", extent=extent, interpolation="nearest", **style)
     ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     figure.colorbar(shown, ax=ax, aspect=15).ax.tick_params(labelsize="x-small")
 

@@ -1,0 +1,7 @@
+"""What a run leaves behind: metrics, predictions and figures; and several runs in one table."""
+
+from sciml.runs.evaluation import Evaluation
+from sciml.runs.storage import read_evaluation, read_metrics, write_evaluation
+from sciml.runs.table import compare
+
+__all__ = ["Evaluation", "compare", "read_evaluation", "read_metrics", "write_evaluation"]
