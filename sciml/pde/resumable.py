@@ -80,11 +80,11 @@ def n_stored(path: Path, attributes: Mapping[str, object]) -> int:
     """Number of samples in a file of these attributes; BadSchema if it has others, CorruptFile if unreadable."""
     try:
         with h5py.File(path) as file:
-            found = dict(file.attrs)
+            found = {k: v.item() if isinstance(v, np.generic) else v for k, v in file.attrs.items()}
     except OSError as error:
         raise CorruptFile(f"{path}: not readable as HDF5 ({error}); delete it to compute it anew") from error
     for name, expected in attributes.items():
-        if found.get(name) != expected:
+        if not np.all(found.get(name) == expected):  # an attribute may be an array
             raise BadSchema(
                 f"{path}: attribute {name!r}: expected {expected!r} as asked for, found {found.get(name)!r}; "
                 f"ask for the file's own parameters, choose another file, or delete {path}"
