@@ -45,5 +45,5 @@ def along(x: Tensor, matrix: Tensor, dim: int = -1) -> Tensor:
     if x.ndim < 3 or x.shape[1] % heads:
         raise ValueError(f"x {tuple(x.shape)} has no channel axis 1 that divides into {heads} heads")
     grouped = x.unflatten(1, (heads, -1)).movedim(1, 0)
-    out = torch.bmm(grouped.reshape(heads, -1, size), matrix.mT)
-    return out.reshape(*grouped.shape[:-1], -1).movedim(0, 1).flatten(1, 2).movedim(-1, dim)
+    out = torch.bmm(grouped.reshape(heads, grouped[0].numel() // size, size), matrix.mT)
+    return out.reshape(*grouped.shape[:-1], matrix.shape[1]).movedim(0, 1).flatten(1, 2).movedim(-1, dim)

@@ -110,7 +110,7 @@ def _grids_inside(model: nn.Module, grid: tuple[int, ...]) -> dict[str, tuple[in
     hooks = [conv.register_forward_pre_hook(recorder(name)) for name, conv in convs.items()]
     like = next(model.parameters())
     with torch.no_grad():
-        model(torch.zeros(1, model.in_channels, *grid, dtype=like.dtype, device=like.device))
+        model(torch.zeros((1, int(model.in_channels), *grid), dtype=like.dtype, device=like.device))  # type: ignore[arg-type]
     for hook in hooks:
         hook.remove()
     return grids

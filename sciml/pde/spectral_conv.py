@@ -73,7 +73,7 @@ class MonarchSpectralConv(nn.Module):
         self.order = len(self.grid)
         self.resolution_scaling_factor = validate_scaling_factor(resolution_scaling_factor, self.order)
         self.max_n_modes = self._count_modes(n_modes if max_n_modes is None else max_n_modes)
-        self.n_modes = n_modes  # type: ignore[assignment]  # the setter takes what neuralop assigns
+        self.n_modes = n_modes  # the setter takes what neuralop assigns
         half = self._half_axes()
         frequencies = [range(m) if h else lowest(m) for m, h in zip(self.max_n_modes, half, strict=True)]
         self._build_transforms(transform, heads, frequencies, frequencies)
@@ -218,8 +218,9 @@ class MonarchSpectralConv(nn.Module):
             slices.append(slice(start, start + used))
         return tuple(slices)
 
-    def _matrix(self, transform: Transform, size: int, used: slice) -> Tensor:
+    def _matrix(self, transform: nn.Module, size: int, used: slice) -> Tensor:
         """The transform's matrix for a grid of `size` points, restricted to the modes in use."""
+        assert isinstance(transform, Transform)
         if size == transform.size:
             matrix = transform.as_matrix()
             return matrix[:, :, used] if transform.inverse else matrix[:, used]
@@ -246,7 +247,8 @@ def scaled(grid: Sequence[int], factors: Sequence[float] | None) -> tuple[int, .
     return tuple(grid) if factors is None else tuple(round(n * s) for n, s in zip(grid, factors, strict=True))
 
 
-def _resized(transform: Transform, size: int, used: slice) -> Transform:
+def _resized(transform: nn.Module, size: int, used: slice) -> Transform:
+    assert isinstance(transform, Transform)
     return transform.resized(size, modes=transform.frequencies[used])
 
 

@@ -10,20 +10,47 @@ from sciml.transforms.base import Transform
 
 
 class FourierTransform(Transform):
-    """torch.fft with the modes kept or zero-filled; it has no parameters, so learnable=True is refused."""
+    """torch.fft with the modes kept or zero-filled. It has no parameters: learnable=True is refused."""
+
+    _weight: Tensor
+    _index: Tensor
 
     def __init__(self, size: int, *, learnable: bool = False, **options: Any) -> None:
         if learnable:
             raise ConfigError("learnable=True: the Fourier transform is fixed; use MonarchTransform or DenseTransform")
         super().__init__(size, learnable=False, **options)
-        self.register_buffer(
-            "_matrix",
-            self.initial_matrix().to(torch.promote_types(torch.get_default_dtype(), torch.complex64)),
-            persistent=False,
-        )
+        # Real, so that a change of the module's dtype keeps it; c_f of a real synthesis, else 1.
+        weight = self.initial_matrix()[0].abs().mean(0 if self.inverse else 1) * size**0.5
+        self.register_buffer("_weight", weight.to(torch.get_default_dtype()), persistent=False)
+        self.register_buffer("_index", torch.tensor(self.frequencies) % size, persistent=False)
 
     def as_matrix(self) -> Tensor:
-        return self.get_buffer("_matrix").expand(self.heads, -1, -1)
+        dtype = torch.promote_types(self._weight.dtype, torch.complex64)
+        return self.initial_matrix().to(self._weight.device, dtype).expand(self.heads, -1, -1)
+
+    def forward(self, x: Tensor, dim: int = -1) -> Tensor:
+        if not self.inverse:
+            return self._analyse(x, dim)
+        y = self._synthesise(x.movedim(dim, -1) * self._weight, -1).movedim(-1, dim)
+        return y.real if self.real else y
+
+    def adjoint(self, y: Tensor, dim: int = -1) -> Tensor:
+        if self.inverse:
+            return (self._analyse(y, dim).movedim(dim, -1) * self._weight).movedim(-1, dim)
+        x = self._synthesise(y, dim)
+        return x.real if self.real else x
 
     def load_matrix(self, matrix: Tensor) -> None:
-        """A fixed transform has nothing to load: at any size it is the DFT."""
+        """Nothing to load: at any size a fixed transform is the DFT."""
+
+    def _analyse(self, x: Tensor, dim: int) -> Tensor:
+        if self.centered:
+            x = torch.fft.ifftshift(x, dim=dim)
+        return torch.fft.fft(x, norm="ortho", dim=dim).index_select(dim, self._index)
+
+    def _synthesise(self, y: Tensor, dim: int) -> Tensor:
+        y = y.movedim(dim, -1)
+        y = y.to(torch.promote_types(y.dtype, torch.complex64))
+        spectrum = y.new_zeros(*y.shape[:-1], self.size).index_copy(-1, self._index, y)
+        x = torch.fft.ifft(spectrum, norm="ortho")
+        return (torch.fft.fftshift(x, dim=-1) if self.centered else x).movedim(-1, dim)
