@@ -23,9 +23,13 @@ from sciml.tasks.storage import MetricsCSV, SafeCheckpointIO
 # What a configuration may name; anything else is refused before it is imported, since importing runs code.
 ALLOWED_PACKAGES = ["sciml", "torch.optim", "torch.nn", "lightning.pytorch", "neuralop"]
 
-# Warnings that are no concern of the user's: data is in memory, so worker processes only cost time; and
-# Lightning calls a function of torch that is deprecated.
-IRRELEVANT = (".*does not have many workers", ".*LeafSpec.* is deprecated")
+# Warnings that are no concern of the user's: data is in memory, so worker processes only cost time; n_val=0 was
+# chosen; and Lightning calls a function of torch that is deprecated.
+IRRELEVANT = (
+    ".*does not have many workers",
+    ".*`validation_step` but have no `val_dataloader`",
+    ".*LeafSpec.* is deprecated",
+)
 
 TRAINER_DEFAULTS = {"log_every_n_steps": 1, "enable_model_summary": False, "num_sanity_val_steps": 0}
 
@@ -38,8 +42,6 @@ def run(args: list[str]) -> int:
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=ALLOWED_PACKAGES)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for message in IRRELEVANT:
-        warnings.filterwarnings("ignore", message)
     strict = {"exit_on_error": False, "allow_abbrev": False}
     try:
         RunCLI(
@@ -48,7 +50,7 @@ def run(args: list[str]) -> int:
             save_config_callback=None,  # written by RunCLI, once everything else has been checked
             trainer_defaults=dict(TRAINER_DEFAULTS),
             seed_everything_default=0,
-            parser_kwargs={**strict, **{name: dict(strict) for name in LightningCLI.subcommands()}},
+            parser_kwargs={**strict, args[0]: dict(strict)},
             args=args,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # config.yaml rebuilds a run
@@ -66,6 +68,18 @@ class RunCLI(LightningCLI):
     model: PDETask
     datamodule: PDEDataModule
 
+    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
+        """Builds the parser of the one subcommand that is called: each takes a tenth of a second."""
+        (self.command,) = kwargs
+        self._subcommand_parsers = {
+            self.command: self._prepare_subcommand_parser(Trainer, self.command, **kwargs[self.command])
+        }
+        parser.add_subcommands().add_subcommand(self.command, self._subcommand_parsers[self.command])
+
+    def before_instantiate_classes(self) -> None:
+        for message in IRRELEVANT:  # here, since neuralop resets such filters when a configuration imports it
+            warnings.filterwarnings("ignore", message)
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(
             "--run_dir",
@@ -76,12 +90,10 @@ class RunCLI(LightningCLI):
         parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        assert isinstance(args, list)
         try:
-            self.config = parser.parse_args(args)
+            self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except ArgumentError as error:
-            command = next((word for word in args if word in self._subcommand_parsers), "fit")
-            raise ConfigError(explain(str(error), self._parser(command))) from error
+            raise ConfigError(explain(str(error), self._parser(self.command))) from error
         settings = self.config[self.config.subcommand]
         if settings.run_dir is None:
             if not settings.config:
@@ -111,8 +123,6 @@ class RunCLI(LightningCLI):
         ]
         kwargs["plugins"] = [*(settings.plugins or []), SafeCheckpointIO()]
         kwargs["default_root_dir"] = settings.default_root_dir or str(self.run_dir)
-        if self.datamodule.n_val == 0:
-            kwargs["limit_val_batches"] = 0
         if settings.logger in (None, True):
             kwargs["logger"] = self._loggers() if self.subcommand == "fit" else False
         return super().instantiate_trainer(**kwargs)
