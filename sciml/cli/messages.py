@@ -21,9 +21,13 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return f"; there are {', '.join(known)}" if 0 < len(known) <= 15 else ""
 
 
-def explain(message: str, parser: ArgumentParser) -> str:
+def explain(message: str, parser: ArgumentParser, args: Sequence[str]) -> str:
     """jsonargparse's message in one line, with the nearest right key where a key or class is unknown."""
-    return _unknown_setting(message, parser) or _wrong_value(message) or " ".join(message.split())
+    found = _unknown_setting(message, parser) or _wrong_value(message)
+    if found is None and message.startswith("Problems parsing config"):
+        files = [word.removeprefix("--config=") for word in args if word.endswith((".yaml", ".yml", ".json"))]
+        found = f"{', '.join(files)}: {' '.join(message.split())}"
+    return found or " ".join(message.split())
 
 
 def _unknown_setting(message: str, parser: ArgumentParser) -> str | None:

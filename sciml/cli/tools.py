@@ -34,7 +34,7 @@ def data(args: list[str]) -> int:
     try:
         settings = parser.parse_args(words)
     except ArgumentError as error:
-        raise ConfigError(explain(str(error), parser)) from error
+        raise ConfigError(explain(str(error), parser, words)) from error
     generators[name](**settings.as_dict())
     return 0
 

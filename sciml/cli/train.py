@@ -93,7 +93,7 @@ class RunCLI(LightningCLI):
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except ArgumentError as error:
-            raise ConfigError(explain(str(error), self._parser(self.command))) from error
+            raise ConfigError(explain(str(error), self._parser(self.command), list(args or []))) from error
         settings = self.config[self.config.subcommand]
         if settings.run_dir is None:
             if not settings.config:
@@ -106,7 +106,10 @@ class RunCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """As in LightningCLI, which calls a deprecated name of jsonargparse's."""
-        self.config_init = self.parser.instantiate(self.config)
+        try:
+            self.config_init = self.parser.instantiate(self.config)
+        except TypeError as error:
+            raise ConfigError(f"a class does not take these arguments: {error}") from error
         self.datamodule = self._settings.data
         self.model = self._settings.model
         self.trainer = self.instantiate_trainer()
@@ -131,6 +134,17 @@ class RunCLI(LightningCLI):
         curves = TensorBoardLogger(self.run_dir, name="tensorboard", version="", default_hp_metric=False)
         return [MetricsCSV(self.run_dir / "metrics.csv"), curves]
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except RuntimeError as error:
+            if "loading state_dict" not in str(error):
+                raise
+            first = str(error).splitlines()[1].strip()
+            raise CheckpointError(
+                f"{self._settings.ckpt_path}: of another network ({first}); use the config.yaml beside it"
+            ) from error
+
     def before_fit(self) -> None:
         resume = self._settings.ckpt_path
         if resume:
@@ -140,6 +154,9 @@ class RunCLI(LightningCLI):
                 f"run_dir: {self.run_dir} holds a run already; give another --run_dir, --ckpt_path last to "
                 "continue it, or --overwrite true to replace it"
             )
+        if self.trainer.max_epochs == -1 and self.trainer.max_steps == -1:
+            raise ConfigError("trainer.max_epochs: -1, and trainer.max_steps is not set either: no end in sight")
+        self.model.build_optimizer()
         self.datamodule.setup("fit")
         self.model.check_data(next(iter(self.datamodule.train_dataloader())))
         self._write_config()

@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import OptimizerCallable
 from torch import nn
+from torch.optim import Optimizer
 
 from sciml.errors import ConfigError
 from sciml.tasks.schedules import Schedule
@@ -43,8 +44,15 @@ class Task(LightningModule):
         self.register_state_dict_post_hook(_drop_neuralop_metadata)
         self.training_cost: dict[str, Any] = {}  # filled by TrainingCost, kept in the checkpoint
 
+    def build_optimizer(self) -> Optimizer:
+        """Raises ConfigError when the optimizer refuses its settings."""
+        try:
+            return self.optimizer_callable(parameter_groups(self.net, self.factor_lr))
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"model.optimizer: {error}") from error
+
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer_callable(parameter_groups(self.net, self.factor_lr))
+        optimizer = self.build_optimizer()
         if self.scheduler_callable is None:
             return optimizer
         steps = self.trainer.estimated_stepping_batches

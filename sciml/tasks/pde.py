@@ -69,7 +69,7 @@ class PDETask(Task):
         self._set_statistics(checkpoint["state_dict"])
 
     def _set_statistics(self, values: Mapping[str, Tensor]) -> None:
-        for name in STATISTICS:
+        for name in values.keys() & set(STATISTICS):
             setattr(self, name, values[name].detach().clone().to(self.device))
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -98,9 +98,8 @@ class PDETask(Task):
             predicted.append(self(window))
         return torch.cat(predicted, dim=1)
 
-    @torch.no_grad()
     def check_data(self, batch: FieldPair) -> None:
-        """Raise ConfigError, naming the shapes, unless the network maps such inputs to such targets."""
+        """Raise ConfigError, naming the shapes, unless the network can be trained on such inputs and targets."""
         shapes = f"input {tuple(batch.input.shape[1:])}, target {tuple(batch.target.shape[1:])}"
         try:
             prediction = self.rollout(batch.input[:1], batch.target.shape[1])
