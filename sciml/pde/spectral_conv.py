@@ -1,6 +1,7 @@
 """FNO's spectral layer with learnable transforms, a drop-in for neuralop's SpectralConv."""
 
 import copy
+import math
 from collections.abc import Sequence
 from functools import partialmethod
 from typing import Any, Self
@@ -103,7 +104,9 @@ class MonarchSpectralConv(nn.Module):
 
         Its quirks are part of the trained function and are kept at this grid: on an odd leading axis neuralop
         2.0 shifts twice by fftshift and so returns every frequency lowered by one; for complex data the last axis
-        keeps the frequencies from -(n // 2) up and returns them from 0 up.
+        keeps the frequencies from -(n // 2) up and returns them from 0 up. Output on another grid than the input
+        (resolution_scaling_factor, output_shape) is the exception: there neuralop writes negative frequencies of the
+        leading axes to wrong places, and this layer to the right ones.
 
         Raises:
             ConfigError: the layer is factorized, or in reduced precision.
@@ -156,10 +159,13 @@ class MonarchSpectralConv(nn.Module):
         grid = tuple(x.shape[2:])
         out_grid = scaled(grid, self.resolution_scaling_factor) if output_shape is None else tuple(output_shape)
         used = self._slices(grid, out_grid)
+        weight = self.weight[used]
+        if out_grid != grid:  # orthonormal transforms of unequal size: 1/√n of each, where 1/n_in is wanted
+            weight = weight * math.sqrt(math.prod(out_grid) / math.prod(grid))
         y = ops.spectral_conv(
             x,
             [self._matrix(t, n, s) for t, n, s in zip(self.analysis, grid, used, strict=True)],
-            self.weight[used],
+            weight,
             [self._matrix(t, n, s) for t, n, s in zip(self.synthesis, out_grid, used, strict=True)],
         )
         return y if self.bias is None else y + self.bias.to(y.dtype)
