@@ -14,6 +14,7 @@ import pytest
 import tiny_data
 import torch
 import yaml
+from lightning.pytorch import Trainer
 
 from sciml.cli import main
 from sciml.tasks.callbacks import TrainingCost
@@ -86,6 +87,14 @@ def losses(run: Path) -> list[str]:
         return [row["train_loss"] for row in csv.DictReader(file)]
 
 
+def assert_same_end(run: Path, other: Path) -> None:
+    a, b = (read_checkpoint(path / "checkpoints/last.ckpt") for path in (run, other))
+    assert a["global_step"] == b["global_step"]
+    for key, value in a["state_dict"].items():
+        assert torch.equal(value, b["state_dict"][key]), key
+    assert losses(run) == losses(other)
+
+
 def test_a_run_can_be_understood_and_repeated_from_its_directory(folder: Path, sciml: Sciml) -> None:
     assert sciml("fit") == (0, "")
     run = folder / "runs" / "tiny"
@@ -141,8 +150,11 @@ def test_an_existing_run_is_not_replaced_unless_asked(folder: Path, sciml: Sciml
     assert status == 2
     assert "holds a run already" in printed
     assert (folder / "runs/tiny/checkpoints/last.ckpt").read_bytes() == before
-    assert sciml("fit", "--seed_everything=1", "--overwrite=true")[0] == 0
-    assert len(losses(folder / "runs/tiny")) == 2
+    assert sciml("test")[0] == 0
+    assert sciml("fit", "--overwrite=true", "--trainer.max_epochs=1", "--data.n_val=0")[0] == 0
+    assert len(losses(folder / "runs/tiny")) == 1
+    assert not (folder / "runs/tiny/metrics.json").exists()
+    assert not (folder / "runs/tiny/checkpoints/best.ckpt").exists()
 
 
 def test_resumed_run_ends_bitwise_where_the_uninterrupted_one_does(
@@ -160,21 +172,25 @@ def test_resumed_run_ends_bitwise_where_the_uninterrupted_one_does(
         patch.setattr(TrainingCost, "on_train_epoch_end", interrupted)
         assert sciml("fit")[0] == 1
     assert sciml("fit", "--ckpt_path", "last")[0] == 0
-    whole, resumed = (
-        read_checkpoint(run / "checkpoints/last.ckpt") for run in (folder / "whole", folder / "runs/tiny")
-    )
-    for key, value in whole["state_dict"].items():
-        assert torch.equal(value, resumed["state_dict"][key]), key
-    assert losses(folder / "runs/tiny") == losses(folder / "whole")
+    assert_same_end(folder / "whole", folder / "runs/tiny")
 
 
-def test_sigterm_saves_a_checkpoint_and_exits_143(folder: Path, sciml: Sciml, monkeypatch: pytest.MonkeyPatch) -> None:
-    def terminate(*args: object) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
+@pytest.mark.parametrize("step", [1, 3, 5])  # within the first epoch, at an end, within the second
+def test_sigterm_exits_143_and_the_resumed_run_ends_bitwise_where_the_whole_one_does(
+    folder: Path, sciml: Sciml, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    options = ["--data.n_train=3", "--data.batch_size=1"]
+    assert sciml("fit", "--run_dir", "whole", *options)[0] == 0
 
-    monkeypatch.setattr(TrainingCost, "on_train_batch_end", terminate)
-    assert sciml("fit")[0] == 143
-    assert read_checkpoint(folder / "runs/tiny/checkpoints/last.ckpt")["global_step"] == 1
+    def terminate(self: TrainingCost, trainer: Trainer, *args: object) -> None:
+        if trainer.global_step == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingCost, "on_train_batch_end", terminate)
+        assert sciml("fit", *options)[0] == 143
+    assert sciml("fit", *options, "--ckpt_path=last")[0] == 0
+    assert_same_end(folder / "whole", folder / "runs/tiny")
 
 
 def test_divergence_stops_the_run_and_keeps_the_last_good_checkpoint(

@@ -1,6 +1,7 @@
 """`sciml fit | validate | test | predict`: LightningCLI around a PDE task and its data."""
 
 import logging
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -132,7 +133,8 @@ class RunCLI(LightningCLI):
 
     def _loggers(self) -> list[Any]:
         curves = TensorBoardLogger(self.run_dir, name="tensorboard", version="", default_hp_metric=False)
-        return [MetricsCSV(self.run_dir / "metrics.csv"), curves]
+        table = MetricsCSV(self.run_dir / "metrics.csv", resume=bool(self._settings.ckpt_path))
+        return [table, curves]
 
     def _run_subcommand(self, subcommand: str) -> None:
         try:
@@ -159,6 +161,8 @@ class RunCLI(LightningCLI):
         self.model.build_optimizer()
         self.datamodule.setup("fit")
         self.model.check_data(next(iter(self.datamodule.train_dataloader())))
+        if not resume:
+            self._clear_run()
         self._write_config()
 
     def before_validate(self) -> None:
@@ -199,6 +203,13 @@ class RunCLI(LightningCLI):
         raise CheckpointError(
             f"{folder}: no {name or 'best or last'} checkpoint; train with `sciml fit` first, or give --ckpt_path"
         )
+
+    def _clear_run(self) -> None:
+        """Removes what an earlier run left here (its replacement was asked for): results must not mix."""
+        for name in ("checkpoints", "tensorboard", "figures"):
+            shutil.rmtree(self.run_dir / name, ignore_errors=True)
+        for name in ("config.yaml", "metrics.csv", "metrics.json", "predictions.h5"):
+            (self.run_dir / name).unlink(missing_ok=True)
 
     def _write_config(self) -> None:
         parser = self._parser(self.subcommand)

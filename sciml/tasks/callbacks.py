@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from sciml.errors import NonFinite
@@ -18,16 +17,21 @@ from sciml.tasks.base import Task
 
 
 class Checkpoints(Checkpoint):
-    """Writes `last.ckpt` after every epoch, and `best.ckpt` when the monitored metric improves (is smaller).
+    """Writes `last.ckpt` at the start and after every epoch, `best.ckpt` when the monitored metric gets smaller.
 
-    Without a validation set the metric never appears and there is no `best.ckpt`. On SIGTERM, `last.ckpt` is
-    written from where training stopped. Weights that are not finite are never written: NonFinite is raised.
+    Without a validation set the metric never appears and there is no `best.ckpt`. Only whole epochs are kept:
+    from a checkpoint within one, Lightning could not repeat the order of its batches, and a resumed run would
+    not be the uninterrupted one. Weights that are not finite are never written: NonFinite is raised.
     """
 
     def __init__(self, folder: str | Path, monitor: str = "val_relative_l2") -> None:
         self.folder = Path(folder)
         self.monitor = monitor
         self.best = math.inf
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.global_step == 0:
+            self._save(trainer, pl_module, "last")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         score = trainer.callback_metrics.get(self.monitor)
@@ -36,10 +40,6 @@ class Checkpoints(Checkpoint):
             self.best = float(score)
             self._save(trainer, pl_module, "best")
         self._save(trainer, pl_module, "last")
-
-    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if isinstance(exception, SIGTERMException) and trainer.training:
-            self._save(trainer, pl_module, "last")
 
     def state_dict(self) -> dict[str, Any]:
         return {"best": self.best}

@@ -51,13 +51,13 @@ class SafeCheckpointIO(TorchCheckpointIO):
 
 
 class MetricsCSV(Logger):
-    """One row a logged step, one column a metric. A resumed run continues the table that is there."""
+    """One row a logged step, one column a metric; with `resume`, continuing the table that is there."""
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, resume: bool = False) -> None:
         super().__init__()
         self.path = Path(path)
         self._rows: dict[int, dict[str, Any]] = {}
-        if self.path.exists():
+        if resume and self.path.exists():
             with self.path.open(newline="") as file:
                 self._rows = {int(row["step"]): row for row in csv.DictReader(file)}
 

@@ -87,7 +87,7 @@ def test_infinite_loss_stops_within_a_step_and_leaves_the_weights(tmp_path: Path
         trainer(Record(), DivergenceGuard(), Checkpoints(tmp_path)).fit(model, loader(bad=5), loader())
     assert len(seen) == 2
     torch.testing.assert_close(model.net.weight.data, seen[-1])
-    assert list(tmp_path.iterdir()) == []
+    assert read_checkpoint(tmp_path / "last.ckpt")["global_step"] == 0
 
 
 def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_metrics_share_a_row_a_step_and_a_resumed_run_continues_the_table(tmp_pa
     first.log_metrics({"epoch": 0, "train_loss": 0.5}, step=9)
     first.log_metrics({"epoch": 0, "val_loss": 0.7}, step=9)
     first.save()
-    resumed = MetricsCSV(path)
+    resumed = MetricsCSV(path, resume=True)
     resumed.log_metrics({"epoch": 1, "train_loss": 0.25}, step=19)
     resumed.save()
     with path.open(newline="") as file:
