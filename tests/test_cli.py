@@ -111,8 +111,9 @@ def test_a_run_can_be_understood_and_repeated_from_its_directory(folder: Path, s
 
     assert sciml("fit", "--run_dir", "again", config="runs/tiny/config.yaml")[0] == 0
     assert losses(folder / "again") == losses(run)  # one seed, one machine: bitwise equal
-    status, table = sciml("test", config="again/config.yaml")
-    status, table = sciml("compare", "runs/tiny", "again", "--out", "table.md", config=None)
+    (folder / "again").rename(folder / "moved")
+    assert sciml("test", config="moved/config.yaml")[0] == 0
+    status, table = sciml("compare", "runs/tiny", "moved", "--out", "table.md", config=None)
     assert status == 0
     assert (folder / "table.md").read_text().strip() == table.strip()
     status, printed = sciml("verify", "data.h5", str(run / "predictions.h5"), config=None)

@@ -18,13 +18,11 @@ usage: sciml COMMAND ... (each command has its own --help)
 """
 
 KNOWN = (
-    errors.CorruptFile,
     errors.BadSchema,
     errors.NonFinite,
     errors.UnsafeFile,
     errors.CheckpointError,
-    FileNotFoundError,
-    BlockingIOError,
+    OSError,  # CorruptFile; no such file; disk full
 )
 
 

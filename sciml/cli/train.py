@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def run(args: list[str]) -> int:
             load_from_checkpoint_support=False,  # config.yaml rebuilds a run
         )
     except SIGTERMException:
+        print("sciml: SIGTERM: stopped; --ckpt_path last continues from the last whole epoch", file=sys.stderr)
         return 143
     except MisconfigurationException as error:
         raise ConfigError(str(error)) from error
@@ -86,7 +88,7 @@ class RunCLI(LightningCLI):
             "--run_dir",
             type=str | None,
             default=None,
-            help="where results go; runs/<name of the first config>",
+            help="where results go (default: runs/NAME for NAME.yaml; its own directory for a run's config.yaml)",
         )
         parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
 
@@ -99,7 +101,8 @@ class RunCLI(LightningCLI):
         if settings.run_dir is None:
             if not settings.config:
                 raise ConfigError("run_dir: not set, and no --config to name it after; give one of them")
-            settings.run_dir = str(Path("runs") / Path(str(settings.config[0])).stem)
+            first = Path(str(settings.config[0]))
+            settings.run_dir = str(first.parent if first.name == "config.yaml" else Path("runs") / first.stem)
         self.run_dir = Path(settings.run_dir)
 
     def _parse_ckpt_path(self) -> None:
@@ -213,7 +216,10 @@ class RunCLI(LightningCLI):
 
     def _write_config(self) -> None:
         parser = self._parser(self.subcommand)
-        text = parser.dump(self.config[self.subcommand])
+        settings = self.config[self.subcommand].clone()
+        settings.run_dir = settings.ckpt_path = None  # it is the directory it lies in, and stays so when moved
+        settings.overwrite = False
+        text = parser.dump(settings)
         self.run_dir.mkdir(parents=True, exist_ok=True)
         with replacing(self.run_dir / "config.yaml") as temporary:
             temporary.write_text(text)

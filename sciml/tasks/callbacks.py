@@ -54,7 +54,7 @@ class Checkpoints(Checkpoint):
                 f"step {trainer.global_step}: {broken[0]} and {len(broken) - 1} other parameters are not "
                 f"finite; the checkpoints in {self.folder} are the last good ones; lower the learning rate"
             )
-        trainer.save_checkpoint(self.folder / f"{name}.ckpt")
+        trainer.save_checkpoint(self.folder / f"{name}.ckpt", weights_only=False)  # all of the state
 
 
 class DivergenceGuard(Callback):
