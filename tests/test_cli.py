@@ -144,6 +144,18 @@ def test_normalised_run_carries_its_statistics_in_the_checkpoint(folder: Path, s
     assert json.loads(Path("runs/tiny/metrics.json").read_text())["relative_l2"] < 1
 
 
+def test_evaluation_on_other_data_is_a_run_of_its_own_to_compare(folder: Path, sciml: Sciml) -> None:
+    assert sciml("fit")[0] == 0
+    tiny_data.write_navier_stokes(folder / "fine.h5", grid=32)
+    elsewhere = ["--run_dir=fine", "--data.test_path=fine.h5"]
+    assert sciml("test", *elsewhere, "--ckpt_path=runs/tiny/checkpoints/last.ckpt")[0] == 0
+    assert not (folder / "runs/tiny/metrics.json").exists()
+    assert sciml("test")[0] == 0
+    status, table = sciml("compare", "runs/tiny", "fine", config=None)
+    assert status == 0
+    assert "fine.h5" in table
+
+
 def test_an_existing_run_is_not_replaced_unless_asked(folder: Path, sciml: Sciml) -> None:
     assert sciml("fit")[0] == 0
     before = (folder / "runs/tiny/checkpoints/last.ckpt").read_bytes()

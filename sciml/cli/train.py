@@ -1,7 +1,6 @@
 """`sciml fit | validate | test | predict`: LightningCLI around a PDE task and its data."""
 
 import logging
-import shutil
 import sys
 import warnings
 from pathlib import Path
@@ -15,6 +14,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from sciml.cli.messages import explain
+from sciml.cli.run_dir import clear, default_run_dir, find_checkpoint
 from sciml.errors import CheckpointError, ConfigError
 from sciml.hdf5 import replacing
 from sciml.pde.data import PDEDataModule
@@ -99,10 +99,7 @@ class RunCLI(LightningCLI):
             raise ConfigError(explain(str(error), self._parser(self.command), list(args or []))) from error
         settings = self.config[self.config.subcommand]
         if settings.run_dir is None:
-            if not settings.config:
-                raise ConfigError("run_dir: not set, and no --config to name it after; give one of them")
-            first = Path(str(settings.config[0]))
-            settings.run_dir = str(first.parent if first.name == "config.yaml" else Path("runs") / first.stem)
+            settings.run_dir = str(default_run_dir(settings.config or []))
         self.run_dir = Path(settings.run_dir)
 
     def _parse_ckpt_path(self) -> None:
@@ -153,7 +150,7 @@ class RunCLI(LightningCLI):
     def before_fit(self) -> None:
         resume = self._settings.ckpt_path
         if resume:
-            self._settings.ckpt_path = str(self._named_checkpoint(resume))
+            self._settings.ckpt_path = str(find_checkpoint(self.run_dir, resume))
         elif (self.run_dir / "config.yaml").exists() and not self._settings.overwrite:
             raise ConfigError(
                 f"run_dir: {self.run_dir} holds a run already; give another --run_dir, --ckpt_path last to "
@@ -165,7 +162,7 @@ class RunCLI(LightningCLI):
         self.datamodule.setup("fit")
         self.model.check_data(next(iter(self.datamodule.train_dataloader())))
         if not resume:
-            self._clear_run()
+            clear(self.run_dir)
         self._write_config()
 
     def before_validate(self) -> None:
@@ -182,6 +179,8 @@ class RunCLI(LightningCLI):
 
         fields = self.collector.fields()
         print(evaluate(self.run_dir, fields, self.datamodule, self.model, self._settings.ckpt_path))
+        if not (self.run_dir / "config.yaml").exists():  # evaluated with another data set, elsewhere
+            self._write_config()
 
     def after_predict(self) -> None:
         from sciml.cli.evaluate import save_predictions
@@ -193,26 +192,7 @@ class RunCLI(LightningCLI):
         return self.config_init[self.subcommand]
 
     def _use_checkpoint(self) -> None:
-        self._settings.ckpt_path = str(self._named_checkpoint(self._settings.ckpt_path))
-
-    def _named_checkpoint(self, name: str | None) -> Path:
-        """A path; or `best` or `last` of this run; None: its best, else its last."""
-        folder = self.run_dir / "checkpoints"
-        if name is not None and name not in ("best", "last"):
-            return Path(name)
-        for candidate in (name,) if name else ("best", "last"):
-            if (folder / f"{candidate}.ckpt").exists():
-                return folder / f"{candidate}.ckpt"
-        raise CheckpointError(
-            f"{folder}: no {name or 'best or last'} checkpoint; train with `sciml fit` first, or give --ckpt_path"
-        )
-
-    def _clear_run(self) -> None:
-        """Removes what an earlier run left here (its replacement was asked for): results must not mix."""
-        for name in ("checkpoints", "tensorboard", "figures"):
-            shutil.rmtree(self.run_dir / name, ignore_errors=True)
-        for name in ("config.yaml", "metrics.csv", "metrics.json", "predictions.h5"):
-            (self.run_dir / name).unlink(missing_ok=True)
+        self._settings.ckpt_path = str(find_checkpoint(self.run_dir, self._settings.ckpt_path))
 
     def _write_config(self) -> None:
         parser = self._parser(self.subcommand)
