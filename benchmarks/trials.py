@@ -65,6 +65,15 @@ def run_all(trials: Iterable[Trial], jobs: int) -> list[dict]:
     return [json.loads(_file(t).read_text()) for t in trials]
 
 
+def build_net(trial: Trial):
+    """The network of a trial; in its problem's width and modes unless the trial says otherwise."""
+    from sciml.pde.nets import fno
+
+    p = trial.problem
+    options = {"hidden_channels": p.width, "n_modes": list(p.n_modes), "transform": trial.transform, **trial.net}
+    return fno(in_channels=p.input_frames or 1, out_channels=1, grid=list(p.grid), **options)
+
+
 def _file(trial: Trial) -> Path:
     return RESULTS / trial.problem.name / f"{trial.key}.json"
 
@@ -87,7 +96,6 @@ def _run(trial: Trial) -> dict:
 
     from sciml.errors import NonFinite
     from sciml.pde.data import PDEDataModule
-    from sciml.pde.nets import fno
     from sciml.tasks.base import count_parameters
     from sciml.tasks.callbacks import DivergenceGuard
     from sciml.tasks.pde import PDETask
@@ -105,8 +113,7 @@ def _run(trial: Trial) -> dict:
     data = PDEDataModule(
         p.path, n_train=p.n_train, n_val=p.n_val, n_test=p.n_test, batch_size=p.batch_size, seed=trial.seed, **frames
     )
-    options = {"hidden_channels": p.width, "n_modes": list(p.n_modes), "transform": trial.transform, **trial.net}
-    net = fno(in_channels=p.input_frames or 1, out_channels=1, grid=list(p.grid), **options)
+    net = build_net(trial)
     optimizer = lambda groups: torch.optim.Adam(groups, lr=trial.lr, weight_decay=trial.weight_decay)  # noqa: E731
     task = PDETask(net, optimizer, OneCycle(), factor_lr=trial.factor_lr if trial.transform != "fft" else None)
     trainer = Trainer(

@@ -1,0 +1,65 @@
+# Everything happens in $(VENV), with the versions of constraints.txt.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CONFIGS := configs/pde
+
+.PHONY: help env demo test test-slow lint format benchmark benchmark-data notebooks clean
+
+help:
+	@echo "make demo            set up, generate data, train FNO with FFT and Monarch, compare (minutes)"
+	@echo "make test            set up, lint, types, layers and tests, as CI does"
+	@echo "make test-slow       trainings and notebooks as well"
+	@echo "make benchmark       speed of the spectral layer and of a training step"
+	@echo "make benchmark-data  data for benchmarks/accuracy.py (then run it: hours)"
+
+env: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+DEMO := burgers_quick_fft burgers_quick_monarch navier_stokes_quick_fft navier_stokes_quick_monarch
+
+demo: env
+	$(BIN)/sciml data burgers --out data/burgers_quick.h5 --n-samples 500 --grid 128
+	$(BIN)/sciml data navier-stokes --out data/navier_stokes_quick.h5 --viscosity 1e-3 --n-samples 80 \
+	    --grid 32 --solver-grid 64 --t-final 20 --dt 1e-2
+	for name in $(DEMO); do \
+	    $(BIN)/sciml fit --config $(CONFIGS)/$$name.yaml && $(BIN)/sciml test --config $(CONFIGS)/$$name.yaml || exit; \
+	done
+	$(BIN)/sciml compare $(addprefix runs/,$(filter burgers%,$(DEMO))) --out runs/burgers_quick.md
+	$(BIN)/sciml compare $(addprefix runs/,$(filter navier%,$(DEMO))) --out runs/navier_stokes_quick.md
+
+test: env lint
+	$(BIN)/pytest -n 2 -m "not slow"
+
+test-slow: env
+	$(BIN)/pytest -n 2
+
+lint: env
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: env
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: env
+	$(BIN)/python benchmarks/spectral_conv.py
+
+benchmark-data: env
+	$(BIN)/sciml data burgers --out data/burgers.h5 --n-samples 1400 --grid 128
+	for nu in 1e-3 1e-5; do \
+	    $(BIN)/sciml data navier-stokes --out data/navier_stokes_$${nu}_small.h5 --viscosity $$nu --n-samples 300 \
+	        --grid 32 --solver-grid 64 --t-final 20 --dt 5e-3 || exit; \
+	done
+
+notebooks: env
+	$(BIN)/jupytext --sync notebooks/*.py
+
+clean:
+	rm -rf runs $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

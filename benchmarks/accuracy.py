@@ -1,0 +1,154 @@
+"""Does the learnable transform lower the error, once the fixed one is tuned? Writes results/accuracy.json and .md.
+
+    python benchmarks/accuracy.py [--problems burgers navier_stokes_1e-3 navier_stokes_1e-5] [--jobs 2]
+
+For each problem: the learning rate of every contender is doubled or halved until both neighbours of the best are
+worse, by the error on validation samples; the learned transform gets no more trials than the FFT got. Each then runs
+at its best with three seeds, and the test error is reported. "FFT, widened" has at least Monarch's parameter count.
+Runs are kept in results/<problem>/, so the script resumes where it was stopped.
+"""
+
+import argparse
+import json
+import platform
+from dataclasses import dataclass
+from datetime import date
+from statistics import mean, stdev
+
+from problems import BURGERS, NAVIER_STOKES
+from trials import RESULTS, Problem, Trial, run_all
+
+PROBLEMS = {p.name: p for p in (BURGERS, *NAVIER_STOKES.values())}
+SEEDS = (0, 1, 2)
+
+
+@dataclass
+class Contender:
+    """A network to be tuned from its first guess of the learning rate."""
+
+    name: str
+    trial: Trial
+    most_trials: int | None = None
+
+
+def contenders(problem: Problem) -> list[Contender]:
+    """The FFT comes first: what follows is given as many trials as it took."""
+    start = 1e-2
+    fft = [Contender("FFT", Trial(problem, start))]
+    if problem is BURGERS:
+        fft.append(Contender("FFT, padded by a quarter", Trial(problem, start, net={"domain_padding": 0.25})))
+    monarch = Trial(problem, start, "monarch", factor_lr=FACTOR_LR[problem.name])
+    return [
+        *fft,
+        Contender("FFT, widened", Trial(problem, start, net={"hidden_channels": widened(monarch)})),
+        Contender("Monarch", monarch),
+    ]
+
+
+# Chosen in pilot runs, see docs/results.md.
+FACTOR_LR = {"burgers": 3e-3, "navier_stokes_1e-3": 1e-2, "navier_stokes_1e-5": 1e-2}
+
+
+def tune(contender: Contender, jobs: int) -> tuple[Trial, list[dict]]:
+    """The best trial by validation error, both neighbours (half and twice the rate) worse, and all that was tried."""
+    centre, tried = contender.trial, {}
+
+    def error(trial: Trial) -> float:
+        return tried[trial.lr]["val"]
+
+    while True:
+        nearby = [centre.at(lr=centre.lr * f) for f in (0.5, 1, 2)]
+        missing = [t for t in nearby if t.lr not in tried]
+        if contender.most_trials is not None:
+            missing = missing[: contender.most_trials - len(tried)]
+        tried |= {t.lr: r for t, r in zip(missing, run_all(missing, jobs), strict=True)}
+        best = min((t for t in nearby if t.lr in tried), key=error)
+        if best == centre or not missing:
+            return best, list(tried.values())
+        centre = best
+
+
+def widened(monarch: Trial) -> int:
+    """The least width at which the FFT network has the learned one's parameters."""
+    target, width = parameters(monarch), monarch.problem.width
+    while parameters(Trial(monarch.problem, 1.0, net={"hidden_channels": width})) < target:
+        width += 1
+    return width
+
+
+def parameters(trial: Trial) -> int:
+    from sciml.tasks.base import count_parameters
+    from trials import build_net
+
+    return count_parameters(build_net(trial).parameters())
+
+
+def compare(problem: Problem, jobs: int) -> list[dict]:
+    """One row for each contender."""
+    rows: list[dict] = []
+    for contender in contenders(problem):
+        contender.most_trials = rows[0]["trials"] if contender.name == "Monarch" else None
+        best, tried = tune(contender, jobs)
+        runs = run_all([best.at(seed=s) for s in SEEDS], jobs)
+        errors = [r["test"] for r in runs]
+        rows.append({
+            "name": contender.name,
+            "lr": best.lr,
+            "factor_lr": best.factor_lr,
+            "trials": len(tried),
+            "tuning": {f"{r['lr']:g}": r["val"] for r in sorted(tried, key=lambda r: r["lr"])},
+            "parameters": runs[0]["parameters"],
+            "test": errors,
+            "train": [r["train"] for r in runs],
+            "mean": mean(errors),
+            "std": stdev(errors),
+        })  # fmt: skip
+        print(
+            f"{problem.name}: {contender.name}: {mean(errors):.4f} ± {stdev(errors):.4f} at lr {best.lr:g}", flush=True
+        )
+    return rows
+
+
+def table(problem: str, rows: list[dict]) -> str:
+    """Markdown; the ratio is to the better of the FFT rows that were not widened."""
+    base = min(r["mean"] for r in rows if r["name"].startswith("FFT") and r["name"] != "FFT, widened")
+    lines = [
+        f"### {problem}\n",
+        "| transform | parameters | lr (validation error at each) | factor lr | test error, 3 seeds | training | ratio |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for r in rows:
+        tuning = ", ".join(
+            f"{'**' * (float(lr) == r['lr'])}{lr}: {e:.4f}{'**' * (float(lr) == r['lr'])}"
+            for lr, e in r["tuning"].items()
+        )
+        factor = "–" if r["factor_lr"] is None else f"{r['factor_lr']:g}"
+        lines.append(
+            f"| {r['name']} | {r['parameters']:,} | {tuning} | {factor} | {r['mean']:.4f} ± {r['std']:.4f} "
+            f"| {mean(r['train']):.4f} | {r['mean'] / base:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    import torch
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    results = {name: compare(PROBLEMS[name], arguments.jobs) for name in arguments.problems}
+    about = {
+        "date": date.today().isoformat(),
+        "torch": torch.__version__,
+        "machine": platform.processor() or platform.machine(),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "accuracy.json").write_text(json.dumps({**about, "results": results}, indent=1) + "\n")
+    text = "\n\n".join(table(name, rows) for name, rows in results.items())
+    (RESULTS / "accuracy.md").write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
