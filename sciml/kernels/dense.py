@@ -5,10 +5,14 @@ Each axis is contracted by one GEMM over its last dimension, with complex number
 only pass over memory beside the products, and the real input and output cost half.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+_RECOMPUTE_FROM = 2**22  # bytes of the field; below, the bookkeeping takes longer than what it saves is worth
 
 
 def real_form(matrix: Tensor, *, real_in: bool = False, real_out: bool = False) -> Tensor:
@@ -28,9 +32,21 @@ def spectral_conv(x: Tensor, analysis: Sequence[Tensor], weight: Tensor, synthes
     is_complex = x.is_complex()
     if is_complex:
         x = torch.view_as_real(x).movedim(-1, -2)
-    spectrum = _analyse(x, analysis, is_complex)
-    out = _synthesise(_mix(spectrum, weight), synthesis, is_complex)
+    large = x.numel() * x.element_size() >= _RECOMPUTE_FROM
+    spectrum = _saving_memory(_analyse, large)(x, analysis, is_complex)
+    out = _saving_memory(_synthesise, large)(_mix(spectrum, weight), synthesis, is_complex)
     return torch.complex(*out.to(x.dtype).unbind(-2)) if is_complex else out
+
+
+def _saving_memory(f: Callable[..., Tensor], large: bool) -> Callable[..., Tensor]:
+    """f, its intermediate results recomputed in the backward pass if they are large.
+
+    Autograd would keep the input of every product for the gradients of its factor: two fields a layer. It costs the
+    first product of the analysis and the small ones of the synthesis again; checkpoint stops before the last product.
+    """
+    if not (large and torch.is_grad_enabled()):
+        return f
+    return partial(checkpoint, f, use_reentrant=False, preserve_rng_state=False)
 
 
 def _analyse(x: Tensor, matrices: Sequence[Tensor], is_complex: bool) -> Tensor:
@@ -78,10 +94,9 @@ def _mix(t: Tensor, weight: Tensor) -> Tensor:
         tr, ti = t.unbind(d)
         out = torch.stack([tr * wr - ti * wi, tr * wi + ti * wr], d)
     else:
-        n_modes = modes.numel()
-        rows = t.reshape(n_modes, 2, batch, heads * c)
-        re, im = rows.unbind(1)
-        doubled = torch.cat([torch.cat([re, -im], -1), torch.cat([im, re], -1)], 1)
-        out = torch.bmm(doubled, weight.reshape(n_modes, 2 * heads * c, weight.shape[-1]))
-        out = out.reshape(*modes, 2, batch, heads, weight.shape[-1] // heads)
+        n_modes, out_channels = modes.numel(), weight.shape[-1]
+        rows = t.reshape(n_modes, 2 * batch, heads * c)
+        products = torch.bmm(rows, weight.reshape(n_modes, heads * c, 2 * out_channels))
+        (rr, ri), (ir, ii) = (p.unbind(-2) for p in products.reshape(*modes, 2, batch, 2, out_channels).unbind(d))
+        out = torch.stack([rr - ii, ri + ir], d).unflatten(-1, (heads, out_channels // heads))
     return out.permute(d + 2, d + 1, d + 3, *range(d - 1, 0, -1), d, 0)

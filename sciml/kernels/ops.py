@@ -23,7 +23,7 @@ def spectral_conv(x: Tensor, analysis: Sequence[Tensor], weight: Tensor, synthes
     grid = tuple(matrix.shape[2] for matrix in analysis)
     if tuple(x.shape[2:]) != grid:
         raise ValueError(f"x has the grid {tuple(x.shape[2:])}, the transforms {grid}: resize the layer")
-    in_channels = weight.shape[len(grid) + 1]
+    in_channels = weight.shape[len(grid) + (weight.ndim == len(grid) + 2)]
     if x.shape[1] != in_channels:
         raise ValueError(f"x has {x.shape[1]} channels, the weight {in_channels}")
     return dense.spectral_conv(x, analysis, weight, synthesis)

@@ -59,7 +59,7 @@ def spectral_conv(x: Tensor, analysis: Sequence[Tensor], weight: Tensor, synthes
     Args:
         x: (batch, in_channels, n_1, …, n_d), real or complex.
         analysis: for each axis i a complex (heads, m_i, n_i).
-        weight: (m_1, …, m_d, 2, in_channels, out_channels) real pairs on axis d,
+        weight: (m_1, …, m_d, in_channels, 2, out_channels), real and imaginary parts on the axis before the last,
             or (m_1, …, m_d, 2, channels) for separable weights.
         synthesis: for each axis i a complex (heads, n_i', m_i).
 
@@ -67,7 +67,7 @@ def spectral_conv(x: Tensor, analysis: Sequence[Tensor], weight: Tensor, synthes
         (batch, out_channels, n_1', …, n_d'), real where x is.
     """
     space, modes = _AXES[: len(analysis)], _MODES[: len(analysis)]
-    complex_weight = torch.complex(*weight.unbind(len(analysis)))
+    complex_weight = torch.complex(*weight.unbind(-2))
     separable = complex_weight.ndim == len(analysis) + 1
     spectrum = _grouped(x.to(complex_weight.dtype), analysis, space, modes)
     mix = f"bi{modes},{modes}i->bi{modes}" if separable else f"bi{modes},{modes}io->bo{modes}"

@@ -80,9 +80,9 @@ class MonarchSpectralConv(nn.Module):
         self._build_transforms(transform, heads, frequencies, frequencies)
 
         std = (2 / (in_channels + out_channels)) ** 0.5 if init_std == "auto" else float(init_std)
-        channels = (in_channels,) if separable else (in_channels, out_channels)
+        channels = (2, in_channels) if separable else (in_channels, 2, out_channels)
         # neuralop draws complex normal weights: half of the variance for each part.
-        self.weight = nn.Parameter(torch.randn(*self.max_n_modes, 2, *channels) * (std / 2**0.5))
+        self.weight = nn.Parameter(torch.randn(*self.max_n_modes, *channels) * (std / 2**0.5))
         self.bias = nn.Parameter(std * torch.randn(out_channels, *[1] * self.order)) if bias else None
         self._carried: dict[tuple[int, ...], tuple[int, Tensor]] = {}
 
@@ -135,7 +135,8 @@ class MonarchSpectralConv(nn.Module):
         new._build_transforms(transform, heads, *_neuralop_frequencies(conv, modes, grid))
         with torch.no_grad():
             channels = weight.ndim - d
-            new.weight.copy_(torch.view_as_real(weight).permute(*range(channels, channels + d + 1), *range(channels)))
+            modes_first = weight.permute(*range(channels, channels + d), *range(channels))
+            new.weight.copy_(torch.view_as_real(modes_first).movedim(-1, -2))
             if new.bias is not None:
                 new.bias.copy_(conv.bias)
         return new.to(weight.device)

@@ -11,8 +11,8 @@ def operands(grid, modes, heads, separable, dtype=torch.float64):
     cplx = torch.promote_types(dtype, torch.complex64)
     analysis = [random(heads, m, n, dtype=cplx, seed=i) for i, (m, n) in enumerate(zip(modes, grid, strict=True))]
     synthesis = [random(heads, n, m, dtype=cplx, seed=9 + i) for i, (m, n) in enumerate(zip(modes, grid, strict=True))]
-    channels = (4,) if separable else (4, 6)
-    weight = random(*modes, 2, *channels, dtype=torch.empty((), dtype=dtype).real.dtype, seed=5)
+    channels = (2, 4) if separable else (4, 2, 6)
+    weight = random(*modes, *channels, dtype=torch.empty((), dtype=dtype).real.dtype, seed=5)
     return analysis, weight, synthesis
 
 
@@ -34,6 +34,20 @@ def test_dense_equals_the_reference(grid, modes, heads, separable, dtype):
         outputs_and_gradients(dense.spectral_conv), outputs_and_gradients(reference.spectral_conv), strict=True
     ):
         assert_close(found, expected, n=2 * 4 * 120)
+
+
+def test_recomputed_gradients_are_the_same(monkeypatch):
+    analysis, weight, synthesis = operands((5, 6), (3, 4), 2, False)
+    inputs = [t.requires_grad_() for t in (random(2, 4, 5, 6, dtype=torch.float64), *analysis, weight, *synthesis)]
+
+    def run(x, a1, a2, w, s1, s2):
+        return dense.spectral_conv(x, [a1, a2], w, [s1, s2])
+
+    direct = torch.autograd.grad(run(*inputs).square().sum(), inputs)
+    monkeypatch.setattr(dense, "_RECOMPUTE_FROM", 0)
+    for found, expected in zip(torch.autograd.grad(run(*inputs).square().sum(), inputs), direct, strict=True):
+        assert torch.equal(found, expected)
+    assert torch.autograd.gradgradcheck(run, inputs)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.complex64])
