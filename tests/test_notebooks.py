@@ -37,7 +37,7 @@ def test_notebook_runs_without_a_warning(source: Path, tmp_path: Path, monkeypat
     # Without installed kernels there remains the native one, of this interpreter.
     kernel = AsyncKernelManager(kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
     client = NotebookClient(notebook, km=kernel, timeout=600, resources={"metadata": {"path": str(FOLDER)}})
-    client.execute()
+    client.execute(cleanup_kc=True)  # a kernel manager that is given would be left running, its sockets open
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     # The kernel is another process, in which this one's filters do not hold: what it warns of is on stderr.
     assert [output.text for output in outputs if output.get("name") == "stderr"] == []

@@ -21,7 +21,7 @@ def error_against_time(curves: Mapping[str, ArrayLike], times: ArrayLike) -> Fig
     when, drawn = np.asarray(times), {label: np.asarray(errors) for label, errors in curves.items()}
     for number, (label, values) in enumerate(drawn.items()):
         known = np.flatnonzero(~np.isnan(values).all(0))
-        colour = f"C{number}"
+        colour = f"C{number + 1}"  # as in `spectra`
         if known.size:
             low, high = np.nanpercentile(values[:, known], [10, 90], axis=0)
             ax.fill_between(when[known], low, high, color=colour, alpha=0.18, lw=0)
