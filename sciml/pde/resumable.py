@@ -7,7 +7,6 @@ working on and nothing else, and the same call continues. (Writing into one open
 process that dies between two writes of its metadata leaves it unreadable.)
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +19,8 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from sciml.errors import BadSchema, CorruptFile, NonFinite
+from sciml.errors import BadSchema, NonFinite
+from sciml.hdf5 import reading, writing
 
 Arrays = dict[str, np.ndarray]
 
@@ -59,7 +59,7 @@ def write_data_set(data: DataSet, *, n_samples: int, batch_size: int) -> None:
     if stored >= n_samples:
         return
     data.parts.mkdir(parents=True, exist_ok=True)
-    for litter in data.parts.glob("*.tmp"):
+    for litter in data.parts.glob(".*.partial"):  # of a killed process
         litter.unlink()
     ready = {int(part.stem): n_stored(part, data.attributes) for part in sorted(data.parts.glob("*.h5"))}
     missing = list(_missing(stored, n_samples, ready, batch_size))
@@ -78,11 +78,8 @@ def write_data_set(data: DataSet, *, n_samples: int, batch_size: int) -> None:
 
 def n_stored(path: Path, attributes: Mapping[str, object]) -> int:
     """Number of samples in a file of these attributes; BadSchema if it has others, CorruptFile if unreadable."""
-    try:
-        with h5py.File(path) as file:
-            found = {k: v.item() if isinstance(v, np.generic) else v for k, v in file.attrs.items()}
-    except OSError as error:
-        raise CorruptFile(f"{path}: not readable as HDF5 ({error}); delete it to compute it anew") from error
+    with reading(path) as file:
+        found = {k: v.item() if isinstance(v, np.generic) else v for k, v in file.attrs.items()}
     for name, expected in attributes.items():
         if not np.all(found.get(name) == expected):  # an attribute may be an array
             raise BadSchema(
@@ -146,7 +143,7 @@ def _joined(data: DataSet, stored: int, n_samples: int) -> Iterator[Arrays]:
 
 
 def _read(path: Path, first: int, stop: int, at_once: int = 64) -> Iterator[Arrays]:
-    with h5py.File(path) as file:
+    with reading(path) as file:
         names = [name for name in file if name != "time"]
         stop = min(stop, int(file.attrs["n_complete"]))
         for start in range(first, stop, at_once):
@@ -154,20 +151,13 @@ def _read(path: Path, first: int, stop: int, at_once: int = 64) -> Iterator[Arra
 
 
 def _write(path: Path, data: DataSet, blocks: Iterable[Arrays]) -> None:
-    """Write a file of the schema beside `path` and rename it into place when it is on disk."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with h5py.File(temporary, "w") as file:
-            file["time"] = data.times.astype(np.float64)
-            file.attrs.update(data.attributes)
-            file.attrs["n_complete"] = 0
-            for arrays in blocks:
-                _append(file, arrays)
-        with open(temporary, "rb+") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write a file of the schema, which appears at `path` whole."""
+    with writing(path) as file:
+        file["time"] = data.times.astype(np.float64)
+        file.attrs.update(data.attributes)
+        file.attrs["n_complete"] = 0
+        for arrays in blocks:
+            _append(file, arrays)
 
 
 def _append(file: h5py.File, arrays: Arrays) -> None:
