@@ -60,6 +60,7 @@ benchmark-data: env
 
 notebooks: env
 	$(BIN)/jupytext --sync notebooks/*.py
+	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
 
 clean:
 	rm -rf runs $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

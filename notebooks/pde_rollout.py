@@ -199,7 +199,7 @@ plots.factors(monarch)
 # untrained transform thereby becomes exactly the new DFT. The nets saw 128 cells only; nothing is trained here.
 #
 # A learned basis has a price, and it is here: the FFT's error hardly depends on the grid, while Monarch's is lowest
-# where it was trained. Going to a finer grid costs little, going to a coarser one much more.
+# where it was trained, and a little higher on coarser and finer grids.
 
 # %%
 table = "| cells | " + " | ".join(tasks) + " |\n|---:|---:|---:|\n"

@@ -32,7 +32,8 @@ class MonarchSpectralConv(nn.Module):
 
     At construction this is neuralop's SpectralConv (Li et al. 2021, section 4; Kovachki et al. 2023) with the same
     weights: A and S are orthonormal, which together equal neuralop's norm="forward". A grid other than the one of
-    construction is served by `Transform.resized`, without gradients for the factors; `resized` gives a layer to train.
+    construction is served by `Transform.matrix_at`, without gradients for the factors; `resized` gives a layer to
+    train.
 
     Args:
         in_channels, out_channels: each a multiple of `heads`.
@@ -240,7 +241,11 @@ class MonarchSpectralConv(nn.Module):
         key = (id(transform), size, used.start, used.stop)
         version = sum(p._version for p in transform.parameters())
         if self._carried.get(key, (None,))[0] != version:
-            self._carried[key] = version, _resized(transform, size, used).as_matrix().detach()
+            carried = transform.matrix_at(size, modes=transform.frequencies[used])
+            self._carried[key] = (
+                version,
+                carried.to(self.weight.device, torch.promote_types(self.weight.dtype, torch.complex64)),
+            )
         return self._carried[key][1]
 
 

@@ -86,23 +86,29 @@ class Transform(nn.Module, ABC):
         matrix = self._rows()
         return (matrix.mH if self.inverse else matrix)[None]
 
-    def resized(self, size: int, *, modes: int | range | None = None) -> Self:
-        """This transform on another grid over the same domain, with the same frequencies unless `modes` are given.
+    def matrix_at(self, size: int, *, modes: int | range | None = None) -> Tensor:
+        """The matrix carried to another grid over the same domain: (heads, out, in) complex128, without gradient.
 
         What was learned is the ratio E[f, i] of each entry to the DFT's, a smooth envelope that is 1 at the start: it
         is interpolated linearly in i/n and multiplied by the DFT of the new size. So an untrained transform becomes
         the new DFT exactly, up or down, and a learned one keeps its shape over the domain. Frequencies beyond the
         new grid are dropped; frequencies that the old grid did not have start as the DFT's.
+
+        Args:
+            size: points of the new grid.
+            modes: its frequencies; by default the same, as far as the new grid resolves them.
         """
-        if modes is None and self.modes is not None:
-            modes = _fitting(self.frequencies, size, self.real)
-        new = type(self)(
-            size, modes=modes, heads=self.heads, radix=self.radix, inverse=self.inverse,
-            centered=self.centered, real=self.real, learnable=self.learnable,
-        )  # fmt: skip
-        with torch.no_grad():
-            new.load_matrix(self._carried(new))
+        return self._carried(self._at(size, modes))
+
+    def resized(self, size: int, *, modes: int | range | None = None) -> Self:
+        """A transform to train on another grid: the nearest in the class to `matrix_at(size)`."""
+        new = self._at(size, modes)
+        new.load_matrix(self._carried(new))
         return new.to(next(iter([*self.parameters(), *self.buffers()])).device)
+
+    def extra_repr(self) -> str:
+        out, into = self.shape
+        return f"{into} to {out}, frequencies {self.frequencies.start} to {self.frequencies[-1]}, heads={self.heads}"
 
     @abstractmethod
     def load_matrix(self, matrix: Tensor) -> None:
@@ -116,9 +122,19 @@ class Transform(nn.Module, ABC):
             rows = torch.where(paired[:, None], 2 * rows, rows)
         return rows
 
+    def _at(self, size: int, modes: int | range | None) -> Self:
+        """The initial transform of these settings for another grid."""
+        if modes is None and self.modes is not None:
+            modes = _fitting(self.frequencies, size, self.real)
+        return type(self)(
+            size, modes=modes, heads=self.heads, radix=self.radix, inverse=self.inverse,
+            centered=self.centered, real=self.real, learnable=self.learnable,
+        )  # fmt: skip
+
+    @torch.no_grad()
     def _carried(self, new: "Transform") -> Tensor:
         """The envelope of this transform's matrix times the DFT of `new`."""
-        learned = self.as_matrix().detach().to("cpu", torch.complex128)
+        learned = self.as_matrix().to("cpu", torch.complex128)
         envelope = (learned.mH if self.inverse else learned) / self._rows()
         position = torch.arange(new.size, dtype=torch.float64) * self.size / new.size
         below = position.long().clamp(max=self.size - 1)
