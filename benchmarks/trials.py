@@ -5,7 +5,7 @@ import json
 import time
 import warnings
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -41,11 +41,16 @@ class Trial:
     factor_lr: float | None = None
     seed: int = 0
     weight_decay: float = 0.0
+    factor_decay: float = 0.0
     net: dict = field(default_factory=dict, hash=False)  # further arguments of sciml.pde.nets.fno
 
     @property
     def key(self) -> str:
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        """A name that stays the same when another field, at its default, is added."""
+        varied = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "problem"}
+        varied = {name: value for name, value in varied.items() if value}
+        text = json.dumps([asdict(self.problem), varied], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def at(self, **changes: object) -> "Trial":
         return replace(self, **changes)
@@ -115,7 +120,7 @@ def _run(trial: Trial) -> dict:
     )
     net = build_net(trial)
     optimizer = lambda groups: torch.optim.Adam(groups, lr=trial.lr, weight_decay=trial.weight_decay)  # noqa: E731
-    task = PDETask(net, optimizer, OneCycle(), factor_lr=trial.factor_lr if trial.transform != "fft" else None)
+    task = PDETask(net, optimizer, OneCycle(), factor_lr=trial.factor_lr, factor_decay=trial.factor_decay)
     trainer = Trainer(
         max_epochs=p.epochs,
         accelerator="cpu",

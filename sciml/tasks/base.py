@@ -21,9 +21,10 @@ class Task(LightningModule):
     `optimizer` builds an optimizer from parameter groups; `scheduler`, from that optimizer and the number of
     training steps, a schedule stepped once a training step. `factor_lr` is the factors' learning rate, without
     it the optimizer's; a network of fixed transforms has no factors, so one configuration serves both.
-    Factors are never decayed: it would pull them toward zero, away from the Fourier transform they start as.
+    The optimizer never decays factors: it would pull them toward zero. `factor_decay` pulls them toward the Fourier
+    transform as which they were built: after each step, factor ← factor − rate·factor_decay·(factor − DFT).
 
-    Raises ConfigError for a factor_lr that is not positive.
+    Raises ConfigError for a factor_lr that is not positive or a factor_decay that is negative.
     """
 
     def __init__(
@@ -33,14 +34,20 @@ class Task(LightningModule):
         scheduler: Schedule | None = None,
         *,
         factor_lr: float | None = None,
+        factor_decay: float = 0.0,
     ) -> None:
         super().__init__()
         if factor_lr is not None and not 0 < factor_lr < math.inf:
             raise ConfigError(f"{factor_lr=}: expected a positive learning rate")
+        if not 0 <= factor_decay < math.inf:
+            raise ConfigError(f"{factor_decay=}: expected 0 or a positive rate")
         self.net = net
         self.optimizer_callable = optimizer
         self.scheduler_callable = scheduler
         self.factor_lr = factor_lr
+        self.factor_decay = factor_decay
+        # Before any checkpoint is loaded, so these are the DFT's.
+        self._dft = [p.detach().clone() for p in factor_parameters(net)] if factor_decay else []
         self.register_state_dict_post_hook(_drop_neuralop_metadata)
         self.training_cost: dict[str, Any] = {}  # filled by TrainingCost, kept in the checkpoint
 
@@ -60,6 +67,15 @@ class Task(LightningModule):
             raise ConfigError("a schedule needs an end: set trainer.max_epochs or trainer.max_steps")
         schedule = self.scheduler_callable(optimizer, int(steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        if self._dft:
+            optimizer = self.optimizers(use_pl_optimizer=False)
+            rate = optimizer.param_groups[-1]["lr"] * self.factor_decay  # type: ignore[union-attr]
+            with torch.no_grad():
+                for factor, dft in zip(factor_parameters(self.net), self._dft, strict=True):
+                    factor.lerp_(dft.to(factor.device), min(1.0, rate))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["training_cost"] = self.training_cost

@@ -51,9 +51,10 @@ class PDETask(Task):
         scheduler: Schedule | None = None,
         *,
         factor_lr: float | None = None,
+        factor_decay: float = 0.0,
         normalize: bool = False,
     ) -> None:
-        super().__init__(net, optimizer, scheduler, factor_lr=factor_lr)
+        super().__init__(net, optimizer, scheduler, factor_lr=factor_lr, factor_decay=factor_decay)
         self.normalize = normalize
         for name in STATISTICS:
             self.register_buffer(name, torch.full((), float(name.endswith("std"))))

@@ -1,4 +1,5 @@
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -55,3 +56,23 @@ def test_state_holds_tensors_alone_and_loads_strictly() -> None:
     state = task.state_dict()
     assert all(isinstance(value, torch.Tensor) for value in state.values())
     task.load_state_dict(state, strict=True)
+
+
+def test_factors_decay_toward_the_dft() -> None:
+    """With a zero gradient, a step multiplies the distance to the DFT by 1 - rate·factor_decay."""
+    task = Task(net("monarch"), partial(torch.optim.SGD, lr=0.5), factor_lr=0.1, factor_decay=2.0)
+    optimizer = task.configure_optimizers()
+    task._trainer = SimpleNamespace(optimizers=[optimizer])
+    dft = [p.detach().clone() for p in factor_parameters(task.net)]
+    with torch.no_grad():
+        for p in factor_parameters(task.net):
+            p.add_(1.0)
+    task.optimizer_step(0, 0, optimizer)
+    for p, start in zip(factor_parameters(task.net), dft, strict=True):
+        assert torch.allclose(p, start + 0.8)
+
+
+@pytest.mark.parametrize("factor_decay", [-1.0, float("inf"), float("nan")])
+def test_factor_decay_must_not_be_negative(factor_decay: float) -> None:
+    with pytest.raises(ConfigError, match="factor_decay"):
+        Task(nn.Linear(1, 1), ADAM, factor_decay=factor_decay)
