@@ -27,7 +27,8 @@ demo: env
 	$(BIN)/sciml data navier-stokes --out data/navier_stokes_quick.h5 --viscosity 1e-3 --n-samples 80 \
 	    --grid 32 --solver-grid 64 --t-final 20 --dt 1e-2
 	for name in $(DEMO); do \
-	    $(BIN)/sciml fit --config $(CONFIGS)/$$name.yaml && $(BIN)/sciml test --config $(CONFIGS)/$$name.yaml || exit; \
+	    $(BIN)/sciml fit --config $(CONFIGS)/$$name.yaml --overwrite true && \
+	    $(BIN)/sciml test --config $(CONFIGS)/$$name.yaml || exit; \
 	done
 	$(BIN)/sciml compare $(addprefix runs/,$(filter burgers%,$(DEMO))) --out runs/burgers_quick.md
 	$(BIN)/sciml compare $(addprefix runs/,$(filter navier%,$(DEMO))) --out runs/navier_stokes_quick.md
