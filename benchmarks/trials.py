@@ -42,6 +42,7 @@ class Trial:
     seed: int = 0
     weight_decay: float = 0.0
     factor_decay: float = 0.0
+    augment: bool = False
     net: dict = field(default_factory=dict, hash=False)  # further arguments of sciml.pde.nets.fno
 
     @property
@@ -116,7 +117,14 @@ def _run(trial: Trial) -> dict:
         else {"input_frames": p.input_frames, "output_frames": p.output_frames, "time_stride": p.time_stride}
     )
     data = PDEDataModule(
-        p.path, n_train=p.n_train, n_val=p.n_val, n_test=p.n_test, batch_size=p.batch_size, seed=trial.seed, **frames
+        p.path,
+        n_train=p.n_train,
+        n_val=p.n_val,
+        n_test=p.n_test,
+        batch_size=p.batch_size,
+        seed=trial.seed,
+        augment=trial.augment,
+        **frames,
     )
     net = build_net(trial)
     optimizer = lambda groups: torch.optim.Adam(groups, lr=trial.lr, weight_decay=trial.weight_decay)  # noqa: E731

@@ -79,11 +79,12 @@ class Windows(Dataset[Batch]):
 class EpochShuffle(Sampler[int]):
     """A permutation of range(n) that depends on (seed, epoch) alone, so that a resumed run repeats it.
 
-    Lightning calls `set_epoch` at the start of each epoch, also after resuming.
+    Lightning calls `set_epoch` at the start of each epoch, also after resuming. With `numbered`, index i comes as
+    epoch·n + i, which tells a data set the epoch, also in a worker process.
     """
 
-    def __init__(self, n: int, seed: int) -> None:
-        self.n, self.seed, self.epoch = n, seed, 0
+    def __init__(self, n: int, seed: int, *, numbered: bool = False) -> None:
+        self.n, self.seed, self.numbered, self.epoch = n, seed, numbered, 0
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -92,7 +93,8 @@ class EpochShuffle(Sampler[int]):
         return self.n
 
     def __iter__(self) -> Iterator[int]:
-        return iter(np.random.default_rng([self.seed, self.epoch]).permutation(self.n).tolist())
+        first = self.epoch * self.n if self.numbered else 0
+        return iter((first + np.random.default_rng([self.seed, self.epoch]).permutation(self.n)).tolist())
 
 
 def mean_std(field: Tensor, per_channel: bool) -> tuple[Tensor, Tensor]:
