@@ -10,10 +10,9 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from sciml.errors import BadSchema, ConfigError
 from sciml.pde.batches import Batch, EpochShuffle, Pairs, Statistics, Windows, mean_std
-from sciml.pde.fields import FORCING
 from sciml.pde.loading import read_fields, subsampled_grid
 from sciml.pde.readers import Source, open_source
-from sciml.pde.symmetry import Augmented
+from sciml.pde.symmetry import Augmented, check_symmetric
 
 __all__ = ["Batch", "PDEDataModule", "Statistics"]
 
@@ -37,8 +36,8 @@ class PDEDataModule(lightning.LightningDataModule):
         output_frames: Frames that follow and are to be predicted; leave out for `.pt` pairs.
         time_stride: Stored frames from one frame used to the next.
         windows: Train on every start frame of a trajectory, not on the first alone.
-        augment: Show each training sample under a symmetry of FNO's forced flow, another one each epoch
-            (`sciml.pde.symmetry`); for Navier-Stokes data of our generator.
+        augment: Show each training sample under a symmetry of its equation, another one each epoch (see
+            `sciml.pde.symmetry`); for data of our generators.
         subsample: Points of the file to one point used, along each axis.
         test_subsample: The same for the test samples; leave out for `subsample`.
         batch_size: Samples to a batch.
@@ -87,7 +86,8 @@ class PDEDataModule(lightning.LightningDataModule):
         self._check_match()
         self.grid = subsampled_grid(self.source, self.subsample)
         self.test_grid = subsampled_grid(self.test_source, self.test_subsample)
-        self._check_symmetry()
+        if augment:
+            check_symmetric(self.source.attributes, self.grid)
         self._sets: dict[str, Pairs | Windows] = {}
         if n_val == 0:  # an overridden hook means to Lightning that there is a validation set
             self.val_dataloader = super().val_dataloader  # type: ignore[method-assign]
@@ -122,7 +122,7 @@ class PDEDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Batch]:
         data = self._set("train")
         order = EpochShuffle(len(data), self.seed, numbered=self.augment)
-        return self._loader(Augmented(data, self.grid, self.seed) if self.augment else data, order)
+        return self._loader(Augmented(data, self.seed) if self.augment else data, order)
 
     def val_dataloader(self) -> DataLoader[Batch]:
         return self._loader(self._set("val"))
@@ -203,16 +203,6 @@ class PDEDataModule(lightning.LightningDataModule):
                 f"(input_frames={self.input_frames}, output_frames={self.output_frames}, "
                 f"time_stride={self.time_stride})"
             )
-
-    def _check_symmetry(self) -> None:
-        if not self.augment:
-            return
-        found = self.source.attributes.get("forcing")
-        if found != FORCING:
-            raise ConfigError(f"augment: {self.source.path} has the forcing {found!r}, its symmetries {FORCING!r} only")
-        ny, nx = self.grid
-        if ny != nx or ny % 4:
-            raise ConfigError(f"augment: the grid is {self.grid}, expected a square one of a multiple of 4 points")
 
     def _check_samples(self) -> None:
         one_file = os.path.samefile(self.source.path, self.test_source.path)

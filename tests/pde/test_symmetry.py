@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from sciml.errors import ConfigError
+from sciml.pde.burgers import solve_burgers
 from sciml.pde.data import PDEDataModule
 from sciml.pde.fields import FORCING, fno_forcing, gaussian_random_vorticity
 from sciml.pde.solver import solve_navier_stokes
-from sciml.pde.symmetry import transformed
+from sciml.pde.symmetry import flow_symmetry, wall_symmetry
 
 
 @pytest.mark.parametrize("reflect", [False, True])
@@ -16,11 +17,25 @@ from sciml.pde.symmetry import transformed
 def test_carries_solutions_into_solutions(shift, rotate, reflect):
     symmetry = {"shift": shift, "rotate": rotate, "reflect": reflect}
     forcing = fno_forcing(32)
-    assert torch.allclose(transformed(forcing, **symmetry), forcing, atol=1e-15)
+    assert torch.allclose(flow_symmetry(forcing, **symmetry), forcing, atol=1e-15)
     flow = {"viscosity": 1e-3, "forcing": forcing, "times": [2.0], "dt": 1e-2}
     start = gaussian_random_vorticity(range(2), grid=32, seed=0)
-    found = solve_navier_stokes(transformed(start, **symmetry), **flow)
-    assert torch.allclose(found, transformed(solve_navier_stokes(start, **flow), **symmetry), atol=1e-12)
+    found = solve_navier_stokes(flow_symmetry(start, **symmetry), **flow)
+    assert torch.allclose(found, flow_symmetry(solve_navier_stokes(start, **flow), **symmetry), atol=1e-12)
+
+
+def test_reflection_exchanges_the_walls():
+    rng = np.random.default_rng(0)
+    boundary = rng.uniform(-1, 1, (3, 2))
+    x = (np.arange(200) + 0.5) / 200
+    start = (
+        boundary[:, :1] + (boundary[:, 1:] - boundary[:, :1]) * x + 0.5 * np.sin(np.pi * x) * rng.uniform(-1, 1, (3, 1))
+    )
+    options = {"viscosity": 0.01, "times": [0.5], "dt": 1e-3}
+    reflected = wall_symmetry(torch.from_numpy(start), reflect=True).numpy()
+    found = solve_burgers(reflected, -boundary[:, ::-1], **options)
+    expected = wall_symmetry(torch.from_numpy(solve_burgers(start, boundary, **options)), reflect=True).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
 @pytest.fixture
