@@ -1,11 +1,11 @@
-"""Does the learnable transform lower the error, once the fixed one is tuned? Writes results/accuracy.json and .md.
+"""Does the learnable transform lower the error, once the fixed one is tuned? Writes results/accuracy_NAME.{json,md}.
 
-    python benchmarks/accuracy.py [--problems burgers navier_stokes_1e-3 navier_stokes_1e-5] [--jobs 2]
+    python benchmarks/accuracy.py burgers [--augment] [--contenders FFT Monarch] [--jobs 2]
 
-For each problem: the learning rate of every contender is doubled or halved until both neighbours of the best are
-worse, by the error on validation samples; the learned transform gets no more trials than the FFT got. Each then runs
-at its best with three seeds, and the test error is reported. "FFT, widened" has at least Monarch's parameter count.
-Runs are kept in results/<problem>/, so the script resumes where it was stopped.
+The learning rate of every contender is doubled or halved until both neighbours of the best are worse, by the error on
+validation samples; the learned transform gets no more trials than the FFT got. Each then runs at its best with three
+seeds, and the test error is reported. "FFT, widened" has at least Monarch's parameter count. With --augment all train
+under the symmetries of their equation. Runs are kept in results/<problem>/, so the script resumes where it was stopped.
 """
 
 import argparse
@@ -22,14 +22,14 @@ SEEDS = (0, 1, 2)
 
 
 # First guesses, from the pilot runs of docs/results.md; tuning moves the network's rate from there.
-LR = {"burgers": 1e-2, "navier_stokes_1e-3": 2e-2, "navier_stokes_1e-5": 5e-3}
-MONARCH_LR = {"burgers": (1e-2, 3e-3), "navier_stokes_1e-3": (1e-2, 1e-2), "navier_stokes_1e-5": (5e-3, 1e-2)}
+LR = {"burgers": 1e-2, "navier_stokes_1e-3": 2e-2, "navier_stokes_1e-5": 2e-2}
+MONARCH_LR = {"burgers": (1e-2, 3e-3), "navier_stokes_1e-3": (1e-2, 1e-2), "navier_stokes_1e-5": (2e-2, 1e-2)}
 
 
-def contenders(problem: Problem) -> dict[str, Trial]:
-    fft = Trial(problem, LR[problem.name])
+def contenders(problem: Problem, augment: bool) -> dict[str, Trial]:
+    fft = Trial(problem, LR[problem.name], augment=augment)
     lr, factor_lr = MONARCH_LR[problem.name]
-    monarch = Trial(problem, lr, "monarch", factor_lr=factor_lr)
+    monarch = Trial(problem, lr, "monarch", factor_lr=factor_lr, augment=augment)
     padded = {"FFT, padded by a quarter": fft.at(net={"domain_padding": 0.25})} if problem is BURGERS else {}
     return {
         "FFT": fft,
@@ -70,10 +70,10 @@ def parameters(trial: Trial) -> int:
     return count_parameters(build_net(trial).parameters())
 
 
-def compare(problem: Problem, jobs: int) -> list[dict]:
+def compare(chosen: dict[str, Trial], jobs: int) -> list[dict]:
     """One row for each contender. The FFT comes first and says how many trials Monarch gets."""
     rows: list[dict] = []
-    for name, trial in contenders(problem).items():
+    for name, trial in chosen.items():
         best, tried = tune(trial, jobs, most=rows[0]["trials"] if name == "Monarch" else None)
         runs = run_all([best.at(seed=s) for s in SEEDS], jobs)
         errors = [r["test"] for r in runs]
@@ -91,7 +91,7 @@ def compare(problem: Problem, jobs: int) -> list[dict]:
                 "std": stdev(errors),
             }
         )
-        print(f"{problem.name}: {name}: {mean(errors):.4f} ± {stdev(errors):.4f} at lr {best.lr:g}", flush=True)
+        print(f"{trial.problem.name}: {name}: {mean(errors):.4f} ± {stdev(errors):.4f} at lr {best.lr:g}", flush=True)
     return rows
 
 
@@ -118,20 +118,19 @@ def main() -> None:
     import torch
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
+    parser.add_argument("problem", choices=PROBLEMS)
+    parser.add_argument("--augment", action="store_true")
+    parser.add_argument("--contenders", nargs="+")
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
-    results = {name: compare(PROBLEMS[name], arguments.jobs) for name in arguments.problems}
-    about = {
-        "date": date.today().isoformat(),
-        "torch": torch.__version__,
-        "machine": platform.processor() or platform.machine(),
-    }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "accuracy.json").write_text(json.dumps({**about, "results": results}, indent=1) + "\n")
-    text = "\n\n".join(table(name, rows) for name, rows in results.items())
-    (RESULTS / "accuracy.md").write_text(text + "\n")
-    print(text)
+    every = contenders(PROBLEMS[arguments.problem], arguments.augment)
+    rows = compare({k: every[k] for k in arguments.contenders or every}, arguments.jobs)
+    title = arguments.problem + (" augmented" if arguments.augment else "")
+    about = {"date": date.today().isoformat(), "torch": torch.__version__, "machine": platform.machine()}
+    target = RESULTS / f"accuracy_{title.replace(' ', '_')}"
+    target.with_suffix(".json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    target.with_suffix(".md").write_text(table(title, rows) + "\n")
+    print(table(title, rows))
 
 
 if __name__ == "__main__":
