@@ -4,7 +4,7 @@
 
 The learning rate of every contender is doubled or halved until both neighbours of the best are worse, by the error on
 validation samples; the learned transform gets no more trials than the FFT got. Each then runs at its best with three
-seeds, and the test error is reported. "FFT, widened" has at least Monarch's parameter count. With --augment all train
+seeds, and the test error is reported. "FFT, widened" has at least Monarch's parameter count; "padded" is zero padding by a quarter on each side. With --augment all train
 under the symmetries of their equation. Runs are kept in results/<problem>/, so the script resumes where it was stopped.
 """
 
@@ -30,13 +30,11 @@ def contenders(problem: Problem, augment: bool) -> dict[str, Trial]:
     fft = Trial(problem, LR[problem.name], augment=augment)
     lr, factor_lr = MONARCH_LR[problem.name]
     monarch = Trial(problem, lr, "monarch", factor_lr=factor_lr, augment=augment)
-    padded = {"FFT, padded by a quarter": fft.at(net={"domain_padding": 0.25})} if problem is BURGERS else {}
-    return {
-        "FFT": fft,
-        **padded,
-        "FFT, widened": fft.at(net={"hidden_channels": widened(monarch)}),
-        "Monarch": monarch,
-    }
+    chosen = {"FFT": fft, "FFT, widened": fft.at(net={"hidden_channels": widened(monarch)}), "Monarch": monarch}
+    if problem is BURGERS:
+        padding = {"domain_padding": 0.25}
+        chosen |= {"FFT, padded": fft.at(net=padding), "Monarch, padded": monarch.at(net=padding)}
+    return chosen
 
 
 def tune(trial: Trial, jobs: int, most: int | None = None) -> tuple[Trial, list[dict]]:
@@ -74,7 +72,7 @@ def compare(chosen: dict[str, Trial], jobs: int) -> list[dict]:
     """One row for each contender. The FFT comes first and says how many trials Monarch gets."""
     rows: list[dict] = []
     for name, trial in chosen.items():
-        best, tried = tune(trial, jobs, most=rows[0]["trials"] if name == "Monarch" else None)
+        best, tried = tune(trial, jobs, most=rows[0]["trials"] if name.startswith("Monarch") else None)
         runs = run_all([best.at(seed=s) for s in SEEDS], jobs)
         errors = [r["test"] for r in runs]
         rows.append(
@@ -124,6 +122,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     every = contenders(PROBLEMS[arguments.problem], arguments.augment)
+    unknown = set(arguments.contenders or ()) - set(every)
+    if unknown:
+        parser.error(f"--contenders {sorted(unknown)}: there are {list(every)}")
     rows = compare({k: every[k] for k in arguments.contenders or every}, arguments.jobs)
     title = arguments.problem + (" augmented" if arguments.augment else "")
     about = {"date": date.today().isoformat(), "torch": torch.__version__, "machine": platform.machine()}

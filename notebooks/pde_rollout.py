@@ -216,13 +216,13 @@ Markdown(table)
 # configuration differs in one line, `transform: monarch`. The network predicts one frame from the last ten and is fed
 # its own output, in training as well. A run leaves a directory with settings, checkpoints, metrics, predictions and
 # figures, from which it can be understood and repeated. Any setting can be changed on the command line, here the data
-# and their resolution, and smaller batches so that few samples still make for enough steps.
+# and their resolution.
 
 # %%
 configs, runs = Path("../configs/pde"), {"FFT": folder / "fft", "Monarch": folder / "monarch"}
 for name, run in runs.items():
     config = configs / f"navier_stokes_quick_{name.lower()}.yaml"
-    changes = ["--data.path", flow, "--data.subsample", "2", "--data.batch_size", "8", "--trainer.max_epochs", "20"]
+    changes = ["--data.path", flow, "--data.subsample", "2"]
     quiet = ["--trainer.enable_progress_bar", "false"]
     assert main(["fit", "--config", str(config), "--run_dir", str(run), *changes, *quiet]) == 0
     assert main(["test", "--config", str(run / "config.yaml"), "--verbose", "false"]) == 0
