@@ -4,8 +4,9 @@
 
 The learning rate of every contender is doubled or halved until both neighbours of the best are worse, by the error on
 validation samples; the learned transform gets no more trials than the FFT got. Each then runs at its best with three
-seeds, and the test error is reported. "FFT, widened" has at least Monarch's parameter count; "padded" is zero padding by a quarter on each side. With --augment all train
-under the symmetries of their equation. Runs are kept in results/<problem>/, so the script resumes where it was stopped.
+seeds, and the test error is reported. "FFT, widened" has at least Monarch's parameter count; "padded" is zero padding
+by a quarter on each side. With --augment all train under the symmetries of their equation. Runs are kept in
+results/<problem>/, so the script resumes where it was stopped.
 """
 
 import argparse
