@@ -85,7 +85,6 @@ class MonarchSpectralConv(nn.Module):
         # neuralop draws complex normal weights: half of the variance for each part.
         self.weight = nn.Parameter(torch.randn(*self.max_n_modes, *channels) * (std / 2**0.5))
         self.bias = nn.Parameter(std * torch.randn(out_channels, *[1] * self.order)) if bias else None
-        self._carried: dict[tuple[int, ...], tuple[int, Tensor]] = {}
 
     @classmethod
     def on_grid(cls, grid: int | Sequence[int], **options: Any) -> type[Self]:
@@ -178,7 +177,6 @@ class MonarchSpectralConv(nn.Module):
         new.grid = _as_tuple(grid)
         out_grid = scaled(new.grid, self.resolution_scaling_factor)
         used = self._slices(new.grid, out_grid)
-        new._carried = {}
         new.max_n_modes = [s.stop - s.start for s in used]
         new._n_modes = [min(m, most) for m, most in zip(self._n_modes, new.max_n_modes, strict=True)]
         new.weight = nn.Parameter(self.weight[used].detach().clone())
@@ -216,13 +214,13 @@ class MonarchSpectralConv(nn.Module):
         return [m // 2 + 1 if half else m for m, half in zip(n_modes, self._half_axes(), strict=True)]
 
     def _slices(self, grid: Sequence[int], out_grid: Sequence[int]) -> tuple[slice, ...]:
-        """The part of the modes in use that both grids resolve, as neuralop slices its weights."""
+        """The lowest of the modes in use, as many as both grids resolve."""
         slices = []
         for m, most, half, *sizes in zip(
             self._n_modes, self.max_n_modes, self._half_axes(), grid, out_grid, strict=True
         ):
             used = min(m, *(n // 2 + 1 if half else n for n in sizes))
-            start = 0 if half else (most - used) // 2
+            start = 0 if half else most // 2 - used // 2  # the frequency 0 stays where it is
             slices.append(slice(start, start + used))
         return tuple(slices)
 
@@ -238,15 +236,8 @@ class MonarchSpectralConv(nn.Module):
                 f"training on {size} points with transforms for {transform.size}: use `.resized(grid)` for a layer to"
                 " train there, or `.eval()` to evaluate the carried factors"
             )
-        key = (id(transform), size, used.start, used.stop)
-        version = sum(p._version for p in transform.parameters())
-        if self._carried.get(key, (None,))[0] != version:
-            carried = transform.matrix_at(size, modes=transform.frequencies[used])
-            self._carried[key] = (
-                version,
-                carried.to(self.weight.device, torch.promote_types(self.weight.dtype, torch.complex64)),
-            )
-        return self._carried[key][1]
+        carried = transform.matrix_at(size, modes=transform.frequencies[used])
+        return carried.to(self.weight.device, torch.promote_types(self.weight.dtype, torch.complex64))
 
 
 def lowest(m: int) -> range:

@@ -112,6 +112,19 @@ def test_scaled_output_is_the_same_wave(scale, axis):
     assert conv.transform(wave(16, 2, axis)).shape == (1, 1, n, n)
 
 
+@pytest.mark.parametrize("kept", [3, 4, 5, 8])
+def test_fewer_modes_are_the_lowest_ones(kept):
+    """A layer that passes each wave as it is passes those below the cut, and stops the others."""
+    conv = MonarchSpectralConv(1, 1, (8, 8), grid=(16, 16), bias=False)
+    with torch.no_grad():
+        conv.weight.zero_()
+        conv.weight[..., 0, :] = 1
+    conv.n_modes = (kept, 8)
+    passed = (kept - 1) // 2  # the highest frequency of which both signs are kept
+    assert relative_error(conv(wave(16, passed, 0)), wave(16, passed, 0)) < 1e-5
+    assert conv(wave(16, kept // 2 + 1, 0)).abs().max() < 1e-5
+
+
 def test_learned_factors_are_carried_to_another_resolution():
     conv = MonarchSpectralConv(2, 2, (8, 8), grid=(16, 16), heads=2).eval()
     perturb(conv, 0.02)
