@@ -13,16 +13,8 @@ from torch import Tensor, nn
 
 from sciml.errors import ConfigError
 from sciml.kernels import ops
+from sciml.pde import neuralop_layer
 from sciml.transforms import MonarchTransform, Transform
-
-# Keywords that neuralop's FNO passes to every conv_module. Those that describe a factorization mean nothing without
-# one; of the others only these values are accepted.
-_SUPPORTED: dict[str, tuple[Any, ...]] = {
-    "factorization": (None, "dense", "Dense"),
-    "fno_block_precision": ("full",),
-    "fft_norm": ("forward",),
-}
-_DESCRIBE_FACTORIZATION = {"rank", "fixed_rank_modes", "implementation", "decomposition_kwargs"}
 
 
 class MonarchSpectralConv(nn.Module):
@@ -67,7 +59,7 @@ class MonarchSpectralConv(nn.Module):
         **neuralop_kwargs: Any,
     ) -> None:
         super().__init__()
-        _refuse_unsupported(neuralop_kwargs)
+        neuralop_layer.refuse_unsupported(neuralop_kwargs)
         _check_channels(in_channels, out_channels, heads, separable)
         self.in_channels, self.out_channels = in_channels, out_channels
         self.complex_data, self.separable = complex_data, separable
@@ -77,7 +69,7 @@ class MonarchSpectralConv(nn.Module):
         self.max_n_modes = self._count_modes(n_modes if max_n_modes is None else max_n_modes)
         self.n_modes = n_modes  # the setter takes what neuralop assigns
         half = self._half_axes()
-        frequencies = [range(m) if h else lowest(m) for m, h in zip(self.max_n_modes, half, strict=True)]
+        frequencies = [range(m) if h else neuralop_layer.lowest(m) for m, h in zip(self.max_n_modes, half, strict=True)]
         self._build_transforms(transform, heads, frequencies, frequencies)
 
         std = (2 / (in_channels + out_channels)) ** 0.5 if init_std == "auto" else float(init_std)
@@ -111,12 +103,9 @@ class MonarchSpectralConv(nn.Module):
         Raises:
             ConfigError: the layer is factorized, or in reduced precision.
         """
-        if conv.factorization not in _SUPPORTED["factorization"]:
-            raise ConfigError(
-                f"factorization={conv.factorization!r}: only dense or separable weights can be taken over"
-            )
+        neuralop_layer.refuse_unsupported({"factorization": conv.factorization})
         grid = _as_tuple(grid)
-        weight = _weight_in_use(conv, grid)  # (channels…, m_1, …, m_d)
+        weight = neuralop_layer.weight_in_use(conv, grid)  # (channels…, m_1, …, m_d)
         d = len(grid)
         modes = weight.shape[-d:]
         new = cls(
@@ -132,7 +121,7 @@ class MonarchSpectralConv(nn.Module):
             resolution_scaling_factor=conv.resolution_scaling_factor,
             fno_block_precision=conv.fno_block_precision,
         )
-        new._build_transforms(transform, heads, *_neuralop_frequencies(conv, modes, grid))
+        new._build_transforms(transform, heads, *neuralop_layer.frequencies(conv, modes, grid))
         with torch.no_grad():
             channels = weight.ndim - d
             modes_first = weight.permute(*range(channels, channels + d), *range(channels))
@@ -240,11 +229,6 @@ class MonarchSpectralConv(nn.Module):
         return carried.to(self.weight.device, torch.promote_types(self.weight.dtype, torch.complex64))
 
 
-def lowest(m: int) -> range:
-    """The m frequencies of smallest modulus, the negative one first: -(m // 2) … m - m // 2 - 1."""
-    return range(-(m // 2), m - m // 2)
-
-
 def scaled(grid: Sequence[int], factors: Sequence[float] | None) -> tuple[int, ...]:
     """The grid times neuralop's resolution_scaling_factor."""
     return tuple(grid) if factors is None else tuple(round(n * s) for n, s in zip(grid, factors, strict=True))
@@ -265,37 +249,3 @@ def _check_channels(in_channels: int, out_channels: int, heads: int, separable: 
             raise ConfigError(f"{name}={channels} with {heads=}: both must be positive and heads divide the channels")
     if separable and in_channels != out_channels:
         raise ConfigError(f"separable weights need {in_channels=} equal to {out_channels=}")
-
-
-def _refuse_unsupported(neuralop_kwargs: dict[str, Any]) -> None:
-    for key, value in neuralop_kwargs.items():
-        if key in _SUPPORTED and value not in _SUPPORTED[key]:
-            raise ConfigError(f"{key}={value!r} is not supported: use one of {_SUPPORTED[key]}")
-        if key not in _SUPPORTED and key not in _DESCRIBE_FACTORIZATION:
-            raise TypeError(f"MonarchSpectralConv got an unknown keyword {key}={value!r}")
-
-
-def _weight_in_use(conv: SpectralConv, grid: Sequence[int]) -> Tensor:
-    """The complex weight that neuralop's forward uses on this grid: (channels…, m_1, …, m_d)."""
-    weight = conv.weight.to_tensor() if hasattr(conv.weight, "to_tensor") else conv.weight
-    sizes = list(grid) if conv.complex_data else [*grid[:-1], grid[-1] // 2 + 1]
-    for axis, (size, modes) in enumerate(zip(sizes, conv.n_modes, strict=True), start=-len(grid)):
-        used = min(size, modes)
-        half = axis == -1 and not conv.complex_data
-        weight = weight.narrow(axis, 0 if half else (weight.shape[axis] - used) // 2, used)
-    return weight.detach().resolve_conj()
-
-
-def _neuralop_frequencies(
-    conv: SpectralConv, modes: Sequence[int], grid: Sequence[int]
-) -> tuple[list[range], list[range]]:
-    """The frequencies that neuralop 2.0 reads and those at which it writes, axis by axis."""
-    read = [lowest(m) for m in modes]
-    # Its second fftshift undoes the first only where n is even.
-    written = [range(f.start - n % 2, f.stop - n % 2) for f, n in zip(read, grid, strict=True)]
-    # The last axis is written from index 0 up, and for N-D complex data read from the shifted spectrum.
-    shifted = conv.complex_data and conv.order > 1
-    start = -(grid[-1] // 2) if shifted else 0
-    read[-1] = range(start, start + modes[-1])
-    written[-1] = range(modes[-1])
-    return read, written
