@@ -158,7 +158,7 @@ class MonarchSpectralConv(nn.Module):
             weight,
             [self._matrix(t, n, s) for t, n, s in zip(self.synthesis, out_grid, used, strict=True)],
         )
-        return y if self.bias is None else y + self.bias.to(y.dtype)
+        return y if self.bias is None else y.add_(self.bias.to(y.dtype))  # y is new: no copy of the field
 
     def resized(self, grid: int | Sequence[int]) -> Self:
         """A copy to train on another grid over the same domain, its transforms carried over."""
