@@ -33,7 +33,8 @@ def spectral_conv(x: Tensor, analysis: Sequence[Tensor], weight: Tensor, synthes
     if is_complex:
         x = torch.view_as_real(x).movedim(-1, -2)
     large = x.numel() * x.element_size() >= _RECOMPUTE_FROM
-    spectrum = _saving_memory(_analyse, large)(x, analysis, is_complex)
+    with_heads = analysis[0].shape[0] > 1
+    spectrum = _saving_memory(_analyse, large and with_heads)(x, analysis, is_complex)
     out = _saving_memory(_synthesise, large)(_mix(spectrum, weight), synthesis, is_complex)
     return torch.complex(*out.to(x.dtype).unbind(-2)) if is_complex else out
 
@@ -41,8 +42,9 @@ def spectral_conv(x: Tensor, analysis: Sequence[Tensor], weight: Tensor, synthes
 def _saving_memory(f: Callable[..., Tensor], large: bool) -> Callable[..., Tensor]:
     """f, its intermediate results recomputed in the backward pass if they are large.
 
-    Autograd would keep the input of every product for the gradients of its factor: two fields a layer. It costs the
-    first product of the analysis and the small ones of the synthesis again; checkpoint stops before the last product.
+    Autograd would keep the input of every product for the gradient of its factor. For the synthesis that is a field,
+    and cheap to compute again: checkpoint stops before the last, large product. For the analysis it is the layer's
+    input, which the network keeps anyway, and a field that takes the large product; with heads the input's copy too.
     """
     if not (large and torch.is_grad_enabled()):
         return f

@@ -158,7 +158,10 @@ class MonarchSpectralConv(nn.Module):
             weight,
             [self._matrix(t, n, s) for t, n, s in zip(self.synthesis, out_grid, used, strict=True)],
         )
-        return y if self.bias is None else y.add_(self.bias.to(y.dtype))  # y is new: no copy of the field
+        if self.bias is None:
+            return y
+        # In place spares a copy of the field; under autograd it would cost one, since y is a view.
+        return y + self.bias.to(y.dtype) if torch.is_grad_enabled() else y.add_(self.bias.to(y.dtype))
 
     def resized(self, grid: int | Sequence[int]) -> Self:
         """A copy to train on another grid over the same domain, its transforms carried over."""
