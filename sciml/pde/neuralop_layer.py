@@ -7,6 +7,7 @@ from neuralop.layers.spectral_convolution import SpectralConv
 from torch import Tensor
 
 from sciml.errors import ConfigError
+from sciml.transforms.factors import lowest
 
 # Keywords that neuralop's FNO passes to every conv_module. Those that describe a factorization mean nothing without
 # one; of the others only these values are accepted.
@@ -16,11 +17,6 @@ _SUPPORTED: dict[str, tuple[Any, ...]] = {
     "fft_norm": ("forward",),
 }
 _DESCRIBE_FACTORIZATION = {"rank", "fixed_rank_modes", "implementation", "decomposition_kwargs"}
-
-
-def lowest(m: int) -> range:
-    """The m frequencies of smallest modulus, the negative one first: -(m // 2) … m - m // 2 - 1."""
-    return range(-(m // 2), m - m // 2)
 
 
 def refuse_unsupported(neuralop_kwargs: dict[str, Any]) -> None:

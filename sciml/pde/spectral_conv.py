@@ -15,6 +15,7 @@ from sciml.errors import ConfigError
 from sciml.kernels import ops
 from sciml.pde import neuralop_layer
 from sciml.transforms import MonarchTransform, Transform
+from sciml.transforms.factors import lowest
 
 
 class MonarchSpectralConv(nn.Module):
@@ -69,7 +70,7 @@ class MonarchSpectralConv(nn.Module):
         self.max_n_modes = self._count_modes(n_modes if max_n_modes is None else max_n_modes)
         self.n_modes = n_modes  # the setter takes what neuralop assigns
         half = self._half_axes()
-        frequencies = [range(m) if h else neuralop_layer.lowest(m) for m, h in zip(self.max_n_modes, half, strict=True)]
+        frequencies = [range(m) if h else lowest(m) for m, h in zip(self.max_n_modes, half, strict=True)]
         self._build_transforms(transform, heads, frequencies, frequencies)
 
         std = (2 / (in_channels + out_channels)) ** 0.5 if init_std == "auto" else float(init_std)

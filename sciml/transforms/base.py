@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sciml.errors import ConfigError
 from sciml.kernels import ops
-from sciml.transforms.factors import dft_matrix
+from sciml.transforms.factors import dft_matrix, lowest
 
 
 class Transform(nn.Module, ABC):
@@ -154,7 +154,7 @@ def _frequencies(size: int, modes: int | range | None, centered: bool) -> range:
         return range(start, start + size)
     if isinstance(modes, int):
         _check_modes(modes, size)
-        return range(-(modes // 2), modes - modes // 2)
+        return lowest(modes)
     _check_modes(len(modes), size)
     if modes.step != 1:
         raise ConfigError(f"{modes=}: frequencies must be consecutive")

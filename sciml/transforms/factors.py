@@ -37,6 +37,11 @@ def split(size: int, radix: int | None = None) -> tuple[int, int]:
     return p, size // p
 
 
+def lowest(m: int) -> range:
+    """The m frequencies of smallest modulus, the negative one first: -(m // 2) … m - m // 2 - 1."""
+    return range(-(m // 2), m - m // 2)
+
+
 def dft_matrix(size: int, frequencies: range, *, origin: int = 0) -> Tensor:
     """The orthonormal DFT, (m, n) complex128: A[j, i] = exp(-2πi·f_j·(i - origin)/n)/√n."""
     turns = torch.outer(torch.tensor(frequencies), torch.arange(size) - origin) % size
