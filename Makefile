@@ -17,7 +17,7 @@ env: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,demo]'
 	touch $@
 
 DEMO := burgers_quick_fft burgers_quick_monarch navier_stokes_quick_fft navier_stokes_quick_monarch

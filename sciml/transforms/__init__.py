@@ -6,6 +6,7 @@ from sciml.transforms.factors import MonarchFactors, dft_factors, dft_matrix
 from sciml.transforms.fft import FourierTransform
 from sciml.transforms.monarch import MonarchTransform
 from sciml.transforms.projection import project_to_monarch
+from sciml.transforms.separable import separable
 
 __all__ = [
     "DenseTransform",
@@ -17,4 +18,5 @@ __all__ = [
     "dft_matrix",
     "factor_parameters",
     "project_to_monarch",
+    "separable",
 ]

@@ -87,7 +87,7 @@ class Transform(nn.Module, ABC):
         return (matrix.mH if self.inverse else matrix)[None]
 
     def matrix_at(self, size: int, *, modes: int | range | None = None) -> Tensor:
-        """The matrix carried to another grid over the same domain: (heads, out, in) complex128, without gradient.
+        """The matrix carried to another grid over the same domain: (heads, out, in) complex128, differentiable.
 
         What was learned is the ratio E[f, i] of each entry to the DFT's, a smooth envelope that is 1 at the start: it
         is interpolated linearly in i/n and multiplied by the DFT of the new size. So an untrained transform becomes
@@ -100,10 +100,11 @@ class Transform(nn.Module, ABC):
         """
         return self._carried(self._at(size, modes))
 
+    @torch.no_grad()
     def resized(self, size: int, *, modes: int | range | None = None) -> Self:
         """A transform to train on another grid: the nearest in the class to `matrix_at(size)`."""
         new = self._at(size, modes)
-        new.load_matrix(self._carried(new))
+        new.load_matrix(self._carried(new).cpu())
         return new.to(next(iter([*self.parameters(), *self.buffers()])).device)
 
     def extra_repr(self) -> str:
@@ -131,20 +132,21 @@ class Transform(nn.Module, ABC):
             centered=self.centered, real=self.real, learnable=self.learnable,
         )  # fmt: skip
 
-    @torch.no_grad()
     def _carried(self, new: "Transform") -> Tensor:
         """The envelope of this transform's matrix times the DFT of `new`."""
-        learned = self.as_matrix().to("cpu", torch.complex128)
-        envelope = (learned.mH if self.inverse else learned) / self._rows()
-        position = torch.arange(new.size, dtype=torch.float64) * self.size / new.size
+        learned = self.as_matrix().to(torch.complex128)
+        device = learned.device
+        envelope = (learned.mH if self.inverse else learned) / self._rows().to(device)
+        position = torch.arange(new.size, dtype=torch.float64, device=device) * self.size / new.size
         below = position.long().clamp(max=self.size - 1)
         weight = position - below
         above = (below + 1).clamp(max=self.size - 1)
         envelope = torch.lerp(envelope[..., below], envelope[..., above], weight.to(envelope.dtype))
-        carried = new._rows().expand(self.heads, -1, -1).clone()
         shared = [f for f in new.frequencies if f in self.frequencies]
-        to = [new.frequencies.index(f) for f in shared]
-        carried[:, to] *= envelope[:, [self.frequencies.index(f) for f in shared]]
+        to = torch.tensor([new.frequencies.index(f) for f in shared], device=device)
+        known = envelope[:, [self.frequencies.index(f) for f in shared]]
+        whole = torch.ones(self.heads, len(new.frequencies), new.size, dtype=torch.complex128, device=device)
+        carried = whole.index_copy(1, to, known) * new._rows().to(device)
         return carried.mH if self.inverse else carried
 
 

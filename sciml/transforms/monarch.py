@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sciml.kernels import ops
 from sciml.transforms.base import Transform
-from sciml.transforms.factors import dft_factors
+from sciml.transforms.factors import MonarchFactors, dft_factors
 from sciml.transforms.projection import project_to_monarch
 
 
@@ -32,8 +32,13 @@ class MonarchTransform(Transform):
         self.left = self._parameter(left)
         self.right = self._parameter(right)
 
+    @property
+    def factors(self) -> MonarchFactors:
+        """The complex factors; a synthesis transform is the transpose of their product."""
+        return MonarchFactors(torch.view_as_complex(self.left), torch.view_as_complex(self.right))
+
     def as_matrix(self) -> Tensor:
-        matrix = ops.monarch_matrix(torch.view_as_complex(self.left), torch.view_as_complex(self.right))
+        matrix = ops.monarch_matrix(*self.factors)
         return matrix.mT if self.inverse else matrix
 
     @torch.no_grad()

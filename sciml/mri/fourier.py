@@ -1,0 +1,83 @@
+"""The Fourier transform of the scanner, which is fixed, and the one of a network, which may be learned."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sciml.errors import ConfigError
+from sciml.transforms import DenseTransform, MonarchTransform, Transform, separable
+
+_LEARNED: dict[str, type[Transform]] = {"monarch": MonarchTransform, "dense": DenseTransform}
+_PLANE = (-2, -1)
+
+
+def fft2c(image: Tensor) -> Tensor:
+    """Centred orthonormal DFT of the last two axes, ifftshift → fft2 → fftshift (fastMRI's convention)."""
+    return torch.fft.fftshift(torch.fft.fft2(torch.fft.ifftshift(image, _PLANE), norm="ortho"), _PLANE)
+
+
+def ifft2c(kspace: Tensor) -> Tensor:
+    """The inverse, and adjoint, of `fft2c`."""
+    return torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(kspace, _PLANE), norm="ortho"), _PLANE)
+
+
+class Fourier2d(nn.Module):
+    """The Fourier operator of a reconstruction network: coil images (B, C, y, x) to k-space, and back.
+
+    Every kind starts as `fft2c`. A learned one is a separable product of two centred transforms, with heads: coil c
+    of C uses head c·heads // C. Volumes of another size than `size` are served by the matrices carried there
+    (`Transform.matrix_at`), in training too: gradients reach the factors through the carrying.
+
+    Args:
+        size: (y, x), the matrix size for which the factors are stored; the fixed FFT serves any.
+        transform: fft is fixed; monarch and dense are learned, starting from it.
+        heads: groups of coils with transforms of their own.
+        tied: `inverse` is the adjoint of what `forward` applies; otherwise it is learned separately.
+        radix: the p to aim for in n = p·q (see `MonarchTransform`).
+
+    Raises:
+        ConfigError: a size or number of heads below 1, or a radix where there is no Monarch factor.
+    """
+
+    def __init__(
+        self,
+        size: tuple[int, int],
+        *,
+        transform: Literal["fft", "monarch", "dense"] = "fft",
+        heads: int = 1,
+        tied: bool = True,
+        radix: int | None = None,
+    ) -> None:
+        super().__init__()
+        if min(size) < 1 or heads < 1:
+            raise ConfigError(f"{size=} and {heads=}: all must be at least 1")
+        if radix is not None and transform != "monarch":
+            raise ConfigError(f"{radix=} with {transform=}: only Monarch transforms have a radix, remove the key")
+        self.size, self.heads, self.tied, self.learned = tuple(size), heads, tied, transform != "fft"
+
+        def axes(inverse: bool) -> nn.ModuleList:
+            kind = _LEARNED[transform]
+            return nn.ModuleList(kind(n, heads=heads, radix=radix, inverse=inverse, centered=True) for n in size)
+
+        self.analysis = axes(False) if self.learned else None
+        self.synthesis = axes(True) if self.learned and not tied else None
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Coil images to k-space, (B, C, y, x) complex."""
+        return fft2c(image) if self.analysis is None else separable(image, _transforms(self.analysis))
+
+    def adjoint(self, kspace: Tensor) -> Tensor:
+        """The conjugate transpose of `forward`: ⟨forward(x), k⟩ = ⟨x, adjoint(k)⟩."""
+        return ifft2c(kspace) if self.analysis is None else separable(kspace, _transforms(self.analysis), adjoint=True)
+
+    def inverse(self, kspace: Tensor) -> Tensor:
+        """From k-space to coil images: the adjoint if tied, else a transform learned separately."""
+        return self.adjoint(kspace) if self.synthesis is None else separable(kspace, _transforms(self.synthesis))
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}, learned={self.learned}, heads={self.heads}, tied={self.tied}"
+
+
+def _transforms(axes: nn.ModuleList) -> list[Transform]:
+    return [axis for axis in axes if isinstance(axis, Transform)]

@@ -1,0 +1,110 @@
+"""The end-to-end variational network, with the Fourier operator of one's choice in each cascade."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from sciml.errors import ConfigError
+from sciml.mri.fourier import Fourier2d, ifft2c
+from sciml.mri.sense import combine, expand, needed, rss
+from sciml.mri.unet import ComplexUNet
+
+
+class SensitivityModel(nn.Module):
+    """Coil maps estimated from the fully sampled centre: a U-Net on each coil's image, then Σ_c |S_c|² = 1."""
+
+    def __init__(self, *, chans: int, pools: int) -> None:
+        super().__init__()
+        self.unet = ComplexUNet(chans=chans, pools=pools)
+
+    def forward(self, kspace: Tensor, mask: Tensor) -> Tensor:
+        """(B, C, y, x) k-space to maps of that shape. The images are the true inverse FFT's, as coils are."""
+        images = ifft2c(kspace * calibration_region(mask))
+        maps = self.unet(images.flatten(0, 1)).view(kspace.shape)
+        return maps / rss(maps)[:, None]
+
+
+class Cascade(nn.Module):
+    """k ← k − λ·M(k − k_ref) − F(S·U(S* F⁻¹ k)): soft data consistency and refinement by a U-Net U."""
+
+    def __init__(self, fourier: Fourier2d, refine: nn.Module) -> None:
+        super().__init__()
+        self.fourier, self.refine = fourier, refine
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, kspace: Tensor, reference: Tensor, mask: Tensor, maps: Tensor) -> Tensor:
+        image = self.refine(combine(self.fourier.inverse(kspace), maps))
+        return kspace - self.weight * mask * (kspace - reference) - self.fourier(expand(image, maps))
+
+
+class VarNet(nn.Module):
+    """End-to-end variational network (Sriram et al. 2020, arXiv 2004.06688).
+
+    Unrolled gradient descent on k-space from the measured k_ref, then the root of the sum of squares of F⁻¹ k. Each
+    cascade has a copy of `fourier` and so factors of its own; the measured data are compared in k-space as the
+    scanner's FFT gave them. Maps come from the data if given, else from a network on the centre of k-space.
+
+    Args:
+        fourier: The operator from which every cascade, and the final inverse transform, start.
+        cascades: Number of unrolled steps (12 in the paper).
+        chans, pools: Of each cascade's U-Net (18, 4).
+        sens_chans, sens_pools: Of the sensitivity network (8, 4); sens_chans 0: the data must bring maps.
+
+    Raises ConfigError for a number below 1, and at the call where maps are given to a network that estimates them or
+    the other way round.
+    """
+
+    def __init__(
+        self,
+        fourier: Fourier2d,
+        *,
+        cascades: int = 12,
+        chans: int = 18,
+        pools: int = 4,
+        sens_chans: int = 8,
+        sens_pools: int = 4,
+    ) -> None:
+        super().__init__()
+        if cascades < 1 or sens_chans < 0:
+            raise ConfigError(f"{cascades=}: must be at least 1; {sens_chans=}: at least 0")
+        self.sensitivity = SensitivityModel(chans=sens_chans, pools=sens_pools) if sens_chans else None
+        self.cascades = nn.ModuleList(
+            Cascade(copy.deepcopy(fourier), ComplexUNet(chans=chans, pools=pools)) for _ in range(cascades)
+        )
+        self.fourier = fourier
+        if fourier.synthesis is not None:  # the last operator only inverts: its forward transform has no use
+            self.fourier.analysis.requires_grad_(False)  # type: ignore[union-attr]
+
+    def forward(self, kspace: Tensor, mask: Tensor, maps: Tensor | None = None) -> Tensor:
+        """(B, C, y, x), zero where not sampled, to a magnitude image (B, y, x)."""
+        if self.sensitivity is not None and maps is not None:
+            raise ConfigError("the data bring coil maps and sens_chans > 0 would estimate them: set one of them off")
+        maps = self.sensitivity(kspace, mask) if self.sensitivity is not None else needed(maps)
+        current = kspace
+        for cascade in self.cascades:
+            current = cascade(current, kspace, mask, maps)
+        return rss(self.fourier.inverse(current))
+
+
+def calibration_region(mask: Tensor) -> Tensor:
+    """The fully sampled, symmetric centre of a mask (B, 1, 1 or y, x), True there: fastMRI's autocalibration lines.
+
+    Of a two-dimensional mask the columns and rows of the centre are found along the axes through it.
+    """
+    region = _central_run(mask[:, :, mask.shape[2] // 2, :])[:, :, None, :]
+    if mask.shape[2] > 1:
+        region = region & _central_run(mask[:, :, :, mask.shape[3] // 2])[..., None]
+    return region
+
+
+def _central_run(line: Tensor) -> Tensor:
+    """The longest symmetric run of True around the centre of (..., n); the centre alone counts always."""
+    n = line.shape[-1]
+    centre = n // 2
+    left = line[..., :centre].flip(-1).to(torch.int8).cumprod(-1).sum(-1)
+    right = line[..., centre:].to(torch.int8).cumprod(-1).sum(-1)
+    width = (2 * torch.minimum(left, right)).clamp_min(1)[..., None]
+    start = (n - width + 1) // 2
+    index = torch.arange(n, device=line.device)
+    return (index >= start) & (index < start + width)

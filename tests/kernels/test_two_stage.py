@@ -1,0 +1,74 @@
+"""Two stages equal the specification, values and gradients, with heads, at sizes that split unevenly."""
+
+import pytest
+import torch
+from properties import assert_close, random
+
+from sciml.kernels import ops, reference, two_stage
+
+SPLITS = [((3, 4), (5, 7)), ((4, 4), (1, 6)), ((16, 20), (3, 1))]  # (p, q) of both axes
+CASES = [(splits, heads) for splits in SPLITS for heads in (1, 2)]
+
+
+def factors(splits, heads, dtype=torch.complex128):
+    pairs = []
+    for seed, (p, q) in enumerate(splits):
+        left, right = (
+            random(heads, p * q, q, dtype=dtype, seed=seed),
+            random(heads, q, p, p, dtype=dtype, seed=seed + 9),
+        )
+        pairs.append((left, right))
+    return pairs
+
+
+@pytest.mark.parametrize(("splits", "heads"), CASES)
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("dtype", [torch.complex128, torch.complex64])
+def test_equals_the_dense_matrices(splits, heads, transpose, dtype) -> None:
+    pairs = factors(splits, heads)
+    x = random(2, 2 * heads, *(p * q for p, q in splits)).transpose(0, 1).contiguous().transpose(0, 1)
+    a, b = (reference.monarch_matrix(*pair) for pair in pairs)
+    a, b = (a.mT, b.mT) if transpose else (a, b)
+    expected = torch.einsum("bhcyx,hky,hlx->bhckl", x.unflatten(1, (heads, -1)), a, b).flatten(1, 2)
+    cast = [(left.to(dtype), right.to(dtype)) for left, right in pairs]
+    assert_close(two_stage.monarch_nd(x.to(dtype), cast, transpose=transpose), expected.to(dtype), n=x[0, 0].numel())
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_gradients(transpose, heads) -> None:
+    pairs = factors(((2, 3), (2, 2)), heads)
+    flat = [f.requires_grad_() for pair in pairs for f in pair]
+    x = random(1, 2, 6, 4).requires_grad_()
+
+    def f(x, *flat):
+        return two_stage.monarch_nd(x, [flat[:2], flat[2:]], transpose=transpose)
+
+    assert torch.autograd.gradcheck(f, (x, *flat))
+    assert torch.autograd.gradgradcheck(f, (x, *flat))
+
+
+@pytest.mark.parametrize("p", [1, 2, 16])
+def test_the_choice_does_not_show(p) -> None:
+    """Small and prime lengths go through the dense matrix, large ones through the stages: one result."""
+    pairs = factors(((p, 16), (16, 16)), 2, torch.complex128)
+    x = random(1, 4, 16 * p, 256)
+    assert two_stage.worthwhile(*pairs[1])
+    assert two_stage.worthwhile(*pairs[0]) == (p == 16)
+    a, b = (reference.monarch_matrix(*pair) for pair in pairs)
+    expected = torch.einsum("bhcyx,hky,hlx->bhckl", x.unflatten(1, (2, 2)), a, b).flatten(1, 2)
+    assert_close(ops.monarch(x, pairs), expected, n=x[0, 0].numel())
+
+
+@pytest.mark.parametrize(("shape", "message"), [((1, 2, 256, 255), "255 points"), ((1, 3, 256, 256), "2 heads")])
+def test_what_does_not_fit_is_named(shape, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        ops.monarch(random(*shape), factors(((16, 16), (16, 16)), 2))
+
+
+def test_empty_batch_and_strides() -> None:
+    pairs = factors(((16, 16), (16, 16)), 1)
+    assert ops.monarch(random(0, 2, 256, 256), pairs).shape == (0, 2, 256, 256)
+    x = random(2, 256, 256, 1)
+    strided = x.permute(0, 3, 2, 1)
+    assert_close(ops.monarch(strided, pairs), ops.monarch(strided.contiguous(), pairs))
