@@ -5,9 +5,12 @@ needs brings it to the front, and the order of the results is put right by the c
 """
 
 from collections.abc import Sequence
+from functools import partial
 from math import prod
 
+import torch
 from torch import Tensor, bmm
+from torch.utils.checkpoint import checkpoint
 
 Factors = tuple[Tensor, Tensor]
 
@@ -31,6 +34,14 @@ def monarch_nd(x: Tensor, factors: Sequence[Factors], *, transpose: bool = False
     Returns:
         (batch, channels, m_1, …, m_d).
     """
+    if torch.is_grad_enabled() and any(t.requires_grad for pair in factors for t in pair):
+        # Else every product's input would be kept for the gradient of its factor: four fields for two axes.
+        run = partial(checkpoint, _all_axes, use_reentrant=False, preserve_rng_state=False)
+        return run(x, factors, transpose)
+    return _all_axes(x, factors, transpose)
+
+
+def _all_axes(x: Tensor, factors: Sequence[Factors], transpose: bool) -> Tensor:
     heads, d = factors[0][0].shape[0], len(factors)
     stages = _monarch_transpose if transpose else _monarch
     # (batch, heads, c, a_1, b_1, …, a_d, b_d): an axis is a pair, that stages need not merge

@@ -1,0 +1,104 @@
+"""A training step of VarNet against fastMRI's own: time and memory. Writes results/varnet.{json,md}.
+
+    pip install --no-deps --target fastmri_only fastmri==0.3.0
+    PYTHONPATH=fastmri_only python benchmarks/varnet.py
+
+4 cascades, chans 8, sensitivity network of 8 channels, 8 coils, 256², batch 1, float32, loss = mean magnitude: forward,
+backward and an Adam step. Medians of interleaved repeats; memory is the peak of live tensors, from the profiler's allocations.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+import torch
+from spectral_conv import peak_memory
+
+from sciml.mri.fourier import Fourier2d
+from sciml.mri.varnet import VarNet
+
+RESULTS = Path(__file__).parent / "results"
+COILS, SIZE = 8, (256, 256)
+
+
+def fastmri_varnet() -> torch.nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from fastmri.models import VarNet as FastMRIVarNet
+    net = FastMRIVarNet(num_cascades=4, chans=8, pools=4, sens_chans=8, sens_pools=4)
+    forward = net.forward
+    net.forward = lambda kspace, mask: forward(torch.view_as_real(kspace), mask[..., None])  # type: ignore[method-assign]
+    return net
+
+
+def ours(transform: str, heads: int = 1) -> Callable[[], torch.nn.Module]:
+    return lambda: VarNet(Fourier2d(SIZE, transform=transform, heads=heads), cascades=4, chans=8)
+
+
+NETWORKS = {
+    "fastMRI 0.3": fastmri_varnet,
+    "sciml, fft": ours("fft"),
+    "sciml, monarch": ours("monarch"),
+    "sciml, monarch, a head per coil": ours("monarch", COILS),
+    "sciml, dense": ours("dense"),
+}
+
+
+def step(name: str) -> Callable[[], None]:
+    """A training step on random data."""
+    torch.manual_seed(0)
+    net = NETWORKS[name]()
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    mask = torch.zeros(1, 1, 1, SIZE[1], dtype=torch.bool)
+    mask[..., ::4] = True
+    mask[..., 118:138] = True
+    kspace = torch.randn(1, COILS, *SIZE, dtype=torch.complex64) * mask
+
+    def run() -> None:
+        optimizer.zero_grad()
+        net(kspace, mask).mean().backward()
+        optimizer.step()
+
+    return run
+
+
+def seconds(repeats: int) -> dict[str, list[float]]:
+    steps = {name: step(name) for name in NETWORKS}
+    times: dict[str, list[float]] = {name: [] for name in NETWORKS}
+    for repeat in range(repeats + 2):
+        for name, run in steps.items():
+            start = time.perf_counter()
+            run()
+            if repeat >= 2:
+                times[name].append(time.perf_counter() - start)
+    return times
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=9)
+    repeats = parser.parse_args().repeats
+    torch.set_num_threads(2)
+    times = seconds(repeats)
+    rows = {name: {"ms": 1e3 * statistics.median(t), "peak_mb": peak_memory(step(name))} for name, t in times.items()}
+    base = rows["fastMRI 0.3"]
+    lines = ["| VarNet, 256², 8 coils | step, ms | ratio | memory, MB | ratio |", "|---|---:|---:|---:|---:|"]
+    for name, row in rows.items():
+        lines.append(
+            f"| {name} | {row['ms']:.0f} | {row['ms'] / base['ms']:.2f} "
+            f"| {row['peak_mb']:.0f} | {row['peak_mb'] / base['peak_mb']:.2f} |"
+        )
+    about = {"date": date.today().isoformat(), "torch": torch.__version__, "machine": platform.machine(), "threads": 2}
+    (RESULTS / "varnet.json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    (RESULTS / "varnet.md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
