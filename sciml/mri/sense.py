@@ -22,6 +22,15 @@ def rss(coil_images: Tensor) -> Tensor:
     return (coil_images.real.square() + coil_images.imag.square()).sum(1).clamp_min(tiny).sqrt()
 
 
+def centre_crop(image: Tensor, size: tuple[int, int]) -> Tensor:
+    """The central (h, w) of (…, y, x), as fastMRI crops. Raises ValueError when it is larger than the image."""
+    (y, x), (h, w) = image.shape[-2:], size
+    if not (0 < h <= y and 0 < w <= x):
+        raise ValueError(f"cannot crop an image of {y} × {x} to {h} × {w}")
+    top, left = (y - h) // 2, (x - w) // 2
+    return image[..., top : top + h, left : left + w]
+
+
 class SenseOperator(nn.Module):
     """The encoding of parallel imaging, A x = M·F(S_c·x), and its adjoint (Pruessmann et al., 1999).
 

@@ -6,11 +6,12 @@ import torch
 from properties import assert_close, perturb, random, relative_error
 
 from sciml.errors import ConfigError
+from sciml.mri.calibration import calibration_region
 from sciml.mri.fourier import Fourier2d, fft2c, ifft2c
 from sciml.mri.modl import MoDL, conjugate_gradient
 from sciml.mri.sense import Sense, SenseOperator, combine, expand, rss
 from sciml.mri.unet import ComplexUNet, ImageUNet
-from sciml.mri.varnet import VarNet, calibration_region
+from sciml.mri.varnet import VarNet
 
 SIZE = (24, 20)
 

@@ -1,0 +1,83 @@
+"""Coil sensitivity maps: simulated ones, and ESPIRiT's from the sampled centre of k-space."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml import hdf5
+from sciml.errors import BadSchema, CorruptFile, UnsafeFile
+from sciml.mri.calibration import calibration_region
+from sciml.mri.sense import rss
+
+
+def birdcage_maps(coils: int, size: int) -> Tensor:
+    """Sensitivities of a birdcage coil (C, n, n) complex64 by sigpy, scaled to Σ_c |S_c|² = 1 everywhere."""
+    from sigpy.mri import birdcage_maps as simulate
+
+    maps = torch.from_numpy(simulate((coils, size, size)).astype(np.complex64))
+    return maps / rss(maps[None])[0]
+
+
+def espirit_maps(kspace: Tensor, mask: Tensor, *, calibration: int = 24, crop: float = 0.95) -> Tensor:
+    """ESPIRiT's maps (Uecker et al. 2014) by sigpy, from the fully sampled centre alone.
+
+    Args:
+        kspace: (C, y, x) complex, centred, zero where not sampled.
+        mask: (1 or y, x) bool.
+        calibration: width of the calibration region, lowered to what is sampled.
+        crop: eigenvalue below which a pixel counts as empty; its maps are zero.
+
+    Returns:
+        (C, y, x) complex64, Σ_c |S_c|² = 1 or 0 at each pixel.
+
+    Raises:
+        BadSchema: fewer than 6 central columns are sampled, the size of the kernel.
+    """
+    from sigpy.mri.app import EspiritCalib
+
+    sampled = calibration_region(mask[None, None])
+    width = min(calibration, int(sampled[0, 0].any(0).sum()))
+    if width < KERNEL:
+        raise BadSchema(f"{width} central columns are sampled, ESPIRiT needs {KERNEL}; raise center_fractions")
+    maps = EspiritCalib(
+        kspace.numpy(), calib_width=width, kernel_width=KERNEL, crop=crop, show_pbar=False, thresh=0.02
+    ).run()
+    return torch.from_numpy(np.ascontiguousarray(maps, dtype=np.complex64))
+
+
+KERNEL = 6
+
+
+def cached_maps(path: str | os.PathLike[str], index: int, kspace: Tensor, mask: Tensor, **options: float) -> Tensor:
+    """`espirit_maps` of a slice, kept beside the data in `.sciml_maps/`, found by content and parameters.
+
+    The key is a hash of the sampled k-space of the centre and of the options, so that changed data or another mask
+    never get old maps. A damaged entry is computed anew; where the folder cannot be written nothing is kept.
+
+    Args:
+        path: the volume's file.
+        index: the slice, for the entry's name.
+        kspace: (C, y, x).
+        mask: (1 or y, x) bool.
+        options: of `espirit_maps`.
+    """
+    centre = kspace * calibration_region(mask[None, None])[0, 0]
+    key = hashlib.sha256(centre.numpy().tobytes())
+    key.update(repr((tuple(kspace.shape), sorted(options.items()))).encode())
+    entry = Path(path).parent / ".sciml_maps" / f"{Path(path).stem}_{index}_{key.hexdigest()[:16]}.h5"
+    try:
+        with hdf5.reading(entry) as file:
+            return torch.from_numpy(hdf5.dataset(file, "maps")[()])
+    except (FileNotFoundError, CorruptFile, BadSchema, UnsafeFile):
+        maps = espirit_maps(kspace * mask, mask, **options)  # type: ignore[arg-type]
+    try:
+        entry.parent.mkdir(exist_ok=True)
+        with hdf5.writing(entry) as file:
+            hdf5.add_samples(file, "maps", maps.numpy())
+    except OSError:
+        pass  # read-only data: they are computed again next time
+    return maps

@@ -1,0 +1,216 @@
+"""fastMRI folders as training, validation and test batches."""
+
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from sciml.errors import BadSchema, ConfigError
+from sciml.mri.augment import mirrored
+from sciml.mri.batches import ShapeBatches, SliceBatch
+from sciml.mri.coils import cached_maps
+from sciml.mri.files import Challenge, Slice, VolumeInfo, read_slice
+from sciml.mri.index import volumes
+from sciml.mri.masks import Mask, Seed, volume_seed
+from sciml.mri.sense import centre_crop
+
+MapSource = Literal["none", "espirit", "file"]
+
+
+class Settings(NamedTuple):
+    """How slices become batches."""
+
+    mask: Mask
+    maps: MapSource = "none"
+    seed: int | None = None  # of training masks, one for each slice and epoch; None: evaluation, one for each volume
+    augment: bool = False
+
+
+class SliceDataset(Dataset[SliceBatch]):
+    """Slices of volumes, read when asked for: `dataset[[i, j, …]]` is a batch; the slices must have one shape.
+
+    It holds no open file and can be pickled into worker processes.
+    """
+
+    def __init__(self, infos: list[VolumeInfo], settings: Settings) -> None:
+        self.infos, self.settings = infos, settings
+        self.places = [(info, k) for info in infos for k in range(info.shape[0])]
+
+    @property
+    def shapes(self) -> list[object]:
+        """Of each slice, what must agree within a batch."""
+        two_dimensional = self.settings.mask.kind in ("poisson", "file")
+        return [(i.shape[1:], i.target_size, i.target, i.name if two_dimensional else "") for i, _ in self.places]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, indices: list[int]) -> SliceBatch:
+        """Indices count on through the epochs: index i in epoch e is e·len + i."""
+        return collate([self._one(index) for index in indices])
+
+    def _one(self, index: int) -> SliceBatch:
+        epoch, number = divmod(index, len(self))
+        info, k = self.places[number]
+        stored = read_slice(info, k, maps=self.settings.maps == "file")
+        kspace = torch.from_numpy(stored.kspace)
+        target = None if stored.target is None else torch.from_numpy(stored.target)
+        mask = torch.from_numpy(self._mask(info, stored, epoch, number))
+        maps = self._maps(info, k, stored, mask)
+        if self.settings.augment and maps is not None and target is not None:
+            rng = np.random.default_rng([self.settings.seed or 0, epoch, number])
+            kspace, whole = mirrored(kspace, maps, rng)
+            target = centre_crop(whole, info.target_size)
+        maximum = torch.tensor(1.0 if info.maximum is None else info.maximum)
+        return SliceBatch(kspace * mask, mask[None], maps, target, maximum, [info.name], [k])
+
+    def _mask(self, info: VolumeInfo, stored: Slice, epoch: int, number: int) -> np.ndarray:
+        """(1 or y, x); False in columns that were never measured."""
+        mask = self.settings.mask
+        if mask.kind == "file":
+            if stored.mask is None:
+                raise BadSchema(f"{info.path}: no dataset 'mask', and data.mask has kind: file; set another kind")
+            return np.atleast_2d(stored.mask)
+        seed: Seed = volume_seed(info.name) if self.settings.seed is None else (self.settings.seed, epoch, number)
+        drawn = mask.draw(info.shape[2:], seed)
+        left, right = info.padding
+        drawn[:, :left] = drawn[:, right:] = False
+        return drawn
+
+    def _maps(self, info: VolumeInfo, k: int, stored: Slice, mask: Tensor) -> Tensor | None:
+        if self.settings.maps == "espirit":
+            return cached_maps(info.path, k, torch.from_numpy(stored.kspace), mask)
+        return None if stored.maps is None else torch.from_numpy(stored.maps)
+
+
+def collate(items: list[SliceBatch]) -> SliceBatch:
+    """Single slices, each as a batch without its first axis, to one batch."""
+    columns = list(zip(*items, strict=True))
+    kspace, mask, maps, target, maxval = (None if parts[0] is None else torch.stack(parts) for parts in columns[:5])
+    names, numbers = ([value for part in parts for value in part] for parts in columns[5:])
+    return SliceBatch(kspace, mask, maps, target, maxval, names, numbers)  # type: ignore[arg-type]
+
+
+class MRIDataModule(lightning.LightningDataModule):
+    """Undersampled slices of fastMRI volumes, batched by shape.
+
+    Masks: while training, one drawn for each slice and epoch, a function of (seed, epoch, slice); otherwise one for each
+    volume, by its name, as fastMRI does. Columns outside of what was measured are zero in data and mask. A file that
+    comes with a mask (fastMRI's test files) needs `mask.kind: file`.
+
+    Args:
+        path: Folder with the split folders.
+        mask: What undersamples.
+        challenge: multicoil or singlecoil.
+        train_split, val_split, test_split: Folders within `path`; by default <challenge>_train, _val, _test. `test`
+            needs targets, which fastMRI's own test set lacks: evaluate on its multicoil_val.
+        n_train: First volumes by name to train on; by default all.
+        maps: Coil maps: none, espirit (from the sampled centre, cached beside the data), or file (`sens_maps`).
+        augment: Mirror the object before the coils while training; needs maps and fully sampled data.
+        batch_size: Most slices in a batch.
+        num_workers: Loader processes.
+        seed: Of order, masks and augmentation while training.
+        skip_corrupt: Leave out damaged files, counted in the log, instead of raising.
+
+    Raises:
+        ConfigError: A number out of range, or augment without maps.
+        BadSchema, CorruptFile, UnsafeFile, NonFinite: See `sciml.mri.files`; found by `setup` and by reading.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        mask: Mask,
+        *,
+        challenge: Challenge = "multicoil",
+        train_split: str | None = None,
+        val_split: str | None = None,
+        test_split: str | None = None,
+        n_train: int | None = None,
+        maps: MapSource = "none",
+        augment: bool = False,
+        batch_size: int = 1,
+        num_workers: int = 0,
+        seed: int = 0,
+        skip_corrupt: bool = False,
+    ) -> None:
+        super().__init__()
+        _check_ranges(n_train=(n_train, 1), batch_size=(batch_size, 1), num_workers=(num_workers, 0), seed=(seed, 0))
+        if augment and maps == "none":
+            raise ConfigError("augment: true needs coil maps: set data.maps to espirit or file")
+        self.path, self.mask, self.challenge = Path(path), mask, challenge
+        named = {"train": train_split, "val": val_split, "test": test_split}
+        self.splits = {split: name or f"{challenge}_{split}" for split, name in named.items()}
+        self.n_train, self.maps, self.augment = n_train, maps, augment
+        self.batch_size, self.num_workers, self.seed, self.skip_corrupt = batch_size, num_workers, seed, skip_corrupt
+        self._sets: dict[str, SliceDataset] = {}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Finds the volumes that the stage needs and checks their headers."""
+        splits = {"fit": ["train", "val"], "validate": ["val"], "test": ["test"], "predict": ["test"]}
+        for split in splits.get(stage or "", ["train", "val", "test"]):
+            infos = self.dataset(split).infos
+            if stage != "predict":
+                self._check_targets(split, infos)
+
+    def dataset(self, split: str) -> SliceDataset:
+        """The slices of train, val or test."""
+        if split not in self._sets:
+            infos = volumes(self.path / self.splits[split], self.challenge, skip_corrupt=self.skip_corrupt)
+            if split == "train" and self.n_train is not None:
+                if self.n_train > len(infos):
+                    place = self.path / self.splits[split]
+                    raise BadSchema(f"{place}: {len(infos)} volumes stored, n_train={self.n_train} asked")
+                infos = infos[: self.n_train]
+            self._check_maps(infos)
+            training = Settings(self.mask, self.maps, self.seed, self.augment)
+            self._sets[split] = SliceDataset(infos, training if split == "train" else Settings(self.mask, self.maps))
+        return self._sets[split]
+
+    def acceleration(self, volume: str) -> int | None:
+        """The nominal acceleration at which a volume is evaluated; None for a mask from the file."""
+        return None if self.mask.kind == "file" else self.mask.acceleration(volume_seed(volume))
+
+    def train_dataloader(self) -> DataLoader[SliceBatch]:
+        return self._loader("train", self.seed)
+
+    def val_dataloader(self) -> DataLoader[SliceBatch]:
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[SliceBatch]:
+        return self._loader("test")
+
+    def predict_dataloader(self) -> DataLoader[SliceBatch]:
+        return self._loader("test")
+
+    def _loader(self, split: str, seed: int | None = None) -> DataLoader[SliceBatch]:
+        data = self.dataset(split)
+        return DataLoader(
+            data,
+            batch_size=None,  # the sampler hands out whole batches
+            sampler=ShapeBatches(data.shapes, self.batch_size, seed),
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+
+    def _check_targets(self, split: str, infos: list[VolumeInfo]) -> None:
+        lacking = [info for info in infos if info.target is None]
+        if lacking:
+            remedy = f"; set data.test_split: {self.challenge}_val, or use `sciml predict`" if split == "test" else ""
+            raise BadSchema(f"{lacking[0].path}: no target (reconstruction_rss or reconstruction_esc){remedy}")
+
+    def _check_maps(self, infos: list[VolumeInfo]) -> None:
+        lacking = [info for info in infos if not info.has_maps]
+        if self.maps == "file" and lacking:
+            raise BadSchema(f"{lacking[0].path}: no dataset 'sens_maps', and data.maps is file; set espirit")
+
+
+def _check_ranges(**values: tuple[int | None, int]) -> None:
+    for name, (value, bound) in values.items():
+        if value is not None and value < bound:
+            raise ConfigError(f"{name}={value}: expected an integer of at least {bound}")
