@@ -10,11 +10,11 @@ from sciml import errors
 USAGE = """\
 usage: sciml COMMAND ... (each command has its own --help)
 
-  data navier-stokes|burgers   generate a data set
+  data navier-stokes|burgers|mri   generate a data set
   fit --config FILE            train; writes a run directory, runs/<name of FILE>
   validate | test | predict    evaluate the run's best checkpoint (test: metrics, predictions, figures)
   compare RUN...               a table of runs
-  verify FILE...               look for damage in HDF5 files
+  verify PATH...               look for damage in HDF5 files
 """
 
 KNOWN = (

@@ -30,7 +30,7 @@ def find_checkpoint(run_dir: Path, name: str | None) -> Path:
 
 def clear(run_dir: Path) -> None:
     """Removes what an earlier run left here: results must not mix."""
-    for name in ("checkpoints", "tensorboard", "figures"):
+    for name in ("checkpoints", "tensorboard", "figures", "reconstructions"):
         shutil.rmtree(run_dir / name, ignore_errors=True)
     for name in ("config.yaml", "metrics.csv", "metrics.json", "predictions.h5"):
         (run_dir / name).unlink(missing_ok=True)

@@ -9,20 +9,22 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser
 
 from sciml.cli.messages import explain, nearest
-from sciml.errors import ConfigError
+from sciml.errors import BadSchema, ConfigError
 
 
 def data(args: list[str]) -> int:
     """`sciml data NAME --key value`: calls a generator; the keys are its arguments, with - or _ between words."""
+    from sciml.mri.simulate import generate_mri
     from sciml.pde.generate import generate_burgers, generate_navier_stokes
 
     generators: dict[str, Callable[..., None]] = {
         "navier-stokes": generate_navier_stokes,
         "burgers": generate_burgers,
+        "mri": generate_mri,
     }
     name = args[1] if len(args) > 1 else ""
     if name in ("-h", "--help"):
-        print(f"usage: sciml data {'|'.join(generators)} --out FILE ... (each has its own --help)")
+        print(f"usage: sciml data {'|'.join(generators)} --out PATH ... (each has its own --help)")
         return 0
     if name not in generators:
         raise ConfigError(
@@ -62,17 +64,24 @@ def compare(args: list[str]) -> int:
 
 
 def verify(args: list[str]) -> int:
-    """`sciml verify FILE...`: reads all of each file; exit status 1 if one is damaged."""
+    """`sciml verify PATH...`: reads all of each file, in folders every .h5; exit status 1 if one is damaged."""
     from sciml.hdf5 import verify as problems_of
 
     parser = _parser("verify", "Read all of each HDF5 file and list what is damaged.")
-    parser.add_argument("files", nargs="+", metavar="FILE")
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder with .h5 files at any depth")
     damaged = 0
-    for path in parser.parse_args(args[1:]).files:
+    for path in _files([Path(path) for path in parser.parse_args(args[1:]).paths]):
         problems = problems_of(path)
         damaged += bool(problems)
         print("\n".join(problems) if problems else f"{path}: sound", file=sys.stderr if problems else sys.stdout)
     return int(damaged > 0)
+
+
+def _files(paths: list[Path]) -> list[Path]:
+    found = [file for path in paths for file in (sorted(path.rglob("*.h5")) if path.is_dir() else [path])]
+    if not found:
+        raise BadSchema(f"{', '.join(map(str, paths))}: no .h5 file in there")
+    return found
 
 
 def _parser(command: str, description: str) -> Any:

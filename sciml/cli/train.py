@@ -1,36 +1,38 @@
-"""`sciml fit | validate | test | predict`: LightningCLI around a PDE task and its data."""
+"""`sciml fit | validate | test | predict`: LightningCLI around a task and its data."""
 
 import logging
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jsonargparse
 from jsonargparse import ArgumentError, set_parsing_settings
+from lightning import LightningDataModule
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
+from sciml.cli.applications import application, chosen
 from sciml.cli.messages import explain
 from sciml.cli.run_dir import clear, default_run_dir, find_checkpoint
 from sciml.errors import CheckpointError, ConfigError
 from sciml.hdf5 import replacing
-from sciml.pde.data import PDEDataModule
-from sciml.tasks.callbacks import Checkpoints, Collector, DivergenceGuard, TrainingCost
-from sciml.tasks.pde import PDETask
+from sciml.tasks.base import Task
+from sciml.tasks.callbacks import Checkpoints, DivergenceGuard, TrainingCost
 from sciml.tasks.storage import MetricsCSV, SafeCheckpointIO
 
 # What a configuration may name; anything else is refused before it is imported, since importing runs code.
 ALLOWED_PACKAGES = ["sciml", "torch.optim", "torch.nn", "lightning.pytorch", "neuralop"]
 
 # Warnings that are no concern of the user's: data is in memory, so worker processes only cost time; n_val=0 was
-# chosen; and Lightning calls a function of torch that is deprecated.
+# chosen; Lightning calls a function of torch that is deprecated; and zero-filled SENSE has nothing to train.
 IRRELEVANT = (
     ".*does not have many workers",
     ".*`validation_step` but have no `val_dataloader`",
     ".*LeafSpec.* is deprecated",
+    ".*will run with no optimizer",
 )
 
 TRAINER_DEFAULTS = {"log_every_n_steps": 1, "enable_model_summary": False, "num_sanity_val_steps": 0}
@@ -45,10 +47,11 @@ def run(args: list[str]) -> int:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     strict = {"exit_on_error": False, "allow_abbrev": False}
+    about = application(chosen(args))
     try:
         RunCLI(
-            PDETask,
-            PDEDataModule,
+            about.task,
+            about.data,
             save_config_callback=None,  # written by RunCLI, once everything else has been checked
             trainer_defaults=dict(TRAINER_DEFAULTS),
             seed_everything_default=0,
@@ -68,8 +71,8 @@ def run(args: list[str]) -> int:
 class RunCLI(LightningCLI):
     """A LightningCLI whose every run lives in one directory."""
 
-    model: PDETask
-    datamodule: PDEDataModule
+    model: Task
+    datamodule: LightningDataModule
 
     def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
         """Builds the parser of the one subcommand that is called: each takes a tenth of a second."""
@@ -90,6 +93,7 @@ class RunCLI(LightningCLI):
             default=None,
             help="where results go (default: runs/NAME for NAME.yaml; its own directory for a run's config.yaml)",
         )
+        parser.add_argument("--task", type=Literal["pde", "mri"], default="pde", help="fields or images")
         parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
@@ -117,11 +121,12 @@ class RunCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._settings.trainer
-        self.collector = Collector()
+        self.application = application(self._settings.task)
+        self.collector = self.application.collector()
         kwargs["callbacks"] = [
             *(settings.callbacks or []),
             self.collector,
-            Checkpoints(self.run_dir / "checkpoints"),
+            Checkpoints(self.run_dir / "checkpoints", self.model.monitor),
             DivergenceGuard(),
             TrainingCost(),
         ]
@@ -175,17 +180,13 @@ class RunCLI(LightningCLI):
         self._use_checkpoint()
 
     def after_test(self) -> None:
-        from sciml.cli.evaluate import evaluate  # brings matplotlib
-
-        fields = self.collector.fields()
-        print(evaluate(self.run_dir, fields, self.datamodule, self.model, self._settings.ckpt_path))
+        about, checkpoint = self.application, self._settings.ckpt_path
+        print(about.call(about.evaluate, self.run_dir, self.collector, self.datamodule, self.model, checkpoint))
         if not (self.run_dir / "config.yaml").exists():  # evaluated with another data set, elsewhere
             self._write_config()
 
     def after_predict(self) -> None:
-        from sciml.cli.evaluate import save_predictions
-
-        print(save_predictions(self.run_dir, self.collector.fields(), self.datamodule.time))
+        print(self.application.call(self.application.save, self.run_dir, self.collector, self.datamodule))
 
     @property
     def _settings(self) -> jsonargparse.Namespace:

@@ -22,34 +22,33 @@ def birdcage_maps(coils: int, size: int) -> Tensor:
     return maps / rss(maps[None])[0]
 
 
-def espirit_maps(kspace: Tensor, mask: Tensor, *, calibration: int = 24, crop: float = 0.95) -> Tensor:
+def espirit_maps(kspace: Tensor, mask: Tensor, *, calibration: int = 24, crop: float = 0.8) -> Tensor:
     """ESPIRiT's maps (Uecker et al. 2014) by sigpy, from the fully sampled centre alone.
+
+    The kernel has 6 points, fewer where the centre is so narrow that little would be left to calibrate on.
 
     Args:
         kspace: (C, y, x) complex, centred, zero where not sampled.
         mask: (1 or y, x) bool.
         calibration: width of the calibration region, lowered to what is sampled.
-        crop: eigenvalue below which a pixel counts as empty; its maps are zero.
+        crop: eigenvalue below which a pixel counts as empty; its maps are zero (BART's default).
 
     Returns:
         (C, y, x) complex64, Σ_c |S_c|² = 1 or 0 at each pixel.
 
     Raises:
-        BadSchema: fewer than 6 central columns are sampled, the size of the kernel.
+        BadSchema: fewer than 5 central columns are sampled.
     """
     from sigpy.mri.app import EspiritCalib
 
-    sampled = calibration_region(mask[None, None])
-    width = min(calibration, int(sampled[0, 0].any(0).sum()))
-    if width < KERNEL:
-        raise BadSchema(f"{width} central columns are sampled, ESPIRiT needs {KERNEL}; raise center_fractions")
-    maps = EspiritCalib(
-        kspace.numpy(), calib_width=width, kernel_width=KERNEL, crop=crop, show_pbar=False, thresh=0.02
-    ).run()
-    return torch.from_numpy(np.ascontiguousarray(maps, dtype=np.complex64))
-
-
-KERNEL = 6
+    width = min(calibration, int(calibration_region(mask[None, None])[0, 0].any(0).sum()))
+    if width < 5:
+        raise BadSchema(f"{width} central columns are sampled, ESPIRiT needs 5; raise the mask's center_fractions")
+    kernel = min(6, 2 * width // 5)
+    estimate = EspiritCalib(
+        kspace.numpy(), calib_width=width, kernel_width=kernel, crop=crop, thresh=0.02, show_pbar=False
+    )
+    return torch.from_numpy(np.ascontiguousarray(estimate.run(), dtype=np.complex64))
 
 
 def cached_maps(path: str | os.PathLike[str], index: int, kspace: Tensor, mask: Tensor, **options: float) -> Tensor:

@@ -98,9 +98,9 @@ def collate(items: list[SliceBatch]) -> SliceBatch:
 class MRIDataModule(lightning.LightningDataModule):
     """Undersampled slices of fastMRI volumes, batched by shape.
 
-    Masks: while training, one drawn for each slice and epoch, a function of (seed, epoch, slice); otherwise one for each
-    volume, by its name, as fastMRI does. Columns outside of what was measured are zero in data and mask. A file that
-    comes with a mask (fastMRI's test files) needs `mask.kind: file`.
+    Masks: while training, one drawn for each slice and epoch, a function of (seed, epoch, slice); otherwise one for
+    each volume, by its name, as fastMRI does. Columns outside of what was measured are zero in data and mask. A file
+    that comes with a mask (fastMRI's test files) needs `mask.kind: file`.
 
     Args:
         path: Folder with the split folders.
@@ -160,11 +160,11 @@ class MRIDataModule(lightning.LightningDataModule):
     def dataset(self, split: str) -> SliceDataset:
         """The slices of train, val or test."""
         if split not in self._sets:
-            infos = volumes(self.path / self.splits[split], self.challenge, skip_corrupt=self.skip_corrupt)
+            folder = self.path / self.splits[split]
+            infos = volumes(folder, self.challenge, skip_corrupt=self.skip_corrupt)
             if split == "train" and self.n_train is not None:
                 if self.n_train > len(infos):
-                    place = self.path / self.splits[split]
-                    raise BadSchema(f"{place}: {len(infos)} volumes stored, n_train={self.n_train} asked")
+                    raise BadSchema(f"{folder}: {len(infos)} volumes stored, n_train={self.n_train} asked")
                 infos = infos[: self.n_train]
             self._check_maps(infos)
             training = Settings(self.mask, self.maps, self.seed, self.augment)

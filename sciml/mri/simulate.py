@@ -48,8 +48,8 @@ def generate_mri(
         n_slices: slices of a volume.
         snr: mean magnitude over the object divided by the standard deviation of the complex noise in a coil image.
         seed: seed of contrast, deformation, phase and noise.
-        deform: make subjects from one volume by contrast, affine and elastic deformation (default for mni152 and NIfTI);
-            otherwise subject i is the n_slices images of the stack from i·n_slices on.
+        deform: make subjects from one volume by contrast, affine and elastic deformation (default for mni152 and
+            NIfTI); otherwise subject i is the n_slices images of the stack from i·n_slices on.
 
     Raises:
         ConfigError: an argument out of range, an unknown source.

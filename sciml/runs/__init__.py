@@ -1,7 +1,16 @@
 """What a run leaves behind: metrics, predictions and figures; and several runs in one table."""
 
 from sciml.runs.evaluation import Evaluation
+from sciml.runs.images import write_images, write_reconstructions
 from sciml.runs.storage import read_evaluation, read_metrics, write_evaluation
 from sciml.runs.table import compare
 
-__all__ = ["Evaluation", "compare", "read_evaluation", "read_metrics", "write_evaluation"]
+__all__ = [
+    "Evaluation",
+    "compare",
+    "read_evaluation",
+    "read_metrics",
+    "write_evaluation",
+    "write_images",
+    "write_reconstructions",
+]

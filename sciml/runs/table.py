@@ -16,6 +16,9 @@ ERRORS = {
     "relative_h1": "relative H1",
     "spectrum_error": "spectrum (decades)",
 }
+IMAGES = {"nmse": "NMSE", "psnr": "PSNR (dB)", "ssim": "SSIM"}
+STYLES: dict[str, Callable[[Any], str]] = {"psnr": "{:.2f}".format}
+BETTER_HIGH = {"psnr", "ssim"}
 COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "seconds_per_epoch": ("s/epoch", lambda value: f"{value:.3g}"),
     "peak_memory_mb": ("peak memory (MB)", lambda value: f"{value:,.0f}"),
@@ -26,6 +29,8 @@ PLACES = {"run_dir", "config", "default_root_dir", "save_dir", "dirpath", "ckpt_
 def compare(run_dirs: Sequence[str | os.PathLike[str]]) -> str:
     """A Markdown table, one line a run: parameters, errors, seconds an epoch, peak memory; the best in bold.
 
+    The errors are those of fields, or NMSE, PSNR and SSIM if the first run reconstructed images.
+
     Below it, where settings in the runs' config.yaml differ: one line for each key. A cost that a run did not
     record is shown as –.
 
@@ -35,11 +40,13 @@ def compare(run_dirs: Sequence[str | os.PathLike[str]]) -> str:
     if not run_dirs:
         raise BadSchema("no run directories given; name at least one")
     names = _distinct_names([Path(run) for run in run_dirs])
-    metrics = [_checked_metrics(Path(run)) for run in run_dirs]
+    measures = IMAGES if "ssim" in read_metrics(run_dirs[0]) else ERRORS
+    metrics = [_checked_metrics(Path(run), measures) for run in run_dirs]
     configs = [_flat_config(Path(run)) for run in run_dirs]
     columns = {"parameters": [_format(m.get("parameters"), "{:,}".format) for m in metrics]}
-    for key, title in ERRORS.items():
-        columns[title] = _best_in_bold([m[key] for m in metrics], "{:.4f}".format)
+    for key, title in measures.items():
+        style = STYLES.get(key, "{:.4f}".format)
+        columns[title] = _best_in_bold([m[key] for m in metrics], style, highest=key in BETTER_HIGH)
     for key, (title, style) in COSTS.items():
         columns[title] = _best_in_bold([m.get(key) for m in metrics], style)
     table = _markdown(
@@ -57,9 +64,13 @@ def _distinct_names(runs: list[Path]) -> list[str]:
     return names if len(set(names)) == len(names) else [str(run) for run in runs]
 
 
-def _checked_metrics(run: Path) -> dict[str, Any]:
+def _checked_metrics(run: Path, measures: Mapping[str, str]) -> dict[str, Any]:
     metrics = read_metrics(run)
-    lacking = [key for key in ERRORS if key not in metrics]
+    lacking = [key for key in measures if key not in metrics]
+    if ("ssim" in metrics) != (measures is IMAGES):
+        kinds = "images", "fields"
+        first, second = kinds if measures is IMAGES else kinds[::-1]
+        raise BadSchema(f"{run}: a run on {second}, but the first is one on {first}; compare like with like")
     if lacking:
         raise BadSchema(
             f"{run / 'metrics.json'}: no {', '.join(lacking)}; it has {', '.join(metrics) or 'nothing'}; "
@@ -101,12 +112,12 @@ def _format(value: Any, style: Callable[[Any], str]) -> str:
     return "–" if value is None else style(value)
 
 
-def _best_in_bold(values: list[float | None], style: Callable[[Any], str]) -> list[str]:
+def _best_in_bold(values: list[float | None], style: Callable[[Any], str], *, highest: bool = False) -> list[str]:
     cells = [_format(value, style) for value in values]
     known = [value for value in values if value is not None]
     if len(set(cells)) < 2 or len(known) < 2:
         return cells
-    best = style(min(known))  # as printed: what reads the same is equally good
+    best = style(max(known) if highest else min(known))  # as printed: what reads the same is equally good
     return [f"**{cell}**" if cell == best else cell for cell in cells]
 
 

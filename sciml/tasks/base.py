@@ -1,6 +1,7 @@
 """What every training task shares: optimizer groups, schedules, sizes and costs."""
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,7 +26,12 @@ class Task(LightningModule):
     transform as which they were built: after each step, factor ← factor − rate·factor_decay·(factor − DFT).
 
     Raises ConfigError for a factor_lr that is not positive or a factor_decay that is negative.
+
+    Attributes:
+        monitor: The logged metric whose least value marks the best checkpoint.
     """
+
+    monitor: str
 
     def __init__(
         self,
@@ -51,16 +57,21 @@ class Task(LightningModule):
         self.register_state_dict_post_hook(_drop_neuralop_metadata)
         self.training_cost: dict[str, Any] = {}  # filled by TrainingCost, kept in the checkpoint
 
-    def build_optimizer(self) -> Optimizer:
-        """Raises ConfigError when the optimizer refuses its settings."""
+    @abstractmethod
+    def check_data(self, batch: Any) -> None:
+        """Raise ConfigError unless the network can be trained on such a batch."""
+
+    def build_optimizer(self) -> Optimizer | None:
+        """None for a network without parameters. Raises ConfigError when the optimizer refuses its settings."""
+        groups = parameter_groups(self.net, self.factor_lr)
         try:
-            return self.optimizer_callable(parameter_groups(self.net, self.factor_lr))
+            return self.optimizer_callable(groups) if groups else None
         except (TypeError, ValueError) as error:
             raise ConfigError(f"model.optimizer: {error}") from error
 
     def configure_optimizers(self) -> Any:
         optimizer = self.build_optimizer()
-        if self.scheduler_callable is None:
+        if self.scheduler_callable is None or optimizer is None:
             return optimizer
         steps = self.trainer.estimated_stepping_batches
         if not math.isfinite(steps):

@@ -39,6 +39,8 @@ class PDETask(Task):
     taken in the data's own units. The statistics are buffers, so a checkpoint carries them.
     """
 
+    monitor = "val_relative_l2"
+
     input_mean: Tensor
     input_std: Tensor
     target_mean: Tensor

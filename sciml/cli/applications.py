@@ -1,0 +1,65 @@
+"""The two applications behind one command line: which task, data and results belong together."""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml  # type: ignore[import-untyped]
+from lightning import LightningDataModule
+from lightning.pytorch import Callback
+
+from sciml.tasks.base import Task
+
+NAMES = ("pde", "mri")
+
+
+class Application(NamedTuple):
+    """`evaluate` and `save` name functions of `sciml.cli.evaluate`, which brings matplotlib: found when called."""
+
+    task: type[Task]
+    data: type[LightningDataModule]
+    collector: Callable[[], Callback]
+    evaluate: str
+    save: str
+
+    def call(self, function: str, *args: Any) -> Path:
+        from sciml.cli import evaluate
+
+        return getattr(evaluate, function)(*args)
+
+
+def application(name: str) -> Application:
+    """The application of a configuration's key `task`; an unknown name gives the first, and the parser refuses it."""
+    if name == "mri":
+        from sciml.mri.data import MRIDataModule
+        from sciml.tasks.mri import MRITask, VolumeCollector
+
+        return Application(MRITask, MRIDataModule, VolumeCollector, "evaluate_images", "save_images")
+    from sciml.pde.data import PDEDataModule
+    from sciml.tasks.callbacks import Collector
+    from sciml.tasks.pde import PDETask
+
+    return Application(PDETask, PDEDataModule, Collector, "evaluate_fields", "save_fields")
+
+
+def chosen(args: Sequence[str]) -> str:
+    """The value of `task`, which decides what the parser is built for: --task, else the last configuration's.
+
+    Files that cannot be read are left to the parser to report.
+    """
+    name = NAMES[0]
+    for path in _values(args, "--config"):
+        try:
+            content = yaml.safe_load(Path(path).read_text())
+        except (OSError, ValueError, yaml.YAMLError):
+            continue
+        if isinstance(content, dict) and "task" in content:
+            name = str(content["task"])
+    return [name, *_values(args, "--task")][-1]
+
+
+def _values(args: Sequence[str], option: str) -> list[str]:
+    """What follows `option`, as another word or after =."""
+    following = [value for word, value in pairwise(args) if word == option]
+    return following + [word.split("=", 1)[1] for word in args if word.startswith(f"{option}=")]
