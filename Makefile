@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CONFIGS := configs/pde
 
-.PHONY: help env demo test test-slow lint format benchmark benchmark-data notebooks clean
+.PHONY: help env demo test test-slow lint format benchmark benchmark-data benchmark-data-mri notebooks clean
 
 help:
 	@echo "make demo            set up, generate data, train FNO with FFT and Monarch, compare (minutes)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-slow       trainings and notebooks as well"
 	@echo "make benchmark       speed of the spectral layer and of a training step"
 	@echo "make benchmark-data  data for benchmarks/accuracy.py (then run it: hours)"
+	@echo "make benchmark-data-mri  data for benchmarks/mri_accuracy.py; KNEES=stack.h5 for the knees"
 
 env: $(VENV)/.installed
 
@@ -58,6 +59,13 @@ benchmark-data: env
 	    $(BIN)/sciml data navier-stokes --out data/navier_stokes_$${nu}_small.h5 --viscosity $$nu --n-samples 300 \
 	        --grid 32 --solver-grid 64 --t-final 20 --dt 5e-3 || exit; \
 	done
+
+# In `tune` the last training subjects are for validation; in `final` all are trained on, and there are test subjects.
+benchmark-data-mri: env
+	$(if $(KNEES),$(BIN)/sciml data mri --out data/knees_tune --source $(KNEES) --n-subjects 11 --n-val 3)
+	$(if $(KNEES),$(BIN)/sciml data mri --out data/knees_final --source $(KNEES) --n-subjects 14 --n-test 6)
+	$(BIN)/sciml data mri --out data/brains_tune --n-subjects 11 --n-val 3
+	$(BIN)/sciml data mri --out data/brains_final --n-subjects 14 --n-test 6
 
 notebooks: env
 	$(BIN)/jupytext --sync notebooks/*.py

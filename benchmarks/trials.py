@@ -8,8 +8,34 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any, Self
 
 RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A run that is asked for by its settings. Subclasses add fields, and `run`."""
+
+    problem: Any  # a dataclass with a name
+
+    @property
+    def key(self) -> str:
+        """A name that stays the same when another field, at its default, is added."""
+        varied = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "problem"}
+        varied = {name: value for name, value in varied.items() if value}
+        text = json.dumps([asdict(self.problem), varied], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def file(self) -> Path:
+        return RESULTS / self.problem.name / f"{self.key}.json"
+
+    def at(self, **changes: object) -> Self:
+        return replace(self, **changes)
+
+    def run(self) -> dict:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -32,10 +58,9 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Trial:
+class Trial(Kept):
     """What is varied: the network, its learning rates and the seed of its initial weights."""
 
-    problem: Problem
     lr: float
     transform: str = "fft"
     factor_lr: float | None = None
@@ -45,22 +70,14 @@ class Trial:
     augment: bool = False
     net: dict = field(default_factory=dict, hash=False)  # further arguments of sciml.pde.nets.fno
 
-    @property
-    def key(self) -> str:
-        """A name that stays the same when another field, at its default, is added."""
-        varied = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "problem"}
-        varied = {name: value for name, value in varied.items() if value}
-        text = json.dumps([asdict(self.problem), varied], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    def at(self, **changes: object) -> "Trial":
-        return replace(self, **changes)
+    def run(self) -> dict:
+        return _run(self)
 
 
-def run_all(trials: Iterable[Trial], jobs: int) -> list[dict]:
+def run_all(trials: Iterable[Kept], jobs: int) -> list[dict]:
     """The result of each trial, in order; those that are not on disk are run, `jobs` at a time, one thread each."""
     trials = list(trials)
-    missing = [t for t in dict.fromkeys(trials) if not _file(t).exists()]
+    missing = [t for t in dict.fromkeys(trials) if not t.file.exists()]
     if jobs == 1:
         for trial in missing:
             _run_and_keep(trial)
@@ -68,7 +85,7 @@ def run_all(trials: Iterable[Trial], jobs: int) -> list[dict]:
         with get_context("spawn").Pool(min(jobs, len(missing)), maxtasksperchild=1) as pool:
             for _ in pool.imap_unordered(_run_and_keep, missing):
                 pass
-    return [json.loads(_file(t).read_text()) for t in trials]
+    return [json.loads(t.file.read_text()) for t in trials]
 
 
 def build_net(trial: Trial):
@@ -80,19 +97,13 @@ def build_net(trial: Trial):
     return fno(in_channels=p.input_frames or 1, out_channels=1, grid=list(p.grid), **options)
 
 
-def _file(trial: Trial) -> Path:
-    return RESULTS / trial.problem.name / f"{trial.key}.json"
-
-
-def _run_and_keep(trial: Trial) -> None:
-    result = {**asdict(trial), **_run(trial)}
-    _file(trial).parent.mkdir(parents=True, exist_ok=True)
-    _file(trial).write_text(json.dumps(result, indent=1))
-    shown = {k: v for k, v in asdict(trial).items() if k not in ("problem",) and v}
-    print(
-        f"{trial.problem.name}: val {result['val']:.4f} test {result['test']:.4f} {result['seconds']:.0f} s {shown}",
-        flush=True,
-    )
+def _run_and_keep(trial: Kept) -> None:
+    found = trial.run()
+    trial.file.parent.mkdir(parents=True, exist_ok=True)
+    trial.file.write_text(json.dumps({**asdict(trial), **found}, indent=1))
+    settings = {k: v for k, v in asdict(trial).items() if k != "problem" and v}
+    figures = ", ".join(f"{k} {v:.4g}" for k, v in found.items() if isinstance(v, float))
+    print(f"{trial.problem.name}: {figures}; {settings}", flush=True)
 
 
 def _run(trial: Trial) -> dict:

@@ -4,7 +4,7 @@
     PYTHONPATH=fastmri_only python benchmarks/varnet.py
 
 4 cascades, chans 8, sensitivity network of 8 channels, 8 coils, 256², batch 1, float32, loss = mean magnitude: forward,
-backward and an Adam step. Medians of interleaved repeats; memory is the peak of live tensors, from the profiler's allocations.
+backward and an Adam step. Medians of interleaved repeats; memory is the peak of live tensors, by the profiler.
 """
 
 import argparse

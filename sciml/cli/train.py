@@ -33,6 +33,7 @@ IRRELEVANT = (
     ".*`validation_step` but have no `val_dataloader`",
     ".*LeafSpec.* is deprecated",
     ".*will run with no optimizer",
+    ".*`training_step` returned `None`",
 )
 
 TRAINER_DEFAULTS = {"log_every_n_steps": 1, "enable_model_summary": False, "num_sanity_val_steps": 0}

@@ -27,7 +27,7 @@ class Settings(NamedTuple):
     mask: Mask
     maps: MapSource = "none"
     seed: int | None = None  # of training masks, one for each slice and epoch; None: evaluation, one for each volume
-    augment: bool = False
+    augment: MapSource = "none"
 
 
 class SliceDataset(Dataset[SliceBatch]):
@@ -56,14 +56,15 @@ class SliceDataset(Dataset[SliceBatch]):
     def _one(self, index: int) -> SliceBatch:
         epoch, number = divmod(index, len(self))
         info, k = self.places[number]
-        stored = read_slice(info, k, maps=self.settings.maps == "file")
+        stored = read_slice(info, k, maps="file" in (self.settings.maps, self.settings.augment))
         kspace = torch.from_numpy(stored.kspace)
         target = None if stored.target is None else torch.from_numpy(stored.target)
         mask = torch.from_numpy(self._mask(info, stored, epoch, number))
-        maps = self._maps(info, k, stored, mask)
-        if self.settings.augment and maps is not None and target is not None:
+        maps = self._maps(self.settings.maps, info, k, stored, mask)
+        coils = self._maps(self.settings.augment, info, k, stored, mask)
+        if coils is not None:
             rng = np.random.default_rng([self.settings.seed or 0, epoch, number])
-            kspace, whole = mirrored(kspace, maps, rng)
+            kspace, whole = mirrored(kspace, coils, rng)
             target = centre_crop(whole, info.target_size)
         maximum = torch.tensor(1.0 if info.maximum is None else info.maximum)
         return SliceBatch(kspace * mask, mask[None], maps, target, maximum, [info.name], [k])
@@ -81,10 +82,10 @@ class SliceDataset(Dataset[SliceBatch]):
         drawn[:, :left] = drawn[:, right:] = False
         return drawn
 
-    def _maps(self, info: VolumeInfo, k: int, stored: Slice, mask: Tensor) -> Tensor | None:
-        if self.settings.maps == "espirit":
+    def _maps(self, source: MapSource, info: VolumeInfo, k: int, stored: Slice, mask: Tensor) -> Tensor | None:
+        if source == "espirit":
             return cached_maps(info.path, k, torch.from_numpy(stored.kspace), mask)
-        return None if stored.maps is None else torch.from_numpy(stored.maps)
+        return torch.from_numpy(stored.maps) if source == "file" and stored.maps is not None else None
 
 
 def collate(items: list[SliceBatch]) -> SliceBatch:
@@ -109,15 +110,17 @@ class MRIDataModule(lightning.LightningDataModule):
         train_split, val_split, test_split: Folders within `path`; by default <challenge>_train, _val, _test. `test`
             needs targets, which fastMRI's own test set lacks: evaluate on its multicoil_val.
         n_train: First volumes by name to train on; by default all.
-        maps: Coil maps: none, espirit (from the sampled centre, cached beside the data), or file (`sens_maps`).
-        augment: Mirror the object before the coils while training; needs maps and fully sampled data.
+        maps: Coil maps that a batch brings: none, espirit (from the sampled centre, cached beside the data), or file
+            (`sens_maps`).
+        augment: Whose maps serve to mirror the object in front of its coils while training (`mirrored`): none for no
+            augmentation, espirit or file, also where the network estimates its own. Needs fully sampled data.
         batch_size: Most slices in a batch.
         num_workers: Loader processes.
         seed: Of order, masks and augmentation while training.
         skip_corrupt: Leave out damaged files, counted in the log, instead of raising.
 
     Raises:
-        ConfigError: A number out of range, or augment without maps.
+        ConfigError: A number out of range, or augmentation of data that come with their masks.
         BadSchema, CorruptFile, UnsafeFile, NonFinite: See `sciml.mri.files`; found by `setup` and by reading.
     """
 
@@ -132,7 +135,7 @@ class MRIDataModule(lightning.LightningDataModule):
         test_split: str | None = None,
         n_train: int | None = None,
         maps: MapSource = "none",
-        augment: bool = False,
+        augment: MapSource = "none",
         batch_size: int = 1,
         num_workers: int = 0,
         seed: int = 0,
@@ -140,8 +143,8 @@ class MRIDataModule(lightning.LightningDataModule):
     ) -> None:
         super().__init__()
         _check_ranges(n_train=(n_train, 1), batch_size=(batch_size, 1), num_workers=(num_workers, 0), seed=(seed, 0))
-        if augment and maps == "none":
-            raise ConfigError("augment: true needs coil maps: set data.maps to espirit or file")
+        if augment != "none" and mask.kind == "file":
+            raise ConfigError(f"augment={augment} needs fully sampled data, and mask.kind is file; set augment: none")
         self.path, self.mask, self.challenge = Path(path), mask, challenge
         named = {"train": train_split, "val": val_split, "test": test_split}
         self.splits = {split: name or f"{challenge}_{split}" for split, name in named.items()}
@@ -166,7 +169,9 @@ class MRIDataModule(lightning.LightningDataModule):
                 if self.n_train > len(infos):
                     raise BadSchema(f"{folder}: {len(infos)} volumes stored, n_train={self.n_train} asked")
                 infos = infos[: self.n_train]
-            self._check_maps(infos)
+            needed = (self.maps, self.augment) if split == "train" else (self.maps,)
+            if "file" in needed:
+                _check_maps(infos)
             training = Settings(self.mask, self.maps, self.seed, self.augment)
             self._sets[split] = SliceDataset(infos, training if split == "train" else Settings(self.mask, self.maps))
         return self._sets[split]
@@ -204,10 +209,11 @@ class MRIDataModule(lightning.LightningDataModule):
             remedy = f"; set data.test_split: {self.challenge}_val, or use `sciml predict`" if split == "test" else ""
             raise BadSchema(f"{lacking[0].path}: no target (reconstruction_rss or reconstruction_esc){remedy}")
 
-    def _check_maps(self, infos: list[VolumeInfo]) -> None:
-        lacking = [info for info in infos if not info.has_maps]
-        if self.maps == "file" and lacking:
-            raise BadSchema(f"{lacking[0].path}: no dataset 'sens_maps', and data.maps is file; set espirit")
+
+def _check_maps(infos: list[VolumeInfo]) -> None:
+    lacking = [info for info in infos if not info.has_maps]
+    if lacking:
+        raise BadSchema(f"{lacking[0].path}: no dataset 'sens_maps', and data.maps or augment is file; set espirit")
 
 
 def _check_ranges(**values: tuple[int | None, int]) -> None:

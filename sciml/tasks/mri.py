@@ -79,10 +79,10 @@ class MRITask(Task):
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             raise ConfigError(f"model.net does not fit k-space {tuple(batch.kspace.shape)}: {error}") from error
 
-    def training_step(self, batch: SliceBatch, batch_idx: int) -> Tensor:
+    def training_step(self, batch: SliceBatch, batch_idx: int) -> Tensor | None:
         loss = self._loss(self(batch), batch)
         self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.volume))
-        return loss
+        return loss if loss.requires_grad else None  # zero-filled SENSE has nothing to train
 
     def validation_step(self, batch: SliceBatch, batch_idx: int) -> Tensor:
         prediction = self(batch)

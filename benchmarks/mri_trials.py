@@ -1,0 +1,126 @@
+"""One reconstruction run of a comparison: trained as `sciml fit` does, measured as `sciml test` does."""
+
+import math
+import time
+import warnings
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from trials import Kept
+
+NETWORKS = {
+    "sense": {},
+    "varnet": {"cascades": 3, "chans": 6, "pools": 3, "sens_chans": 4, "sens_pools": 3},
+    "modl": {"iterations": 3, "cg_iterations": 4, "chans": 6, "pools": 3},
+    "unet": {"chans": 16, "pools": 3},
+}
+
+
+@dataclass(frozen=True)
+class MRIProblem:
+    """Simulated coils around real anatomy, made by `make benchmark-data-mri`.
+
+    `tune` holds the training subjects, the last of them for validation; `final` all of them, and the test subjects.
+    """
+
+    name: str
+    tune: str
+    final: str
+    size: int = 128
+    coils: int = 8
+
+
+@dataclass(frozen=True)
+class MRITrial(Kept):
+    """What is varied. `final`: train on all training subjects and report the test subjects."""
+
+    lr: float
+    network: str = "sense"
+    transform: str = "fft"
+    factor_lr: float | None = None
+    epochs: int = 60
+    loss: str = "ssim"
+    seed: int = 0
+    final: bool = False
+    n_train: int | None = None
+    fourier: dict = field(default_factory=dict, hash=False)  # further arguments of Fourier2d
+    net: dict = field(default_factory=dict, hash=False)  # further arguments of the network
+
+    def run(self) -> dict:
+        import torch
+        from lightning.pytorch import Trainer
+
+        from sciml.errors import NonFinite
+        from sciml.tasks.base import count_parameters
+        from sciml.tasks.callbacks import DivergenceGuard
+        from sciml.tasks.mri import MRITask
+        from sciml.tasks.schedules import OneCycle
+
+        warnings.filterwarnings("ignore", module="lightning")
+        torch.set_num_threads(1)
+        torch.manual_seed(self.seed)
+        data, net = data_module(self), build(self)
+        optimizer = lambda groups: torch.optim.Adam(groups, lr=self.lr)  # noqa: E731
+        task = MRITask(net, optimizer, OneCycle(0.1), loss=self.loss, factor_lr=self.factor_lr)
+        quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+        unvalidated = {"limit_val_batches": 0, "num_sanity_val_steps": 0, "enable_checkpointing": False}
+        trainer = Trainer(
+            max_epochs=self.epochs, accelerator="cpu", callbacks=[DivergenceGuard()], **quiet, **unvalidated
+        )
+        start = time.perf_counter()
+        try:
+            if self.epochs:
+                trainer.fit(task, data)
+            found = measure(task, data.test_dataloader())
+        except NonFinite:
+            found = {"psnr": -math.inf, "ssim": 0.0, "nmse": math.inf}
+        spent = time.perf_counter() - start
+        return {**found, "val": -found["psnr"], "seconds": spent, "parameters": count_parameters(net.parameters())}
+
+
+def data_module(trial: MRITrial):
+    """Equispaced R = 4 with 8 % in the centre; the test loader has what the run is judged by."""
+    from sciml.mri.data import MRIDataModule
+    from sciml.mri.masks import Mask
+
+    problem = trial.problem
+    return MRIDataModule(
+        problem.final if trial.final else problem.tune,
+        Mask("equispaced", center_fractions=[0.08], accelerations=[4]),
+        val_split="multicoil_train",  # a place that exists: it is not looked at
+        test_split="multicoil_test" if trial.final else "multicoil_val",
+        n_train=trial.n_train,
+        maps="file" if trial.network in ("sense", "modl") else "none",
+        augment="file",
+        seed=trial.seed,
+    )
+
+
+def build(trial: MRITrial):
+    from sciml.mri.fourier import Fourier2d
+    from sciml.mri.modl import MoDL
+    from sciml.mri.sense import Sense
+    from sciml.mri.unet import ImageUNet
+    from sciml.mri.varnet import VarNet
+
+    problem, options = trial.problem, {**NETWORKS[trial.network], **trial.net}
+    if trial.network == "unet":
+        return ImageUNet(**options)
+    heads = {} if trial.transform == "fft" else {"heads": problem.coils}
+    fourier = Fourier2d(size=[problem.size] * 2, transform=trial.transform, **{**heads, **trial.fourier})
+    return {"sense": Sense, "modl": MoDL, "varnet": VarNet}[trial.network](fourier, **options)
+
+
+def measure(task, loader) -> dict[str, float]:
+    """Means over volumes, each with its own maximum as range: fastMRI's offline convention."""
+    import torch
+
+    from sciml.mri.volumes import METRICS, VolumeStack
+
+    task.eval()
+    stack = VolumeStack()
+    with torch.no_grad():
+        for batch in loader:
+            stack.add(batch, task(batch))
+    found = [volume.metrics(None) for volume in stack.volumes()]
+    return {name: fmean(m[name] for m in found) for name in METRICS}
