@@ -64,7 +64,7 @@ def cached_maps(path: str | os.PathLike[str], index: int, kspace: Tensor, mask: 
         mask: (1 or y, x) bool.
         options: of `espirit_maps`.
     """
-    centre = kspace * calibration_region(mask[None, None])[0, 0]
+    centre = torch.where(calibration_region(mask[None, None])[0, 0], kspace, 0)  # a product would keep signs of zero
     key = hashlib.sha256(centre.numpy().tobytes())
     key.update(repr((tuple(kspace.shape), sorted(options.items()))).encode())
     entry = Path(path).parent / ".sciml_maps" / f"{Path(path).stem}_{index}_{key.hexdigest()[:16]}.h5"

@@ -1,0 +1,179 @@
+"""The data module: masks, maps, batches, and what it refuses."""
+
+import pickle
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from tiny_mri import write_splits, write_tiny
+
+from sciml.errors import BadSchema, ConfigError
+from sciml.mri.augment import mirrored
+from sciml.mri.batches import ShapeBatches, SliceBatch
+from sciml.mri.coils import birdcage_maps
+from sciml.mri.data import MRIDataModule
+from sciml.mri.files import read_slice
+from sciml.mri.fourier import fft2c, ifft2c
+from sciml.mri.masks import Mask, undersampling_mask, volume_seed
+from sciml.mri.sense import combine, expand
+
+EQUISPACED = Mask("equispaced", center_fractions=[0.2], accelerations=[3])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_splits(tmp_path / "data", 2)
+
+
+def batches(data: MRIDataModule, split: str = "train") -> list[SliceBatch]:
+    data.setup()
+    loader = getattr(data, f"{split}_dataloader")()
+    return list(loader)
+
+
+def test_batch_is_the_stored_slice_undersampled(folder: Path) -> None:
+    data = MRIDataModule(str(folder), EQUISPACED, maps="file", batch_size=3)
+    (first, second) = batches(data, "test")
+    assert (len(first.volume), len(second.volume)) == (3, 1)
+    info = data.dataset("test").infos[0]
+    stored = read_slice(info, 1, maps=True)
+    drawn = undersampling_mask("equispaced", 24, center_fraction=0.2, acceleration=3, seed=volume_seed(info.name))
+    assert (first.volume[1], first.slice[1]) == (info.name, 1)
+    np.testing.assert_array_equal(first.mask[1, 0, 0], drawn)
+    np.testing.assert_array_equal(first.kspace[1], stored.kspace * drawn)
+    np.testing.assert_array_equal(first.target[1], stored.target)
+    np.testing.assert_array_equal(first.maps[1], stored.maps)
+    with h5py.File(info.path) as file:
+        assert first.maxval[1] == pytest.approx(file.attrs["max"])
+
+
+def test_masks_change_in_training_and_stay_in_evaluation(folder: Path) -> None:
+    data = MRIDataModule(str(folder), EQUISPACED)
+    data.setup()
+    loader = data.train_dataloader()
+    epochs = []
+    for epoch in range(6):
+        loader.sampler.set_epoch(epoch)
+        epochs.append({(b.volume[0], b.slice[0]): b.mask.numpy().tobytes() for b in loader})
+    assert len(set().union(*(set(e.values()) for e in epochs))) > 1
+    assert len({e["volume_0.h5", 0] for e in epochs}) > 1
+    again = {(b.volume[0], b.slice[0]): b.mask.numpy().tobytes() for b in loader}
+    assert again == epochs[-1]
+    masks = [{b.volume[0]: b.mask.numpy().tobytes() for b in data.val_dataloader()} for _ in range(2)]
+    assert masks[0] == masks[1]
+
+
+def test_mixed_shapes_are_batched_apart_and_none_is_lost(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    write_tiny(folder / "multicoil_train", 2)
+    for i, options in enumerate([{"size": 30}, {"coils": 3}, {"width": 20}]):
+        (path,) = write_tiny(tmp_path / "other", 1, **options)
+        path.rename(folder / "multicoil_train" / f"other_{i}.h5")
+    data = MRIDataModule(
+        str(folder), EQUISPACED, val_split="multicoil_train", test_split="multicoil_train", batch_size=4
+    )
+    for split in ("train", "val"):
+        found = batches(data, split)
+        assert sorted(len(b.volume) for b in found) == [2, 2, 2, 4]
+        seen = {(name, k) for b in found for name, k in zip(b.volume, b.slice, strict=True)}
+        assert len(seen) == 10
+
+
+def test_order_is_a_function_of_seed_and_epoch() -> None:
+    shapes = ["a", "b", "a", "a", "b"]
+    sampler = ShapeBatches(shapes, 2, seed=3)
+    epochs = []
+    for epoch in range(4):
+        sampler.set_epoch(epoch)
+        epochs.append(list(sampler))
+        assert len(epochs[-1]) == len(sampler)
+        assert sorted(i for batch in epochs[-1] for i in batch) == [5 * epoch + i for i in range(5)]
+        assert all(len({shapes[i % 5] for i in batch}) == 1 for batch in epochs[-1])
+    sampler.set_epoch(2)
+    assert list(sampler) == epochs[2]
+    assert [i % 5 for b in epochs[0] for i in b] != [i % 5 for b in epochs[1] for i in b]
+
+
+def test_dataset_can_be_pickled_and_workers_give_the_same(folder: Path) -> None:
+    data = MRIDataModule(str(folder), EQUISPACED, seed=1)
+    alone = batches(data)
+    dataset = pickle.loads(pickle.dumps(data.dataset("train")))
+    torch.testing.assert_close(dataset[[0]].kspace, data.dataset("train")[[0]].kspace)
+    workers = batches(MRIDataModule(str(folder), EQUISPACED, seed=1, num_workers=1))
+    for a, b in zip(alone, workers, strict=True):
+        torch.testing.assert_close(a.kspace, b.kspace)
+
+
+def test_file_mask_and_predict_without_targets(tmp_path: Path) -> None:
+    mask = np.arange(24) % 2 == 0
+    write_tiny(tmp_path / "multicoil_test", 1, mask=mask, target=None)
+    data = MRIDataModule(str(tmp_path), Mask("file"))
+    data.setup("predict")
+    batch = next(iter(data.predict_dataloader()))
+    assert batch.target is None
+    np.testing.assert_array_equal(batch.mask[0, 0, 0], mask)
+    with pytest.raises(BadSchema, match=r"no target.*data\.test_split: multicoil_val"):
+        data.setup("test")
+
+
+def test_espirit_maps_come_from_the_sampled_centre(tmp_path: Path) -> None:
+    write_splits(tmp_path, 1, size=40, coils=4, slices=1)
+    data = MRIDataModule(str(tmp_path), Mask("equispaced", center_fractions=[0.3], accelerations=[2]), maps="espirit")
+    (batch,) = batches(data, "val")
+    norms = batch.maps.abs().square().sum(1)
+    assert ((norms - 1).abs() < 1e-3)[norms > 0.5].all()
+    assert len(list((tmp_path / "multicoil_val" / ".sciml_maps").iterdir())) == 1
+
+
+def test_mirrored_object_is_measured_by_the_same_coils() -> None:
+    maps = birdcage_maps(3, 16)
+    image = torch.randn(1, 16, 16, dtype=torch.complex64)
+    kspace = fft2c(expand(image, maps[None]))[0]
+    seen = set()
+    for seed in range(12):
+        found, target = mirrored(kspace, maps, np.random.default_rng(seed))
+        object_ = combine(ifft2c(found)[None], maps[None])
+        flips = {str(f): image.flip(f) for f in ([], [-2], [-1], [-2, -1])}
+        matching = [name for name, flipped in flips.items() if torch.allclose(object_, flipped, atol=1e-5)]
+        assert len(matching) == 1
+        seen.add(matching[0])
+        torch.testing.assert_close(target, object_[0].abs())
+    assert len(seen) == 4
+
+
+def test_augmentation_needs_no_maps_in_the_batch(folder: Path) -> None:
+    plain = batches(MRIDataModule(str(folder), EQUISPACED, batch_size=4))[0]
+    augmented = batches(MRIDataModule(str(folder), EQUISPACED, batch_size=4, augment="file"))[0]
+    assert augmented.maps is None
+    assert not torch.equal(plain.target, augmented.target)
+    assert torch.equal(plain.mask, augmented.mask)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"batch_size": 0}, ConfigError, "batch_size=0"),
+        ({"seed": -1}, ConfigError, "seed=-1"),
+        ({"mask": Mask("file"), "augment": "file"}, ConfigError, "augment"),
+        ({"n_train": 3}, BadSchema, "2 volumes stored, n_train=3"),
+        ({"train_split": "knees"}, BadSchema, "no such folder.*multicoil_test, multicoil_train"),
+    ],
+)
+def test_refusals(folder: Path, options: dict, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        MRIDataModule(str(folder), **{"mask": EQUISPACED, **options}).setup()
+
+
+def test_training_file_without_target(tmp_path: Path) -> None:
+    write_splits(tmp_path, 1, target=None)
+    with pytest.raises(BadSchema, match=r"multicoil_train/volume_0\.h5: no target"):
+        MRIDataModule(str(tmp_path), EQUISPACED).setup("fit")
+
+
+def test_files_without_maps(tmp_path: Path) -> None:
+    write_splits(tmp_path, 1, maps=None)
+    for options in ({"maps": "file"}, {"augment": "file"}):
+        with pytest.raises(BadSchema, match=r"volume_0\.h5: no dataset 'sens_maps'"):
+            MRIDataModule(str(tmp_path), EQUISPACED, **options).setup("fit")

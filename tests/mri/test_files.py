@@ -1,0 +1,247 @@
+"""fastMRI files: what is written is read, and every broken file gets its named error."""
+
+import json
+import logging
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from tiny_mri import write_tiny
+
+from sciml.errors import BadSchema, CorruptFile, NonFinite, UnsafeFile
+from sciml.mri.files import open_volume, read_slice, write_reconstruction, write_volume
+from sciml.mri.header import parse_header, write_header
+from sciml.mri.index import volumes
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_tiny(tmp_path / "data", 1, coils=3)[0]
+
+
+def rewrite(path: Path, key: str, values: np.ndarray | None, **options) -> None:
+    with h5py.File(path, "a") as file:
+        del file[key]
+        if values is not None:
+            file.create_dataset(key, data=values, **options)
+
+
+def stored(path: Path, key: str) -> np.ndarray:
+    with h5py.File(path) as file:
+        return file[key][()]
+
+
+def test_layout_is_fastmris(path: Path) -> None:
+    with h5py.File(path) as file:
+        assert set(file) == {"kspace", "reconstruction_rss", "ismrmrd_header", "sens_maps"}
+        assert set(file.attrs) == {"acquisition", "max", "norm", "patient_id"}
+        assert file["kspace"].shape == (2, 3, 24, 24)
+        assert file["kspace"].dtype == np.complex64
+        target = file["reconstruction_rss"][()]
+        assert file.attrs["max"] == pytest.approx(target.max())
+        assert file.attrs["norm"] == pytest.approx(np.linalg.norm(target))
+
+
+def test_what_is_written_is_read(path: Path) -> None:
+    info = open_volume(path)
+    assert (info.shape, info.target_size, info.padding) == ((2, 3, 24, 24), (24, 24), (0, 24))
+    found = read_slice(info, 1, maps=True)
+    np.testing.assert_array_equal(found.kspace, stored(path, "kspace")[1])
+    np.testing.assert_array_equal(found.target, stored(path, "reconstruction_rss")[1])
+    np.testing.assert_array_equal(found.maps, stored(path, "sens_maps")[1])
+    assert found.mask is None
+
+
+def test_single_coil_volume(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    kspace = rng.standard_normal((2, 8, 6)) + 1j * rng.standard_normal((2, 8, 6))
+    write_volume(tmp_path / "a.h5", kspace, target=np.abs(kspace))
+    info = open_volume(tmp_path / "a.h5", "singlecoil")
+    assert (info.shape, info.target) == ((2, 1, 8, 6), "reconstruction_esc")
+    assert read_slice(info, 0).kspace.shape == (1, 8, 6)
+
+
+def test_columns_outside_the_encoding_limits_are_zeroed(path: Path) -> None:
+    header = write_header((24, 24)).replace("<maximum>23</maximum><center>12<", "<maximum>19</maximum><center>10<")
+    rewrite(path, "ismrmrd_header", header)
+    info = open_volume(path)
+    assert info.padding == (2, 22)
+    kspace = read_slice(info, 0).kspace
+    assert not kspace[..., :2].any()
+    assert not kspace[..., 22:].any()
+    assert kspace[..., 2:22].all()
+
+
+def test_file_without_header(path: Path) -> None:
+    rewrite(path, "ismrmrd_header", None)
+    assert open_volume(path).padding == (0, 24)
+
+
+def test_double_precision_is_cast_and_logged(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from sciml.mri import files
+
+    files._log_cast.cache_clear()
+    rewrite(path, "kspace", stored(path, "kspace").astype(np.complex128))
+    rewrite(path, "reconstruction_rss", stored(path, "reconstruction_rss").astype(np.float64))
+    with caplog.at_level(logging.WARNING):
+        for k in (0, 1):
+            found = read_slice(open_volume(path), k)
+    assert (found.kspace.dtype, found.target.dtype) == (np.complex64, np.float32)
+    assert sum("complex128" in r.message for r in caplog.records) == 1
+
+
+def test_reconstruction_is_what_the_leaderboard_took(tmp_path: Path) -> None:
+    volume = np.random.default_rng(0).random((3, 5, 4))
+    written = write_reconstruction(tmp_path / "out", "file1.h5", volume)
+    with h5py.File(written) as file:
+        assert list(file) == ["reconstruction"]
+        np.testing.assert_array_equal(file["reconstruction"][()], volume.astype(np.float32))
+
+
+# FAULTS.md, rows 1 to 12, 18 and 19
+
+
+def test_truncated_file(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(CorruptFile, match=r"volume_0\.h5"):
+        open_volume(path)
+
+
+def test_damaged_chunk_names_the_slice(path: Path) -> None:
+    with h5py.File(path) as file:
+        place = file["kspace"].id.get_chunk_info(1).byte_offset
+    content = bytearray(path.read_bytes())
+    content[place + 40] ^= 0xFF
+    path.write_bytes(content)
+    info = open_volume(path)
+    read_slice(info, 0)
+    with pytest.raises(CorruptFile, match=r"volume_0\.h5: kspace: sample 1"):
+        read_slice(info, 1)
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "message"),
+    [
+        ("kspace", lambda k: None, r"no dataset 'kspace'; the file has ismrmrd_header, reconstruction_rss"),
+        ("kspace", lambda k: k.real, r"kspace: expected complex \(slice, coil, y, x\)"),
+        ("kspace", lambda k: k[:, 0], r"data\.challenge: singlecoil"),
+        ("kspace", lambda k: k[None], r"expected complex|expected \(slice, coil, y, x\)"),
+        ("kspace", lambda k: k[:0], r"empty"),
+        ("reconstruction_rss", lambda t: t[:1], r"reconstruction_rss: expected real \(2, h, w\)"),
+        ("reconstruction_rss", lambda t: np.pad(t, [(0, 0), (0, 4), (0, 0)]), r"larger than the image"),
+        ("sens_maps", lambda m: m[:, :2], r"sens_maps: expected complex"),
+        ("ismrmrd_header", lambda h: "<a", r"well-formed"),
+        ("ismrmrd_header", lambda h: b"<ismrmrdHeader/>", r"matrixSize"),
+        ("ismrmrd_header", lambda h: write_header((32, 24)), r"32"),
+    ],
+)
+def test_broken_schema_is_named(path: Path, key: str, change, message: str) -> None:
+    rewrite(path, key, change(stored(path, key)))
+    with pytest.raises(BadSchema, match=rf"(?s)volume_0\.h5.*{message}"):
+        open_volume(path)
+
+
+def test_single_coil_setting_on_multicoil_file(path: Path) -> None:
+    with pytest.raises(BadSchema, match=r"volume_0\.h5.*set data\.challenge: multicoil"):
+        open_volume(path, "singlecoil")
+
+
+def test_mask_of_another_length(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        file["mask"] = np.ones(23)
+    with pytest.raises(BadSchema, match=r"mask: expected \(24,\).*\(23,\)"):
+        open_volume(path)
+
+
+def test_nan_is_counted_with_its_slice(path: Path) -> None:
+    kspace = stored(path, "kspace")
+    kspace[1, 0, 3, 4:6] = np.nan
+    rewrite(path, "kspace", kspace)
+    with pytest.raises(NonFinite, match=r"volume_0\.h5: kspace: slice 1 has 2 values"):
+        read_slice(open_volume(path), 1)
+
+
+def test_nan_maximum(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        file.attrs["max"] = np.nan
+    with pytest.raises(BadSchema, match="attribute max"):
+        open_volume(path)
+
+
+def test_declared_far_larger_than_the_file(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "bomb.h5", "w") as file:
+        file.create_dataset("kspace", shape=(10**4, 16, 640, 368), dtype=np.complex64, chunks=(1, 1, 64, 64))
+    with pytest.raises(UnsafeFile, match=r"bomb\.h5"):
+        open_volume(tmp_path / "bomb.h5")
+
+
+def test_external_link_is_refused(path: Path) -> None:
+    with h5py.File(path.parent / "link.h5", "w") as file:
+        file["kspace"] = h5py.ExternalLink(str(path), "kspace")
+    with pytest.raises(UnsafeFile, match=r"link\.h5"):
+        open_volume(path.parent / "link.h5")
+
+
+def test_header_with_entities_is_refused() -> None:
+    with pytest.raises(BadSchema, match="entities"):
+        parse_header('<!DOCTYPE a [<!ENTITY b "c">]><ismrmrdHeader/>', "x.h5: ismrmrd_header")
+
+
+# the folder: rows 2 and 20
+
+
+def test_index_is_json_and_follows_changes(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    paths = write_tiny(folder, 2)
+    assert [info.name for info in volumes(folder, "multicoil")] == ["volume_0.h5", "volume_1.h5"]
+    cache = folder / ".sciml_index_multicoil.json"
+    json.loads(cache.read_text())
+    stamp = cache.stat().st_mtime_ns
+    assert volumes(folder, "multicoil")[0].shape == (2, 2, 24, 24)
+    assert cache.stat().st_mtime_ns == stamp, "nothing had changed"
+    write_tiny(folder, 1, slices=3)
+    assert volumes(folder, "multicoil")[0].shape == (3, 2, 24, 24)
+    paths[1].unlink()
+    assert len(volumes(folder, "multicoil")) == 1
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"version": 99}', '{"version": 1, "volumes": {"volume_0.h5": 3}}'])
+def test_damaged_index_is_made_anew(tmp_path: Path, content: str) -> None:
+    write_tiny(tmp_path / "data", 1)
+    (tmp_path / "data" / ".sciml_index_multicoil.json").write_text(content)
+    assert len(volumes(tmp_path / "data", "multicoil")) == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_read_only_folder_is_read(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "data", 1)
+    (tmp_path / "data").chmod(0o500)
+    assert len(volumes(tmp_path / "data", "multicoil")) == 1
+    (tmp_path / "data").chmod(0o700)
+
+
+def test_empty_stray_and_missing(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    with pytest.raises(BadSchema, match="no such folder"):
+        volumes(folder, "multicoil")
+    folder.mkdir()
+    with pytest.raises(BadSchema, match="empty"):
+        volumes(folder, "multicoil")
+    write_tiny(folder, 1)
+    (folder / ".DS_Store").touch()
+    assert len(volumes(folder, "multicoil")) == 1
+    (folder / "notes.txt").touch()
+    with pytest.raises(BadSchema, match=r"notes\.txt"):
+        volumes(folder, "multicoil")
+
+
+def test_damaged_volumes_are_skipped_on_request_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    paths = write_tiny(tmp_path / "data", 2)
+    paths[0].write_bytes(b"")
+    with pytest.raises(CorruptFile, match=r"volume_0\.h5.*data\.skip_corrupt"):
+        volumes(tmp_path / "data", "multicoil")
+    with caplog.at_level(logging.WARNING):
+        assert [v.name for v in volumes(tmp_path / "data", "multicoil", skip_corrupt=True)] == ["volume_1.h5"]
+    assert "1 of 2 files" in caplog.text

@@ -1,0 +1,170 @@
+"""Simulated volumes, their coils, and the maps estimated from them."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from sciml.errors import BadSchema, ConfigError
+from sciml.mri import coils
+from sciml.mri.anatomy import load_anatomy, square, subject
+from sciml.mri.coils import birdcage_maps, cached_maps, espirit_maps
+from sciml.mri.files import open_volume, read_slice
+from sciml.mri.fourier import fft2c, ifft2c
+from sciml.mri.sense import combine, expand, rss
+from sciml.mri.simulate import generate_mri, measure
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Path:
+    """Smooth images, as a magnitude stack with one array."""
+    y, x = np.meshgrid(np.linspace(-1, 1, 40), np.linspace(-1, 1, 32), indexing="ij")
+    centres = np.random.default_rng(0).uniform(-0.3, 0.3, (6, 2))
+    images = [np.exp(-4 * ((y - a) ** 2 + (x - b) ** 2)) for a, b in centres]
+    with h5py.File(tmp_path / "stack.h5", "w") as file:
+        file["magnitude"] = (np.stack(images) * 65535).astype(np.uint16)
+    return tmp_path / "stack.h5"
+
+
+def generate(out: Path, stack: Path, **options) -> list[Path]:
+    defaults = {"source": str(stack), "n_subjects": 2, "n_test": 1, "coils": 4, "grid": 32}
+    generate_mri(str(out), **{**defaults, **options})
+    return sorted(out.rglob("subject_*.h5"))
+
+
+def test_volumes_are_split_and_measured_through_the_coils(tmp_path: Path, stack: Path) -> None:
+    paths = generate(tmp_path / "out", stack)
+    assert [p.parent.name for p in paths] == ["multicoil_test", "multicoil_train", "multicoil_train"]
+    for path in paths:
+        info = open_volume(path)
+        assert info.shape == (1, 4, 32, 32)
+        one = read_slice(info, 0, maps=True)
+        images = ifft2c(torch.from_numpy(one.kspace)[None])
+        np.testing.assert_allclose(one.target, rss(images)[0], atol=1e-6)
+        maps = torch.from_numpy(one.maps)[None]
+        np.testing.assert_allclose(rss(maps), 1, atol=1e-5)
+        again = expand(combine(images, maps), maps)
+        assert (again - images).norm() < 0.1 * images.norm(), "what the coils do not explain is noise"
+
+
+def test_subject_depends_on_seed_and_number_alone(tmp_path: Path, stack: Path) -> None:
+    few = generate(tmp_path / "few", stack)
+    many = generate(tmp_path / "many", stack, n_subjects=3)
+    other = generate(tmp_path / "other", stack, seed=1)
+    first, same, different = (read_slice(open_volume(p[1]), 0).kspace for p in (few, many, other))
+    np.testing.assert_array_equal(first, same)
+    assert np.abs(first - different).max() > 0
+
+
+def test_interrupted_generation_continues_and_other_parameters_are_refused(tmp_path: Path, stack: Path) -> None:
+    paths = generate(tmp_path / "out", stack)
+    before = paths[0].read_bytes(), paths[1].stat().st_mtime_ns
+    paths[0].unlink()
+    generate(tmp_path / "out", stack)
+    assert (paths[0].read_bytes(), paths[1].stat().st_mtime_ns) == before
+    with pytest.raises(BadSchema, match="give another --out"):
+        generate(tmp_path / "out", stack, snr=10.0)
+
+
+def test_noise_is_as_stated() -> None:
+    magnitude = torch.ones(1, 64, 64, dtype=torch.float64)
+    maps = birdcage_maps(4, 64)
+    clean, noisy = (measure(magnitude, maps, snr, np.random.default_rng(0)) for snr in (1e9, 20.0))
+    assert (noisy - clean).abs().square().mean().sqrt() == pytest.approx(1 / 20, rel=0.02)
+    magnitudes = rss(ifft2c(clean))
+    np.testing.assert_allclose(magnitudes, 1, atol=1e-4)
+
+
+def test_deformed_subjects_differ_and_stay_in_range() -> None:
+    z, y, x = np.meshgrid(*[np.linspace(-1, 1, 24)] * 3, indexing="ij")
+    volume = (np.exp(-3 * (x**2 + 2 * y**2 + z**2)) > 0.3).astype(np.float32)
+    first, second = (subject(volume, 2, np.random.default_rng(i)) for i in (0, 1))
+    assert first.shape == (2, 24, 24)
+    assert 0 <= first.min() <= first.max() <= 1
+    assert np.abs(first - second).max() > 0.1
+
+
+def test_mni152_is_the_packaged_template() -> None:
+    pytest.importorskip("nilearn")
+    anatomy = load_anatomy("mni152")
+    assert anatomy.shape[1] == anatomy.shape[2]
+    middle = anatomy[len(anatomy) // 2]
+    left, right = middle[:, : middle.shape[1] // 2], middle[:, ::-1][:, : middle.shape[1] // 2]
+    assert np.corrcoef(left.ravel(), right.ravel())[0, 1] > 0.9, "the hemispheres are beside each other"
+
+
+def test_square_keeps_the_mean_and_a_smooth_image() -> None:
+    y, x = np.meshgrid(np.arange(40) / 40, np.arange(32) / 32, indexing="ij")
+    image = 2 + np.cos(2 * np.pi * x) + 0 * y
+    for grid in (16, 48):
+        found = square(image, grid)
+        assert found.shape == (grid, grid)
+        np.testing.assert_allclose(
+            found, 2 + np.cos(2 * np.pi * np.arange(grid) / grid) * np.ones((grid, 1)), atol=1e-9
+        )
+
+
+@pytest.mark.parametrize("name", ["a.txt", "b.h5"])
+def test_sources_that_are_none(tmp_path: Path, name: str) -> None:
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["one"], file["two"] = np.zeros((2, 3, 3)), np.zeros((2, 3, 3))
+    with pytest.raises((ConfigError, BadSchema), match="expected"):
+        load_anatomy(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("options", [{"n_subjects": -1}, {"coils": 0}, {"grid": 4}, {"snr": 0.0}, {"n_subjects": 9}])
+def test_bad_arguments(tmp_path: Path, stack: Path, options: dict) -> None:
+    with pytest.raises((ConfigError, BadSchema)):
+        generate(tmp_path / "out", stack, **options)
+    assert not list(tmp_path.rglob("subject_*"))
+
+
+@pytest.fixture
+def calibrated() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    n = 48
+    y, x = torch.meshgrid(torch.linspace(-1, 1, n), torch.linspace(-1, 1, n), indexing="ij")
+    inside = (x**2 + y**2) < 0.5
+    maps = birdcage_maps(4, n)
+    kspace = fft2c(maps * (inside * (1.5 + torch.cos(4 * x) * torch.sin(5 * y))))
+    mask = torch.zeros(1, n, dtype=torch.bool)
+    mask[:, ::3] = mask[:, 18:30] = True
+    return kspace, mask, maps, inside
+
+
+def test_espirit_finds_the_coils_up_to_a_phase(calibrated) -> None:
+    kspace, mask, maps, inside = calibrated
+    found = espirit_maps(kspace * mask, mask)
+    overlap = (found.conj() * maps).sum(0).abs()[inside]
+    assert overlap.quantile(0.05) > 0.97
+    norms = rss(found[None])[0]
+    assert ((norms - 1).abs() < 1e-3)[norms > 0.5].all()
+
+
+def test_espirit_needs_a_centre(calibrated) -> None:
+    kspace, _, _, _ = calibrated
+    mask = torch.zeros(1, 48, dtype=torch.bool)
+    mask[:, ::4] = True
+    with pytest.raises(BadSchema, match="center_fractions"):
+        espirit_maps(kspace * mask, mask)
+
+
+def test_maps_are_kept_by_content(calibrated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kspace, mask, _, _ = calibrated
+    calls = []
+    monkeypatch.setattr(coils, "espirit_maps", lambda k, m, **o: calls.append(1) or torch.ones_like(k) * len(calls))
+    path = tmp_path / "v.h5"
+    first = cached_maps(path, 0, kspace, mask)
+    torch.testing.assert_close(cached_maps(path, 0, kspace, mask), first)
+    outside = kspace.clone()
+    outside[..., 0] += 1
+    torch.testing.assert_close(cached_maps(path, 0, outside, mask), first)  # the centre is the same
+    assert len(calls) == 1
+    cached_maps(path, 0, 2 * kspace, mask)
+    cached_maps(path, 0, kspace, mask, crop=0.5)
+    assert len(calls) == 3
+    for entry in (tmp_path / ".sciml_maps").iterdir():
+        entry.write_bytes(b"damaged")
+    cached_maps(path, 0, kspace, mask)
+    assert len(calls) == 4
