@@ -9,6 +9,8 @@ import yaml  # type: ignore[import-untyped]
 from lightning import LightningDataModule
 from lightning.pytorch import Callback
 
+from sciml.cli.messages import nearest
+from sciml.errors import ConfigError
 from sciml.tasks.base import Task
 
 NAMES = ("pde", "mri")
@@ -30,7 +32,9 @@ class Application(NamedTuple):
 
 
 def application(name: str) -> Application:
-    """The application of a configuration's key `task`; an unknown name gives the first, and the parser refuses it."""
+    """The application of a configuration's key `task`; ConfigError for an unknown name."""
+    if name not in NAMES:
+        raise ConfigError(f"task: expected {' or '.join(NAMES)}, got {name!r}{nearest(name, list(NAMES))}")
     if name == "mri":
         from sciml.mri.data import MRIDataModule
         from sciml.tasks.mri import MRITask, VolumeCollector
