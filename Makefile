@@ -2,12 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-CONFIGS := configs/pde
 
 .PHONY: help env demo test test-slow lint format benchmark benchmark-data benchmark-data-mri notebooks clean
 
 help:
-	@echo "make demo            set up, generate data, train FNO with FFT and Monarch, compare (minutes)"
+	@echo "make demo            set up, generate data, train with FFT and with Monarch, compare (PDE and MRI, minutes)"
 	@echo "make test            set up, lint, types, layers and tests, as CI does"
 	@echo "make test-slow       trainings and notebooks as well"
 	@echo "make benchmark       speed of the spectral layer and of a training step"
@@ -21,18 +20,22 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,demo]'
 	touch $@
 
-DEMO := burgers_quick_fft burgers_quick_monarch navier_stokes_quick_fft navier_stokes_quick_monarch
+DEMO := pde/burgers_quick pde/navier_stokes_quick mri/sense_quick mri/varnet_quick
 
 demo: env
 	$(BIN)/sciml data burgers --out data/burgers_quick.h5 --n-samples 500 --grid 128
 	$(BIN)/sciml data navier-stokes --out data/navier_stokes_quick.h5 --viscosity 1e-3 --n-samples 80 \
 	    --grid 32 --solver-grid 64 --t-final 20 --dt 1e-2
-	for name in $(DEMO); do \
-	    $(BIN)/sciml fit --config $(CONFIGS)/$$name.yaml --overwrite true && \
-	    $(BIN)/sciml test --config $(CONFIGS)/$$name.yaml || exit; \
+	$(BIN)/sciml data mri --out data/brains_quick --n-subjects 12 --n-val 2 --n-test 4 --grid 96
+	for pair in $(DEMO); do \
+	    for transform in fft monarch; do \
+	        $(BIN)/sciml fit --config configs/$${pair}_$$transform.yaml --overwrite true && \
+	        $(BIN)/sciml test --config configs/$${pair}_$$transform.yaml || exit; \
+	    done; \
 	done
-	$(BIN)/sciml compare $(addprefix runs/,$(filter burgers%,$(DEMO))) --out runs/burgers_quick.md
-	$(BIN)/sciml compare $(addprefix runs/,$(filter navier%,$(DEMO))) --out runs/navier_stokes_quick.md
+	for name in $(notdir $(DEMO)); do \
+	    $(BIN)/sciml compare runs/$${name}_fft runs/$${name}_monarch --out runs/$$name.md || exit; \
+	done
 
 test: env lint
 	$(BIN)/pytest -n 2 -m "not slow"

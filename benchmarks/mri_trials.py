@@ -13,7 +13,10 @@ NETWORKS = {
     "varnet": {"cascades": 3, "chans": 6, "pools": 3, "sens_chans": 4, "sens_pools": 3},
     "modl": {"iterations": 3, "cg_iterations": 4, "chans": 6, "pools": 3},
     "unet": {"chans": 16, "pools": 3},
+    "cg-sense": {},
+    "l1-wavelet": {},
 }
+WITH_MAPS = ("sense", "modl", "cg-sense", "l1-wavelet")
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,23 @@ class MRITrial(Kept):
     net: dict = field(default_factory=dict, hash=False)  # further arguments of the network
 
     def run(self) -> dict:
+        from sciml.errors import NonFinite
+        from sciml.tasks.base import count_parameters
+
+        start = time.perf_counter()
+        try:
+            task, data = self.trained()
+            found = measure(task, data.test_dataloader()) | {"parameters": count_parameters(task.parameters())}
+        except NonFinite:
+            parameters = count_parameters(build(self).parameters())
+            found = {"psnr": -math.inf, "ssim": 0.0, "nmse": math.inf, "parameters": parameters}
+        return {**found, "val": -found["psnr"], "seconds": time.perf_counter() - start}
+
+    def trained(self):
+        """The trained task and its data; one thread, so that trials can run side by side."""
         import torch
         from lightning.pytorch import Trainer
 
-        from sciml.errors import NonFinite
-        from sciml.tasks.base import count_parameters
         from sciml.tasks.callbacks import DivergenceGuard
         from sciml.tasks.mri import MRITask
         from sciml.tasks.schedules import OneCycle
@@ -59,23 +74,17 @@ class MRITrial(Kept):
         warnings.filterwarnings("ignore", module="lightning")
         torch.set_num_threads(1)
         torch.manual_seed(self.seed)
-        data, net = data_module(self), build(self)
         optimizer = lambda groups: torch.optim.Adam(groups, lr=self.lr)  # noqa: E731
-        task = MRITask(net, optimizer, OneCycle(0.1), loss=self.loss, factor_lr=self.factor_lr)
+        task = MRITask(build(self), optimizer, OneCycle(0.1), loss=self.loss, factor_lr=self.factor_lr)
         quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
         unvalidated = {"limit_val_batches": 0, "num_sanity_val_steps": 0, "enable_checkpointing": False}
         trainer = Trainer(
             max_epochs=self.epochs, accelerator="cpu", callbacks=[DivergenceGuard()], **quiet, **unvalidated
         )
-        start = time.perf_counter()
-        try:
-            if self.epochs:
-                trainer.fit(task, data)
-            found = measure(task, data.test_dataloader())
-        except NonFinite:
-            found = {"psnr": -math.inf, "ssim": 0.0, "nmse": math.inf}
-        spent = time.perf_counter() - start
-        return {**found, "val": -found["psnr"], "seconds": spent, "parameters": count_parameters(net.parameters())}
+        data = data_module(self)
+        if self.epochs:
+            trainer.fit(task, data)
+        return task, data
 
 
 def data_module(trial: MRITrial):
@@ -90,13 +99,14 @@ def data_module(trial: MRITrial):
         val_split="multicoil_train",  # a place that exists: it is not looked at
         test_split="multicoil_test" if trial.final else "multicoil_val",
         n_train=trial.n_train,
-        maps="file" if trial.network in ("sense", "modl") else "none",
+        maps="file" if trial.network in WITH_MAPS else "none",
         augment="file",
         seed=trial.seed,
     )
 
 
 def build(trial: MRITrial):
+    from sciml.mri.classical import CGSense, L1Wavelet
     from sciml.mri.fourier import Fourier2d
     from sciml.mri.modl import MoDL
     from sciml.mri.sense import Sense
@@ -104,8 +114,9 @@ def build(trial: MRITrial):
     from sciml.mri.varnet import VarNet
 
     problem, options = trial.problem, {**NETWORKS[trial.network], **trial.net}
-    if trial.network == "unet":
-        return ImageUNet(**options)
+    plain = {"unet": ImageUNet, "cg-sense": CGSense, "l1-wavelet": L1Wavelet}
+    if trial.network in plain:
+        return plain[trial.network](**options)
     heads = {} if trial.transform == "fft" else {"heads": problem.coils}
     fourier = Fourier2d(size=[problem.size] * 2, transform=trial.transform, **{**heads, **trial.fourier})
     return {"sense": Sense, "modl": MoDL, "varnet": VarNet}[trial.network](fourier, **options)
