@@ -244,11 +244,18 @@ def _one(file: h5py.File, key: str, index: int, dtype: type) -> np.ndarray:
     if values.dtype != dtype:
         _log_cast(str(values.dtype), np.dtype(dtype).name)
         values = values.astype(dtype)
-    if bad := int(np.size(values) - np.isfinite(values).sum()):
+    if not _surely_finite(values) and (bad := int(np.size(values) - np.isfinite(values).sum())):
         raise NonFinite(
             f"{file.filename}: {key}: slice {index} has {bad} values that are NaN or infinite; repair or remove it"
         )
     return values
+
+
+def _surely_finite(values: np.ndarray) -> bool:
+    """Whether the sum of squares is finite: one pass by BLAS, several times as fast as looking at each value."""
+    plain = np.ravel(values).view(np.float32)
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(np.dot(plain, plain)))
 
 
 @cache
