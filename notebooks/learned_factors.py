@@ -14,12 +14,11 @@
 # ---
 
 # %% [markdown]
-# # An FNO whose Fourier transform learns
 # # What the learned transforms have learned
 #
-# Every Monarch transform in this library starts as exactly the DFT. After training, how far from it is it, and where to
-# has it gone? The same picture answers for a PDE and for MRI. Four panels, for the matrix $A$ of one axis, whose row $f$ was
-# $F_{fn} = e^{-2\pi i f n/N}/\sqrt N$:
+# Every Monarch transform in this library starts as exactly the DFT. After training, how far from it is it, and where
+# to has it gone? The same picture answers for a PDE and for MRI. Four panels, for the matrix $A$ of one axis, whose
+# row $f$ was $F_{fn} = e^{-2\pi i f n/N}/\sqrt N$:
 #
 # 1. $\sqrt N\,|A|$: the modulus of each entry. The DFT's is 1 everywhere: a wave is equally strong at all points.
 # 2. $\sqrt N\,|A - F|$: all that has changed, 0 at the start.
@@ -52,7 +51,7 @@ from sciml.transforms import Transform
 workspace = tempfile.TemporaryDirectory()  # removed with the kernel
 folder = Path(workspace.name)
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-for message in IRRELEVANT:  # the data are small, so worker processes only cost time; and the like
+for message in (*IRRELEVANT, "IProgress not found"):  # small data need no worker processes; and the like
     warnings.filterwarnings("ignore", message)
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "enable_checkpointing": False}
 
@@ -74,13 +73,14 @@ Trainer(max_epochs=15, limit_val_batches=0, **QUIET).fit(task, datamodule=walls)
 plots.factors(operator)
 
 # %% [markdown]
-# The envelope has changed most at both ends of the grid, next to the walls: there the learned waves bend away from periodic ones. Their energy
-# leaks into neighbouring modes and into the constant, and into the faint parallel lines where the blocks of the Monarch product are.
+# In the first layer's analysis, the rows have changed most at both ends of the grid, next to the walls: there the
+# learned waves bend away from periodic ones. Their energy leaks into neighbouring modes and into the constant, and
+# along faint parallel lines: the blocks of the Monarch product.
 #
 # ## SENSE from every fourth column
 #
-# Now the transform along x stands between undersampled k-space and the image. Here the network gains by leaving the DFT: the
-# missing columns have to be made from the measured ones.
+# Now the transform along x stands between undersampled k-space and the image. Here the network gains by leaving the
+# DFT: the missing columns have to be made from the measured ones.
 
 # %%
 generate_mri(str(folder / "brains"), n_subjects=8, n_test=1, grid=96)
@@ -94,7 +94,8 @@ plots.factors(sense)
 
 # %% [markdown]
 # The rows have grown where the object is, by about the factor that undersampling took away, and not at the centre of
-# k-space, where nothing is missing. The leak is largest between the measured columns' neighbours.
+# k-space, where nothing is missing. The leak oscillates with the block size of the factors, not with the four of the
+# sampling pattern.
 #
 # ## Each axis and each coil
 #

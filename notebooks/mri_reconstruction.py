@@ -14,7 +14,6 @@
 # ---
 
 # %% [markdown]
-# # An FNO whose Fourier transform learns
 # # Reconstruction from a quarter of k-space
 #
 # A multi-coil scanner measures the Fourier transform of the object, seen through each coil's sensitivity. Measuring
@@ -22,8 +21,8 @@
 # (1) nothing, (2) conjugate gradients and wavelets, (3) SENSE with a Fourier transform that learns, and (4) an
 # end-to-end variational network with the FFT and with Monarch transforms.
 #
-# **What this cannot show.** Simulated coils with known maps, few small subjects, minutes of training, one seed, rates that
-# were not tuned here. The comparison that counts is in [docs/results.md](../docs/results.md).
+# **What this cannot show.** Simulated coils with known maps, few small subjects, minutes of training, one seed, rates
+# that were not tuned here. The comparison that counts is in [docs/results.md](../docs/results.md).
 
 # %%
 # %matplotlib inline
@@ -50,15 +49,15 @@ from sciml.tasks.schedules import OneCycle
 workspace = tempfile.TemporaryDirectory()  # removed with the kernel
 folder = Path(workspace.name) / "brains"
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-for message in IRRELEVANT:  # the data are small, so worker processes only cost time; and the like
+for message in (*IRRELEVANT, "IProgress not found"):  # small data need no worker processes; and the like
     warnings.filterwarnings("ignore", message)
 
 # %% [markdown]
 # ## 1. Data
 #
-# Volumes in fastMRI's layout, from the MNI152 T1 template: each subject has a contrast, a shape, a phase and noise of its
-# own, and is seen by the same eight coils. At a shell this is `sciml data mri`. With fastMRI on disk, `path` is its
-# folder and nothing else changes.
+# Volumes in fastMRI's layout, from the MNI152 T1 template: each subject has a contrast, a shape, a phase and noise of
+# its own, and is seen by the same eight coils. At a shell this is `sciml data mri`. With fastMRI on disk, `path` is
+# its folder and nothing else changes.
 
 # %%
 generate_mri(str(folder), n_subjects=12, n_test=4, grid=96)
@@ -70,12 +69,13 @@ batch = test_set[0]
 print({name: tuple(value.shape) for name, value in batch._asdict().items() if isinstance(value, torch.Tensor)})
 
 # %% [markdown]
-# `augment` mirrors the object in front of the coils, which stay where they are: k-space of a mirrored subject is measured anew.
+# `augment` mirrors the object in front of the coils, which stay where they are: k-space of a mirrored subject is
+# measured anew.
 #
 # ## 2. Without learning
 #
-# Zero-filled SENSE combines the coils' aliased images. CG-SENSE solves the least-squares problem, L1-wavelet looks for the
-# image that is sparse in wavelets; both are sigpy's, and both know the true maps here.
+# Zero-filled SENSE combines the coils' aliased images. CG-SENSE solves the least-squares problem, L1-wavelet looks for
+# the image that is sparse in wavelets; both are sigpy's, and both know the true maps here.
 
 
 # %%
@@ -99,8 +99,8 @@ show(L1Wavelet(lam=1e-3), "L1-wavelet")
 # %% [markdown]
 # ## 3. A Fourier operator that learns
 #
-# `Fourier2d` is the operator of every network here. With `transform="monarch"` it is two Monarch transforms, along y and
-# x, that *start* as exactly the centred orthonormal DFT; with `heads=8` each coil has its own. Its inverse is its
+# `Fourier2d` is the operator of every network here. With `transform="monarch"` it is two Monarch transforms, along y
+# and x, that *start* as exactly the centred orthonormal DFT; with `heads=8` each coil has its own. Its inverse is its
 # adjoint, so that it stays the transform it is through every algorithm.
 
 # %%
@@ -111,8 +111,8 @@ with torch.no_grad():
 print(f"{count_parameters(learned.parameters()):,} parameters")
 
 # %% [markdown]
-# Monarch SENSE is zero-filled SENSE with that inverse transform, and nothing else: a linear map. Trained on undersampled
-# data it combines neighbouring frequencies, as GRAPPA does, and so fills in what was not measured.
+# Monarch SENSE is zero-filled SENSE with that inverse transform, and nothing else: a linear map. Trained on
+# undersampled data it combines neighbouring frequencies, as GRAPPA does, and so fills in what was not measured.
 
 
 # %%
@@ -129,8 +129,9 @@ monarch_sense = train(Sense(learned), "l1", lr=1e-2, factor_lr=1e-2, epochs=80)
 show(monarch_sense, "Monarch SENSE")
 
 # %% [markdown]
-# What it has learned, of the axis along which lines are missing (see `learned_factors` for how to read it): the energy of each row
-# has spread to the modes that the sampling pattern folds onto it, four times as many columns apart.
+# What it has learned (see `learned_factors` for how to read it): the rows have grown where the object is, and the
+# energy of each row has spread to other modes, most of it along lines parallel to the diagonal, which are the blocks
+# of the Monarch product.
 
 # %%
 plots.factors(monarch_sense)
@@ -138,8 +139,8 @@ plots.factors(monarch_sense)
 # %% [markdown]
 # ## 4. VarNet, and its Monarch twin
 #
-# The end-to-end variational network estimates maps of its own and alternates a step toward the measured data with a U-Net. Both
-# twins start as the same function: the same seed gives the same U-Nets, and Monarch starts as the FFT.
+# The end-to-end variational network estimates maps of its own and alternates a step toward the measured data with a
+# U-Net. Both twins start as the same function: the same seed gives the same U-Nets, and Monarch starts as the FFT.
 
 # %%
 data = MRIDataModule(str(folder), mask, val_split="multicoil_test", augment="file")
@@ -176,6 +177,6 @@ for name, net in contenders.items():
 Markdown(table)
 
 # %% [markdown]
-# Two things to take away. A transform that learns turns the simplest linear reconstruction, zero-filled SENSE, into one that
-# removes most of the aliasing, without a network. And with exact coil maps and little noise, a good classical method
-# is hard to beat with twelve subjects: state one beside every network.
+# Two things to take away. A transform that learns turns the simplest linear reconstruction, zero-filled SENSE, into
+# one that removes most of the aliasing, without a network. And with exact coil maps and little noise, a good classical
+# method is hard to beat with twelve subjects: state one beside every network.

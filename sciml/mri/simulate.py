@@ -67,7 +67,8 @@ def generate_mri(
     missing = [(i, path) for i, path in files if not _is_there(path, settings)]
     images = _images(load_anatomy(source), len(files), n_slices, seed, deformed) if missing else None
     maps = birdcage_maps(coils, grid)
-    for i, path in tqdm(missing, desc=out, unit="volume", initial=len(files) - len(missing), total=len(files)):
+    done = len(files) - len(missing)
+    for i, path in tqdm(missing, desc=out, unit="volume", initial=done, total=len(files), disable=None):
         assert images is not None
         path.parent.mkdir(parents=True, exist_ok=True)
         kspace = measure(torch.from_numpy(square(images(i), grid)), maps, snr, np.random.default_rng([seed, i, 1]))
