@@ -130,8 +130,8 @@ show(monarch_sense, "Monarch SENSE")
 
 # %% [markdown]
 # What it has learned (see `learned_factors` for how to read it): the rows have grown where the object is, and the
-# energy of each row has spread to other modes, most of it along lines parallel to the diagonal, which are the blocks
-# of the Monarch product.
+# energy of each row has spread to its neighbours and along lines parallel to the diagonal, the blocks of the Monarch
+# product.
 
 # %%
 plots.factors(monarch_sense)
