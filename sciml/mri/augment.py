@@ -1,27 +1,43 @@
 """The same coils in front of another object: augmentation that respects how the data are measured."""
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from sciml.mri.fourier import fft2c, ifft2c
 from sciml.mri.sense import combine, expand, rss
 
+FARTHEST = 6  # an object moves by at most this part of the field of view, either way
 
-def mirrored(kspace: Tensor, maps: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Fully sampled k-space of the object mirrored along y, x, both or neither, and its RSS image.
 
-    The object is Σ_c conj(S_c)·F⁻¹ k_c; it is turned over, while the coils stay where they are, and measured again:
-    k' = F(S_c·x'). So transforms with a head for each coil see the coils in their places. Noise is turned over with
-    the object.
+def moved(kspace: Tensor, maps: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Fully sampled k-space of the object moved in front of the coils, and its RSS image.
+
+    The object is x = Σ_c conj(S_c)·F⁻¹ k_c. It is mirrored along y, x, both or neither; in a square field of view,
+    turned about the diagonal or not; shifted periodically by up to a sixth of the field of view along each axis; and
+    given a smooth phase beside its own. The coils stay where they are and measure it again: k' = F(S_c·x'). So
+    transforms with a head for each coil see the coils in their places. Noise moves with the object.
 
     Args:
         kspace: (C, y, x) complex, fully sampled.
         maps: (C, y, x), Σ_c |S_c|² = 1 over the object.
         rng: Decides.
     """
-    axes = [axis for axis in (-2, -1) if rng.random() < 0.5]
-    if not axes:
-        return kspace, rss(ifft2c(kspace)[None])[0]
-    image = combine(ifft2c(kspace)[None], maps[None]).flip(axes)
-    coil_images = expand(image, maps[None])
+    image = combine(ifft2c(kspace)[None], maps[None])
+    size = image.shape[-2:]
+    image = image.flip([axis for axis in (-2, -1) if rng.random() < 0.5])
+    if size[0] == size[1] and rng.random() < 0.5:
+        image = image.mT
+    image = image.roll([int(rng.integers(-(n // FARTHEST), n // FARTHEST + 1)) for n in size], (-2, -1))
+    phase = smooth_phase(size, rng) + 2 * np.pi * rng.random()
+    coil_images = expand(image * torch.polar(torch.ones(size), phase.float()), maps[None])
     return fft2c(coil_images)[0], rss(coil_images)[0]
+
+
+def smooth_phase(size: tuple[int, ...], rng: np.random.Generator) -> Tensor:
+    """(y, x) float64, radian: a polynomial of second degree in coordinates −1 to 1, its coefficients standard normal.
+
+    Without a constant.
+    """
+    y, x = torch.meshgrid(*(torch.linspace(-1, 1, n, dtype=torch.float64) for n in size), indexing="ij")
+    return torch.tensordot(torch.from_numpy(rng.standard_normal(5)), torch.stack([y, x, y * x, y**2, x**2]), 1)

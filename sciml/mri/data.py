@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from sciml.errors import BadSchema, ConfigError
-from sciml.mri.augment import mirrored
+from sciml.mri.augment import moved
 from sciml.mri.batches import ShapeBatches, SliceBatch
 from sciml.mri.coils import cached_maps
 from sciml.mri.files import Challenge, Slice, VolumeInfo, read_slice
@@ -64,7 +64,7 @@ class SliceDataset(Dataset[SliceBatch]):
         coils = self._maps(self.settings.augment, info, k, stored, mask)
         if coils is not None:
             rng = np.random.default_rng([self.settings.seed or 0, epoch, number])
-            kspace, whole = mirrored(kspace, coils, rng)
+            kspace, whole = moved(kspace, coils, rng)
             target = centre_crop(whole, info.target_size)
         maximum = torch.tensor(1.0 if info.maximum is None else info.maximum)
         return SliceBatch(kspace * mask, mask[None], maps, target, maximum, [info.name], [k])
@@ -112,7 +112,7 @@ class MRIDataModule(lightning.LightningDataModule):
         n_train: First volumes by name to train on; by default all.
         maps: Coil maps that a batch brings: none, espirit (from the sampled centre, cached beside the data), or file
             (`sens_maps`).
-        augment: Whose maps serve to mirror the object in front of its coils while training (`mirrored`): none for no
+        augment: Whose maps serve to move the object in front of its coils while training (`moved`): none for no
             augmentation, espirit or file, also where the network estimates its own. Needs fully sampled data.
         batch_size: Most slices in a batch.
         num_workers: Loader processes.

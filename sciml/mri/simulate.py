@@ -13,6 +13,7 @@ from tqdm import tqdm
 from sciml import hdf5
 from sciml.errors import BadSchema, ConfigError
 from sciml.mri.anatomy import load_anatomy, square, subject
+from sciml.mri.augment import smooth_phase
 from sciml.mri.coils import birdcage_maps
 from sciml.mri.files import write_volume
 from sciml.mri.fourier import fft2c, ifft2c
@@ -85,13 +86,11 @@ def generate_mri(
 def measure(magnitude: Tensor, maps: Tensor, snr: float, rng: np.random.Generator) -> Tensor:
     """Fully sampled k-space (slice, C, y, x) complex64 of magnitudes (slice, y, x) through coils (C, y, x).
 
-    A random smooth phase, a polynomial of second degree with coefficients of some radians, is the same for all slices.
+    A random smooth phase (`smooth_phase`) is the same for all slices.
     Complex Gaussian noise of standard deviation σ = mean magnitude over the object / snr is added in k-space (the
     transform is orthonormal: equally in a coil image); the object is what exceeds 5 % of the maximum.
     """
-    sides = [torch.linspace(-1, 1, n, dtype=torch.float64) for n in magnitude.shape[-2:]]
-    y, x = torch.meshgrid(*sides, indexing="ij")
-    phase = torch.tensordot(torch.from_numpy(rng.standard_normal(5)), torch.stack([y, x, y * x, y**2, x**2]), 1)
+    phase = smooth_phase(magnitude.shape[-2:], rng)
     image = torch.polar(magnitude.double(), phase.expand(magnitude.shape).contiguous())
     kspace = fft2c(expand(image, maps.to(torch.complex128)))
     sigma = float(magnitude[magnitude > 0.05 * magnitude.max()].mean()) / snr

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from sciml.errors import ConfigError
 from sciml.mri.calibration import calibration_region
-from sciml.mri.fourier import Fourier2d, ifft2c
-from sciml.mri.sense import combine, expand, needed, rss
+from sciml.mri.fourier import Fourier2d, fft2c, ifft2c
+from sciml.mri.sense import Sense, combine, expand, needed, rss
 from sciml.mri.unet import ComplexUNet
 
 
@@ -46,8 +46,12 @@ class VarNet(nn.Module):
     cascade has a copy of `fourier` and so factors of its own; the measured data are compared in k-space as the
     scanner's FFT gave them. Maps come from the data if given, else from a network on the centre of k-space.
 
+    With `start`, the first iterate is not the zero-filled k_ref but has the missing samples predicted by SENSE with
+    that operator (`predicted`). This is the place where a learned transform pays most (docs/decisions/0008).
+
     Args:
         fourier: The operator from which every cascade, and the final inverse transform, start.
+        start: The operator of the first prediction; None: k_ref, as in the paper.
         cascades: Number of unrolled steps (12 in the paper).
         chans, pools: Of each cascade's U-Net (18, 4).
         sens_chans, sens_pools: Of the sensitivity network (8, 4); sens_chans 0: the data must bring maps.
@@ -60,6 +64,7 @@ class VarNet(nn.Module):
         self,
         fourier: Fourier2d,
         *,
+        start: Fourier2d | None = None,
         cascades: int = 12,
         chans: int = 18,
         pools: int = 4,
@@ -73,6 +78,7 @@ class VarNet(nn.Module):
         self.cascades = nn.ModuleList(
             Cascade(copy.deepcopy(fourier), ComplexUNet(chans=chans, pools=pools)) for _ in range(cascades)
         )
+        self.start = Sense(start) if start is not None else None
         self.fourier = fourier
         if fourier.synthesis is not None:  # the last operator only inverts: its forward transform has no use
             self.fourier.analysis.requires_grad_(False)  # type: ignore[union-attr]
@@ -82,7 +88,12 @@ class VarNet(nn.Module):
         if self.sensitivity is not None and maps is not None:
             raise ConfigError("the data bring coil maps and sens_chans > 0 would estimate them: set one of them off")
         maps = self.sensitivity(kspace, mask) if self.sensitivity is not None else needed(maps)
-        current = kspace
+        current = kspace if self.start is None else predicted(self.start(kspace, mask, maps), kspace, mask, maps)
         for cascade in self.cascades:
             current = cascade(current, kspace, mask, maps)
         return rss(self.fourier.inverse(current))
+
+
+def predicted(image: Tensor, kspace: Tensor, mask: Tensor, maps: Tensor) -> Tensor:
+    """The measured k-space, and F(S_c·x) of an image x (B, y, x) where nothing was measured; F is the scanner's FFT."""
+    return torch.where(mask, kspace, fft2c(expand(image, maps)))

@@ -1,5 +1,6 @@
 """The data module: masks, maps, batches, and what it refuses."""
 
+import itertools
 import pickle
 from pathlib import Path
 
@@ -10,14 +11,14 @@ import torch
 from tiny_mri import write_splits, write_tiny
 
 from sciml.errors import BadSchema, ConfigError
-from sciml.mri.augment import mirrored
+from sciml.mri.augment import moved
 from sciml.mri.batches import ShapeBatches, SliceBatch
 from sciml.mri.coils import birdcage_maps
 from sciml.mri.data import MRIDataModule
 from sciml.mri.files import read_slice
 from sciml.mri.fourier import fft2c, ifft2c
 from sciml.mri.masks import Mask, undersampling_mask, volume_seed
-from sciml.mri.sense import combine, expand
+from sciml.mri.sense import combine, expand, rss
 
 EQUISPACED = Mask("equispaced", center_fractions=[0.2], accelerations=[3])
 
@@ -127,20 +128,37 @@ def test_espirit_maps_come_from_the_sampled_centre(tmp_path: Path) -> None:
     assert len(list((tmp_path / "multicoil_val" / ".sciml_maps").iterdir())) == 1
 
 
-def test_mirrored_object_is_measured_by_the_same_coils() -> None:
-    maps = birdcage_maps(3, 16)
-    image = torch.randn(1, 16, 16, dtype=torch.complex64)
+@pytest.mark.parametrize("size", [(16, 16), (12, 18)])
+def test_moved_object_is_measured_by_the_same_coils(size: tuple[int, int]) -> None:
+    maps = torch.randn(3, *size, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
+    maps = maps / rss(maps[None])
+    image = torch.rand(1, *size, generator=torch.Generator().manual_seed(1)) + 1
     kspace = fft2c(expand(image, maps[None]))[0]
+    poses = {(f, t): (image.mT if t else image).flip(f) for f in ((), (-2,), (-1,), (-2, -1)) for t in (False, True)}
     seen = set()
-    for seed in range(12):
-        found, target = mirrored(kspace, maps, np.random.default_rng(seed))
+    for seed in range(40):
+        found, target = moved(kspace, maps, np.random.default_rng(seed))
         object_ = combine(ifft2c(found)[None], maps[None])
-        flips = {str(f): image.flip(f) for f in ([], [-2], [-1], [-2, -1])}
-        matching = [name for name, flipped in flips.items() if torch.allclose(object_, flipped, atol=1e-5)]
-        assert len(matching) == 1
-        seen.add(matching[0])
+        torch.testing.assert_close(fft2c(expand(object_, maps[None]))[0], found)
         torch.testing.assert_close(target, object_[0].abs())
-    assert len(seen) == 4
+        seen.add(next(p for p, pose in poses.items() if p[1] <= (size[0] == size[1]) and shifted(target, pose[0])))
+    assert len(seen) == (8 if size[0] == size[1] else 4)
+
+
+def shifted(found: torch.Tensor, image: torch.Tensor) -> bool:
+    """Is the first a periodic shift of the second, by a sixth at most?"""
+    within = (range(-(n // 6), n // 6 + 1) for n in image.shape)
+    return any(torch.allclose(found, image.roll(by, (0, 1)), atol=1e-5) for by in itertools.product(*within))
+
+
+def test_moving_changes_the_phase_smoothly() -> None:
+    maps = birdcage_maps(3, 16)
+    kspace = fft2c(expand(torch.ones(1, 16, 16), maps[None]))[0]
+    found, _ = moved(kspace, maps, np.random.default_rng(0))
+    phase = combine(ifft2c(found)[None], maps[None])[0].angle()
+    along_x = np.unwrap(phase.numpy(), axis=1)
+    np.testing.assert_allclose(np.diff(along_x, n=3, axis=1), 0, atol=1e-4)  # a parabola
+    assert np.abs(np.diff(along_x, axis=1)).max() > 0.01
 
 
 def test_augmentation_needs_no_maps_in_the_batch(folder: Path) -> None:

@@ -11,7 +11,7 @@ from sciml.mri.fourier import Fourier2d, fft2c, ifft2c
 from sciml.mri.modl import MoDL, conjugate_gradient
 from sciml.mri.sense import Sense, SenseOperator, combine, expand, rss
 from sciml.mri.unet import ComplexUNet, ImageUNet
-from sciml.mri.varnet import VarNet
+from sciml.mri.varnet import VarNet, predicted
 
 SIZE = (24, 20)
 
@@ -33,6 +33,13 @@ def varnet(transform, sens_chans=2, **options):
     return VarNet(fourier, cascades=2, chans=2, pools=2, sens_chans=sens_chans, sens_pools=2)
 
 
+def started(transform, **options):
+    """A fixed transform in the cascades, the one in question predicts what was not measured."""
+    torch.manual_seed(0)
+    start = Fourier2d(SIZE, transform=transform, **options)
+    return VarNet(Fourier2d(SIZE), start=start, cascades=2, chans=2, pools=2, sens_chans=2, sens_pools=2)
+
+
 def modl(transform, **options):
     torch.manual_seed(0)
     return MoDL(Fourier2d(SIZE, transform=transform, **options), iterations=2, cg_iterations=3, chans=2, pools=2)
@@ -42,7 +49,7 @@ def sense(transform, **options):
     return Sense(Fourier2d(SIZE, transform=transform, **options))
 
 
-NETWORKS = [varnet, modl, sense]
+NETWORKS = [varnet, started, modl, sense]
 
 
 def reconstruct(net, size=SIZE, dtype=torch.complex64):
@@ -92,6 +99,14 @@ def test_fully_sampled_sense_is_exact() -> None:
     full = torch.ones_like(mask)
     assert_close(Sense(Fourier2d(SIZE))(fft2c(expand(image, maps)), full, maps), image, n=image.numel())
     assert_close(combine(expand(image, maps), maps), image, n=image.numel())
+
+
+def test_a_prediction_keeps_what_was_measured() -> None:
+    kspace, mask, maps, image = sample()
+    found = predicted(image, kspace, mask, maps)
+    torch.testing.assert_close(found * mask, kspace)
+    torch.testing.assert_close(found, fft2c(expand(image, maps)))  # of the true image: the whole k-space
+    assert not torch.equal(predicted(2 * image, kspace, mask, maps), found)
 
 
 @pytest.mark.usefixtures("float64")
