@@ -46,6 +46,7 @@ class MRITrial(Kept):
     seed: int = 0
     final: bool = False
     n_train: int | None = None
+    start: str | None = None  # the transform of VarNet's SENSE start; None: the paper's zero-filled one
     fourier: dict = field(default_factory=dict, hash=False)  # further arguments of Fourier2d
     net: dict = field(default_factory=dict, hash=False)  # further arguments of the network
 
@@ -117,9 +118,14 @@ def build(trial: MRITrial):
     plain = {"unet": ImageUNet, "cg-sense": CGSense, "l1-wavelet": L1Wavelet}
     if trial.network in plain:
         return plain[trial.network](**options)
-    heads = {} if trial.transform == "fft" else {"heads": problem.coils}
-    fourier = Fourier2d(size=[problem.size] * 2, transform=trial.transform, **{**heads, **trial.fourier})
-    return {"sense": Sense, "modl": MoDL, "varnet": VarNet}[trial.network](fourier, **options)
+
+    def fourier(transform: str) -> Fourier2d:
+        heads = {} if transform == "fft" else {"heads": problem.coils}
+        return Fourier2d(size=[problem.size] * 2, transform=transform, **{**heads, **trial.fourier})
+
+    if trial.start is not None:
+        options["start"] = fourier(trial.start)
+    return {"sense": Sense, "modl": MoDL, "varnet": VarNet}[trial.network](fourier(trial.transform), **options)
 
 
 def measure(task, loader) -> dict[str, float]:
