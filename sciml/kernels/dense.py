@@ -1,104 +1,161 @@
-"""The spectral layer as few large real matrix products: the CPU path, and any device without Triton.
+"""Truncated transforms of the last two axes as real matrix products: the CPU path, and any device without Triton.
 
-Each axis is contracted by one GEMM over its last dimension, with complex numbers as two real planes: a complex
-(out, in) matrix acts on [Re | Im] rows as one real matrix of twice the size. So a transposition per axis is the
-only pass over memory beside the products, and the real input and output cost half.
+    t[k2, (re|im), i1] = Σ_i2 A_2[k2, i2] f[i1, i2]           one small product an image, the real field its operand
+    s[k2, (re|im), k1] = Σ_i1 A_1[k1, i1] t[k2, ·, i1]        one product for all images: t is already its rows
+
+With the real and imaginary part between the two axes both products read and write contiguous memory, and nothing is
+permuted or recombined in between. A few images are taken through all steps at a time, so that what lies between
+stays in the cache and the allocator hands out the same memory again.
 """
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
-_RECOMPUTE_FROM = 2**22  # bytes of the field; below, the bookkeeping takes longer than what it saves is worth
+_CHUNK = 2**22  # bytes of field worked on at a time: in the cache, and the calls too few to count
 
 
-def real_form(matrix: Tensor, *, real_in: bool = False, real_out: bool = False) -> Tensor:
-    """The real matrix by which rows [Re x | Im x] are multiplied from the right to give [Re Ax | Im Ax].
+def derivatives(
+    f: Tensor | None, s: Tensor | None, a1: Tensor | None, a2: Tensor, want: Sequence[bool]
+) -> tuple[Tensor | None, ...]:
+    """The derivatives of φ = Re Σ conj(s[k2, k1])·A_1[k1, i1]·A_2[k2, i2]·f[i1, i2] that are wanted, else None.
 
-    (heads, out, in) complex to (heads, in·(1 or 2), out·(1 or 2)) real.
+    Args:
+        f: (batch, images, n1, n2) real; may be None where only ∂φ/∂f is wanted.
+        s: (batch, images, m2, 2, m1), real and imaginary part on the axis before the last; None where only ∂φ/∂s is.
+        a1: (heads, m1, n1, 2), the images being heads groups of equal size; None: the rows of f stay as they are, m1 = n1.
+        a2: (heads, m2, n2, 2).
+        want: for f, s, a1 and a2.
     """
-    real, imag = matrix.real.mT, matrix.imag.mT
-    if real_out:
-        return real if real_in else torch.cat([real, -imag], -2)
-    top = torch.cat([real, imag], -1)
-    return top if real_in else torch.cat([top, torch.cat([-imag, real], -1)], -2)
+    like = f if f is not None else s
+    assert like is not None
+    batch, images = like.shape[:2]
+    if len(a2) == 1 and batch != 1:  # one transform for all: samples are but more images
+        f, s = (None if side is None else side.reshape(1, batch * images, *side.shape[2:]) for side in (f, s))
+        df, ds, d1, d2 = derivatives(f, s, a1, a2, want)
+        df, ds = (None if side is None else side.view(batch, images, *side.shape[2:]) for side in (df, ds))
+        return df, ds, d1, d2
+    work = _Work.prepared(f, None if s is None else s.contiguous(), a1, a2, want)
+    for here in _chunks(batch, images, images // len(a2), work.image_bytes):
+        if want[1] or want[2]:
+            work.from_field(*here)
+        if want[0] or want[3]:
+            work.from_spectrum(*here)
+    return work.df, work.ds, work.d1(), work.d2()
 
 
-def spectral_conv(x: Tensor, analysis: Sequence[Tensor], weight: Tensor, synthesis: Sequence[Tensor]) -> Tensor:
-    """Equal to `reference.spectral_conv`; see there for shapes. Computed in the type of x, bfloat16 and float16 too."""
-    is_complex = x.is_complex()
-    if is_complex:
-        x = torch.view_as_real(x).movedim(-1, -2)
-    large = x.numel() * x.element_size() >= _RECOMPUTE_FROM
-    with_heads = analysis[0].shape[0] > 1
-    spectrum = _saving_memory(_analyse, large and with_heads)(x, analysis, is_complex)
-    out = _saving_memory(_synthesise, large)(_mix(spectrum, weight), synthesis, is_complex)
-    return torch.complex(*out.to(x.dtype).unbind(-2)) if is_complex else out
+@dataclass
+class _Work:
+    """Operands and results of `derivatives`, the factors as real matrices and repeated for the images that share one."""
+
+    f: Tensor | None
+    s: Tensor | None
+    left: Tensor | None  # (heads, 2·n1, 2·m1)
+    right: Tensor  # (images, 2·m2, n2)
+    df: Tensor | None
+    ds: Tensor | None
+    d_left: Tensor | None
+    d_right: Tensor | None
+    sizes: tuple[int, int, int, int]
+
+    @classmethod
+    def prepared(
+        cls, f: Tensor | None, s: Tensor | None, a1: Tensor | None, a2: Tensor, want: Sequence[bool]
+    ) -> "_Work":
+        like = f if f is not None else s
+        assert like is not None
+        heads, m2, n2 = a2.shape[:3]
+        batch, images = like.shape[:2]
+        rows = like.shape[2 if f is not None else 4]
+        n1, m1 = (rows, rows) if a1 is None else (a1.shape[2], a1.shape[1])
+        right = a2.to(like.dtype).transpose(2, 3).reshape(heads, 2 * m2, n2)
+        total = torch.promote_types(like.dtype, torch.float32)
+        return cls(
+            f,
+            s,
+            left=None if a1 is None else real_form(a1.to(like.dtype)),
+            right=right.expand(images, -1, -1) if heads == 1 else right.repeat_interleave(images // heads, 0),
+            df=like.new_empty(batch, images, n1, n2) if want[0] else None,
+            ds=like.new_empty(batch, images, m2, 2, m1) if want[1] else None,
+            d_left=like.new_zeros(heads, 2 * n1, 2 * m1, dtype=total) if want[2] else None,
+            d_right=like.new_zeros(heads, 2 * m2, n2, dtype=total) if want[3] else None,
+            sizes=(m1, m2, n1, n2),
+        )
+
+    @property
+    def image_bytes(self) -> int:
+        return self.sizes[2] * self.sizes[3] * self.right.element_size()
+
+    def from_field(self, b: int, here: slice, heads: slice) -> None:
+        """t = A_2 f, then ∂φ/∂s = A_1 t and ∂φ/∂A_1."""
+        m1, m2, n1, _ = self.sizes
+        assert self.f is not None
+        t = torch.bmm(self.right[here], self.f[b, here].mT)  # (images, (k2, re|im), i1)
+        if self.left is None:
+            assert self.ds is not None
+            self.ds[b, here] = t.unflatten(1, (m2, 2))
+            return
+        left = self.left[heads]
+        rows = t.view(len(left), -1, 2 * n1)
+        if self.ds is not None:
+            torch.bmm(rows, left, out=self.ds[b, here].view(len(left), -1, 2 * m1))
+        if self.d_left is not None:
+            assert self.s is not None
+            _accumulate(self.d_left[heads], rows.mT, self.s[b, here].view(len(left), -1, 2 * m1))
+
+    def from_spectrum(self, b: int, here: slice, heads: slice) -> None:
+        """u = A_1^H s, then ∂φ/∂f = Re A_2^H u and ∂φ/∂A_2."""
+        m1, m2, n1, n2 = self.sizes
+        assert self.s is not None
+        u = self.s[b, here].view(-1, 2 * m2, m1)
+        if self.left is not None:
+            left = self.left[heads]
+            u = torch.bmm(u.view(len(left), -1, 2 * m1), left.mT).view(-1, 2 * m2, n1)
+        if self.df is not None:
+            torch.bmm(u.mT, self.right[here], out=self.df[b, here])
+        if self.d_right is not None:
+            assert self.f is not None
+            products = torch.bmm(u, self.f[b, here])
+            self.d_right[heads] += products.view(heads.stop - heads.start, -1, 2 * m2, n2).sum(1)
+
+    def d1(self) -> Tensor | None:
+        return None if self.d_left is None else from_real_form(self.d_left).to(self.right.dtype)
+
+    def d2(self) -> Tensor | None:
+        if self.d_right is None:
+            return None
+        return self.d_right.unflatten(1, (-1, 2)).transpose(2, 3).to(self.right.dtype)
 
 
-def _saving_memory(f: Callable[..., Tensor], large: bool) -> Callable[..., Tensor]:
-    """f, its intermediate results recomputed in the backward pass if they are large.
-
-    Autograd would keep the input of every product for the gradient of its factor. For the synthesis that is a field,
-    and cheap to compute again: checkpoint stops before the last, large product. For the analysis it is the layer's
-    input, which the network keeps anyway, and a field that takes the large product; with heads the input's copy too.
-    """
-    if not (large and torch.is_grad_enabled()):
-        return f
-    return partial(checkpoint, f, use_reentrant=False, preserve_rng_state=False)
-
-
-def _analyse(x: Tensor, matrices: Sequence[Tensor], is_complex: bool) -> Tensor:
-    """(b, C, n_1…n_d) or (…, 2, n_d) planes to (heads, b, c, m_d, …, m_2, 2, m_1)."""
-    d = len(matrices)
-    t = x.unflatten(1, (matrices[0].shape[0], -1)).transpose(0, 1)
-    t = _gemm(t, real_form(matrices[-1], real_in=not is_complex), planes_in=is_complex)
-    for i in range(d - 1, 0, -1):
-        kept = [
-            *range(2 + i),
-            *range(3 + i, 2 + d),
-        ]  # all but axis i and the two planes and new modes at the end
-        t = t.permute(*kept, d + 3, d + 2, 2 + i)
-        t = _gemm(t, real_form(matrices[i - 1]))
-    return t
+def _chunks(batch: int, images: int, per_head: int, image_bytes: int) -> Iterator[tuple[int, slice, slice]]:
+    """(sample, images, heads), so that a chunk is whole heads of a sample, or part of one head."""
+    most = max(1, _CHUNK // max(1, image_bytes))
+    step = most // per_head * per_head if most >= per_head > 0 else most
+    group = max(step, per_head)
+    for b in range(batch):
+        for first in range(0, images, group):
+            for start in range(first, min(first + group, images), step):
+                stop = min(start + step, first + group, images)
+                yield b, slice(start, stop), slice(start // per_head, -(-stop // per_head))
 
 
-def _synthesise(t: Tensor, matrices: Sequence[Tensor], is_complex: bool) -> Tensor:
-    """(heads, b, c, m_d, …, m_2, 2, m_1) to (b, C, n_1, …, n_d), or (…, 2, n_d) planes."""
-    d = len(matrices)
-    for i, matrix in enumerate(matrices[:-1], start=1):
-        t = _gemm(t, real_form(matrix))
-        t = t.permute(*range(2 + i), d + 3, *range(2 + i, d + 1), d + 2, d + 1)
-    t = _gemm(t, real_form(matrices[-1], real_out=not is_complex), planes_out=is_complex)
-    return t.transpose(0, 1).flatten(1, 2)
+def real_form(a: Tensor) -> Tensor:
+    """(heads, m, n, 2) to the real matrix (heads, 2·n, 2·m) that takes rows [Re t | Im t] to [Re At | Im At]."""
+    real, imag = a.transpose(1, 2).unbind(-1)
+    return torch.cat([torch.cat([real, imag], 2), torch.cat([-imag, real], 2)], 1)
 
 
-def _gemm(t: Tensor, matrix: Tensor, *, planes_in: bool = True, planes_out: bool = True) -> Tensor:
-    """Contract the last dimension (and the planes before it) of t (heads, …) with its head's matrix."""
-    lead = t.shape[:-2] if planes_in else t.shape[:-1]
-    heads, size_in, size_out = matrix.shape
-    out = torch.bmm(t.reshape(heads, lead[1:].numel(), size_in), matrix.to(t.dtype))
-    return out.reshape(*lead, *((2, size_out // 2) if planes_out else (size_out,)))
+def from_real_form(d: Tensor) -> Tensor:
+    """The transpose of `real_form`: (heads, 2·n, 2·m) to (heads, m, n, 2)."""
+    (rr, ri), (ir, ii) = (half.unflatten(2, (2, -1)).unbind(2) for half in d.unflatten(1, (2, -1)).unbind(1))
+    return torch.stack([rr + ii, ri - ir], -1).transpose(1, 2)
 
 
-def _mix(t: Tensor, weight: Tensor) -> Tensor:
-    """Multiply every mode's channel vector by its weight: one batched real product over the modes."""
-    heads, batch, c = t.shape[:3]
-    d = t.ndim - 4
-    modes = weight.shape[:d]
-    weight = weight.to(t.dtype)
-    t = t.permute(d + 3, *range(d + 1, 2, -1), d + 2, 1, 0, 2)  # (m_1 … m_d, 2, b, heads, c)
-    if weight.ndim == d + 2:
-        wr, wi = weight.reshape(*modes, 2, 1, heads, c).unbind(d)
-        tr, ti = t.unbind(d)
-        out = torch.stack([tr * wr - ti * wi, tr * wi + ti * wr], d)
+def _accumulate(total: Tensor, a: Tensor, b: Tensor) -> None:
+    """total += a·b, batched; sums of half-precision products are kept in float32."""
+    if total.dtype == a.dtype:
+        torch.baddbmm(total, a, b, out=total)
     else:
-        n_modes, out_channels = modes.numel(), weight.shape[-1]
-        rows = t.reshape(n_modes, 2 * batch, heads * c)
-        products = torch.bmm(rows, weight.reshape(n_modes, heads * c, 2 * out_channels))
-        (rr, ri), (ir, ii) = (p.unbind(-2) for p in products.reshape(*modes, 2, batch, 2, out_channels).unbind(d))
-        out = torch.stack([rr - ii, ri + ir], d).unflatten(-1, (heads, out_channels // heads))
-    return out.permute(d + 2, d + 1, d + 3, *range(d - 1, 0, -1), d, 0)
+        total += torch.bmm(a, b)

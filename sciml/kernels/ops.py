@@ -5,14 +5,20 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sciml.kernels import dense, reference, two_stage
+from sciml.kernels import reference, truncated, two_stage
 
 __all__ = ["along", "monarch", "monarch_matrix", "spectral_conv"]
 
 monarch_matrix = reference.monarch_matrix  # elementwise products: nothing to speed up
 
 
-def spectral_conv(x: Tensor, analysis: Sequence[Tensor], weight: Tensor, synthesis: Sequence[Tensor]) -> Tensor:
+def spectral_conv(
+    x: Tensor,
+    analysis: Sequence[Tensor],
+    weight: Tensor,
+    synthesis: Sequence[Tensor],
+    bias: Tensor | None = None,
+) -> Tensor:
     """FNO's spectral layer with any transforms; shapes in `reference.spectral_conv`.
 
     Computed and returned in the type of x.
@@ -26,7 +32,7 @@ def spectral_conv(x: Tensor, analysis: Sequence[Tensor], weight: Tensor, synthes
     in_channels = weight.shape[len(grid) + (weight.ndim == len(grid) + 2)]
     if x.shape[1] != in_channels:
         raise ValueError(f"x has {x.shape[1]} channels, the weight {in_channels}")
-    return dense.spectral_conv(x, analysis, weight, synthesis)
+    return truncated.spectral_conv(x, analysis, weight, synthesis, bias)
 
 
 def monarch(x: Tensor, factors: Sequence[two_stage.Factors], *, transpose: bool = False) -> Tensor:

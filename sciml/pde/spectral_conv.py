@@ -153,16 +153,13 @@ class MonarchSpectralConv(nn.Module):
         weight = self.weight[used]
         if out_grid != grid:  # orthonormal transforms of unequal size: 1/√n of each, where 1/n_in is wanted
             weight = weight * math.sqrt(math.prod(out_grid) / math.prod(grid))
-        y = ops.spectral_conv(
+        return ops.spectral_conv(
             x,
             [self._matrix(t, n, s) for t, n, s in zip(self.analysis, grid, used, strict=True)],
             weight,
             [self._matrix(t, n, s) for t, n, s in zip(self.synthesis, out_grid, used, strict=True)],
+            self.bias,
         )
-        if self.bias is None:
-            return y
-        # In place spares a copy of the field; under autograd it would cost one, since y is a view.
-        return y + self.bias.to(y.dtype) if torch.is_grad_enabled() else y.add_(self.bias.to(y.dtype))
 
     def resized(self, grid: int | Sequence[int]) -> Self:
         """A copy to train on another grid over the same domain, its transforms carried over."""

@@ -1,0 +1,154 @@
+"""Two factors between two sides: one multilinear form, and everything that autograd asks of it.
+
+Both transforms of this package, truncated (PDE) and two-stage Monarch (MRI), are a form
+
+    φ(x, a, b, y) = Re Σ conj(y)·a·b·x
+
+with x on the side of the grid, y on the side of the spectrum, and two learnable factors a and b. The analysis is ∂φ/∂y,
+the synthesis by the adjoint ∂φ/∂x, the gradients of the factors ∂φ/∂a and ∂φ/∂b; and since φ is linear in each slot,
+a derivative of a derivative is again one of them, with the cotangent in the place of the slot. So an implementation
+offers the four derivatives, and autograd to any order is written once, here.
+
+Complex numbers cross these ops as pairs of reals, which is what compilers and Triton take.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+Slots = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]  # x, y, a, b
+X, Y, A, B = range(4)
+
+
+class Derivatives(Protocol):
+    def __call__(
+        self, x: Tensor | None, y: Tensor | None, a: Tensor | None, b: Tensor, want: Sequence[bool], /
+    ) -> Slots:
+        """∂φ/∂(x, y, a, b), as real pairs where the slot is complex; None where not wanted."""
+
+
+class Form:
+    """Registers `sciml::NAME_apply`, `sciml::NAME_adjoint` and `sciml::NAME_derivatives`.
+
+    Args:
+        name: of the ops.
+        choose: the implementation for a device, type of data and backend.
+        shape_of_x, shape_of_y: the shape of one side, from the other side and the factors.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        choose: Callable[[Tensor, str], Derivatives],
+        shape_of_x: Callable[[Tensor, Tensor | None, Tensor], tuple[int, ...]],
+        shape_of_y: Callable[[Tensor, Tensor | None, Tensor], tuple[int, ...]],
+    ) -> None:
+        self._choose, self._shape_of_x, self._shape_of_y = choose, shape_of_x, shape_of_y
+        op = torch.library.custom_op
+        self.apply = op(
+            f"sciml::{name}_apply",
+            self._apply,
+            mutates_args=(),
+            schema="(Tensor x, Tensor? a, Tensor b, str backend) -> Tensor",
+        )
+        self.adjoint = op(
+            f"sciml::{name}_adjoint",
+            self._adjoint,
+            mutates_args=(),
+            schema="(Tensor y, Tensor? a, Tensor b, Tensor? bias, str backend) -> Tensor",
+        )
+        self.derivatives = op(
+            f"sciml::{name}_derivatives",
+            self._all,
+            mutates_args=(),
+            schema="(Tensor x, Tensor y, Tensor? a, Tensor b, bool[] want, str backend) -> "
+            "(Tensor, Tensor, Tensor, Tensor)",
+        )
+        self.apply.register_fake(lambda x, a, b, backend: x.new_empty(shape_of_y(x, a, b)))
+        self.adjoint.register_fake(lambda y, a, b, bias, backend: y.new_empty(shape_of_x(y, a, b)))
+        self.derivatives.register_fake(_fake_derivatives)
+        self.apply.register_autograd(self._apply_backward, setup_context=_save)
+        self.adjoint.register_autograd(self._adjoint_backward, setup_context=_save_adjoint)
+        self.derivatives.register_autograd(self._derivatives_backward, setup_context=_save_derivatives)
+
+    def _apply(self, x: Tensor, a: Tensor | None, b: Tensor, backend: str) -> Tensor:
+        return self._run(x, None, a, b, (False, True, False, False), backend)[Y]
+
+    def _adjoint(self, y: Tensor, a: Tensor | None, b: Tensor, bias: Tensor | None, backend: str) -> Tensor:
+        x = self._run(None, y, a, b, (True, False, False, False), backend)[X]
+        return x if bias is None else x.add_(bias)
+
+    def _all(
+        self, x: Tensor, y: Tensor, a: Tensor | None, b: Tensor, want: Sequence[bool], backend: str
+    ) -> tuple[Tensor, ...]:
+        return self._run(x, y, a, b, want, backend)
+
+    def _run(
+        self, x: Tensor | None, y: Tensor | None, a: Tensor | None, b: Tensor, want: Sequence[bool], backend: str
+    ) -> tuple[Tensor, ...]:
+        data = x if x is not None else y
+        assert data is not None
+        with torch.no_grad(), torch.autocast(data.device.type, enabled=False):
+            found = self._choose(data, backend)(x, y, a, b, want)
+        return tuple(data.new_empty(0) if d is None else d.contiguous() for d in found)
+
+    def _apply_backward(self, ctx: Any, y: Tensor) -> tuple:
+        x, a, b = ctx.saved_tensors
+        dx, da, db, _ = ctx.needs_input_grad
+        found = self.derivatives(x, y, a, b, [dx, False, da, db], ctx.backend)
+        return _where((dx, da, db), (found[X], found[A], found[B]))
+
+    def _adjoint_backward(self, ctx: Any, x: Tensor) -> tuple:
+        y, a, b = ctx.saved_tensors
+        dy, da, db, d_bias, _ = ctx.needs_input_grad
+        found = self.derivatives(x, y, a, b, [False, dy, da, db], ctx.backend)
+        bias = x.sum_to_size(ctx.bias_shape) if d_bias else None
+        return _where((dy, da, db, d_bias), (found[Y], found[A], found[B], bias))
+
+    def _derivatives_backward(self, ctx: Any, *cotangents: Tensor | None) -> tuple:
+        """Σ over the slots i that were derived: φ with the cotangent in slot i, derived in the others."""
+        slots = ctx.saved_tensors
+        needed = ctx.needs_input_grad[:4]
+        total: list[Tensor | None] = [None] * 4
+        for i, cotangent in enumerate(cotangents):
+            want = [n and j != i for j, n in enumerate(needed)]
+            if not ctx.want[i] or cotangent is None or not any(want):
+                continue
+            x, y, a, b = (cotangent if j == i else slot for j, slot in enumerate(slots))
+            found = self.derivatives(x, y, a, b, want, ctx.backend)
+            for j in range(4):
+                if want[j]:
+                    total[j] = found[j] if total[j] is None else total[j] + found[j]
+        return (*total, None, None)
+
+
+def _where(needed: Sequence[bool], found: Sequence[Tensor | None]) -> tuple:
+    return (*(d if n else None for n, d in zip(needed, found, strict=True)), None)
+
+
+def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    *tensors, ctx.backend = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _save_adjoint(ctx: Any, inputs: tuple, output: Tensor) -> None:
+    *tensors, bias, ctx.backend = inputs
+    ctx.bias_shape = None if bias is None else bias.shape
+    ctx.save_for_backward(*tensors)
+
+
+def _save_derivatives(ctx: Any, inputs: tuple, output: tuple) -> None:
+    *tensors, ctx.want, ctx.backend = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _fake_derivatives(
+    x: Tensor, y: Tensor, a: Tensor | None, b: Tensor, want: Sequence[bool], backend: str
+) -> tuple[Tensor, ...]:
+    slots = (x, y, a, b)
+    return tuple(
+        torch.empty_like(slot, memory_format=torch.contiguous_format) if w and slot is not None else x.new_empty(0)
+        for w, slot in zip(want, slots, strict=True)
+    )

@@ -1,0 +1,109 @@
+"""FNO's spectral layer: the truncated form on the last two axes, a product over the modes, and the way back.
+
+The spectrum of the form is (batch, images, m_d, 2, m_{d-1}), its real and imaginary part between the two axes (see
+`dense`). A field of one axis is a form without its first factor, the channels of a head as its rows; axes before the
+last two are contracted on the modes, where little is left of the data.
+"""
+
+from collections.abc import Sequence
+from math import prod
+
+import torch
+from torch import Tensor
+
+from sciml.kernels import dense
+from sciml.kernels.form import Form
+
+FORM = Form(
+    "truncated",
+    choose=lambda data, backend: dense.derivatives,
+    shape_of_x=lambda y, a, b: (*y.shape[:2], y.shape[4] if a is None else a.shape[2], b.shape[2]),
+    shape_of_y=lambda x, a, b: (*x.shape[:2], b.shape[1], 2, x.shape[2] if a is None else a.shape[1]),
+)
+
+
+def spectral_conv(
+    x: Tensor,
+    analysis: Sequence[Tensor],
+    weight: Tensor,
+    synthesis: Sequence[Tensor],
+    bias: Tensor | None = None,
+    backend: str = "auto",
+) -> Tensor:
+    """Equal to `reference.spectral_conv`; see there for shapes. Computed in the type of x, bfloat16 and float16 too."""
+    with torch.autocast(x.device.type, enabled=False):
+        if not x.is_complex():
+            return _synthesise(_mix(_analyse(x, analysis, backend), weight), synthesis, bias, backend)
+        # Linear: both planes as one batch, i times the spectrum of the imaginary one added; and the same back.
+        real, imag = _analyse(torch.cat([x.real, x.imag]), analysis, backend).chunk(2, -2)
+        mixed = _mix(real + _times_i(imag), weight)
+        field = torch.complex(*_synthesise(torch.cat([mixed, -_times_i(mixed)], -2), synthesis, None, backend).chunk(2))
+        return field if bias is None else field + bias
+
+
+def _analyse(x: Tensor, matrices: Sequence[Tensor], backend: str) -> Tensor:
+    """(b, C, n_1, …, n_d) real to (m_1, …, m_d, 2, b, C)."""
+    batch, channels, *grid = x.shape
+    heads, d = len(matrices[0]), len(grid)
+    first = None if d == 1 else _pairs(matrices[-2], x)
+    images = (heads, channels // heads) if d == 1 else (channels * prod(grid[:-2]), grid[-2])
+    y = FORM.apply(x.reshape(batch, *images, grid[-1]), first, _pairs(matrices[-1], x), backend)
+    if d == 1:
+        return y.permute(2, 3, 0, 1, 4).flatten(-2)
+    t = y.unflatten(1, (heads, channels // heads, *grid[:-2]))
+    for axis, matrix in enumerate(matrices[:-2], start=3):
+        t = _contract(t, matrix, axis, d + 2)
+    return t.permute(*range(3, d + 1), d + 3, d + 1, d + 2, 0, 1, 2).flatten(-2)
+
+
+def _synthesise(z: Tensor, matrices: Sequence[Tensor], bias: Tensor | None, backend: str) -> Tensor:
+    """(m_1, …, m_d, 2, b, C) to (b, C, n_1, …, n_d) real; plus bias, one number a channel."""
+    heads, d = len(matrices[0]), len(matrices)
+    batch, channels = z.shape[-2:]
+    first, second = (None if d == 1 else matrices[-2].mH), matrices[-1].mH
+    t = z.unflatten(-1, (heads, channels // heads))
+    if d == 1:
+        t = t.permute(2, 3, 0, 1, 4)
+    else:
+        t = t.permute(d + 1, d + 2, d + 3, *range(d - 2), d - 1, d, d - 2)
+        for axis, matrix in enumerate(matrices[:-2], start=3):
+            t = _contract(t, matrix, axis, d + 2)
+        t = t.flatten(1, d)
+    grid = [m.shape[1] for m in matrices]
+    if bias is not None:  # a number for each row where there is one axis, for each image else
+        bias = bias.flatten().to(z.dtype)
+        bias = bias.view(heads, -1, 1) if d == 1 else bias.repeat_interleave(prod(grid[:-2])).view(-1, 1, 1)
+    x = FORM.adjoint(t, None if first is None else _pairs(first, z), _pairs(second, z), bias, backend)
+    return x.view(batch, channels, *grid)
+
+
+def _contract(t: Tensor, matrix: Tensor, axis: int, plane: int) -> Tensor:
+    """Multiply (b, heads, c, …), its real and imaginary part along `plane`, by the matrix of each head along `axis`."""
+    rows = t.movedim((1, plane, axis), (0, -2, -1))
+    form = dense.real_form(_pairs(matrix, t))
+    out = torch.bmm(rows.reshape(len(form), -1, form.shape[1]), form)
+    return out.reshape(*rows.shape[:-1], -1).movedim((0, -2, -1), (1, plane, axis))
+
+
+def _mix(t: Tensor, weight: Tensor) -> Tensor:
+    """Multiply every mode's channel vector by its weight: (m_1, …, m_d, 2, b, in) to (m_1, …, m_d, 2, b, out)."""
+    *modes, _, batch, channels = t.shape
+    d = len(modes)
+    weight = weight.to(t.dtype)
+    if weight.ndim == d + 2:  # separable: (m_1, …, m_d, 2, channels)
+        (tr, ti), (wr, wi) = t.unbind(d), weight.unsqueeze(-2).unbind(d)
+        return torch.stack([tr * wr - ti * wi, tr * wi + ti * wr], d)
+    n_modes, out = prod(modes), weight.shape[-1]
+    products = torch.bmm(t.reshape(n_modes, 2 * batch, channels), weight.reshape(n_modes, channels, 2 * out))
+    (rr, ri), (ir, ii) = (p.unbind(-2) for p in products.view(n_modes, 2, batch, 2, out).unbind(1))
+    return torch.stack([rr - ii, ri + ir], 1).view(*modes, 2, batch, out)
+
+
+def _times_i(t: Tensor) -> Tensor:
+    """i·z for planes (…, 2, b, C)."""
+    real, imag = t.unbind(-3)
+    return torch.stack([-imag, real], -3)
+
+
+def _pairs(matrix: Tensor, like: Tensor) -> Tensor:
+    return torch.view_as_real(matrix.resolve_conj()).to(like.dtype)
