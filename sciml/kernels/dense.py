@@ -24,8 +24,8 @@ def derivatives(
 
     Args:
         f: (batch, images, n1, n2) real; may be None where only ∂φ/∂f is wanted.
-        s: (batch, images, m2, 2, m1), real and imaginary part on the axis before the last; None where only ∂φ/∂s is.
-        a1: (heads, m1, n1, 2), the images being heads groups of equal size; None: the rows of f stay as they are, m1 = n1.
+        s: (batch, images, m2, 2, m1), real and imaginary part on the axis before the last; None where ∂φ/∂s is.
+        a1: (heads, m1, n1, 2), head h for the h-th group of images; None: the rows of f stay, m1 = n1.
         a2: (heads, m2, n2, 2).
         want: for f, s, a1 and a2.
     """
@@ -48,12 +48,12 @@ def derivatives(
 
 @dataclass
 class _Work:
-    """Operands and results of `derivatives`, the factors as real matrices and repeated for the images that share one."""
+    """Operands and results of `derivatives`, the factors as real matrices."""
 
     f: Tensor | None
     s: Tensor | None
     left: Tensor | None  # (heads, 2·n1, 2·m1)
-    right: Tensor  # (images, 2·m2, n2)
+    right: Tensor  # (images, 2·m2, n2), repeated for those of a head
     df: Tensor | None
     ds: Tensor | None
     d_left: Tensor | None

@@ -1,6 +1,6 @@
 """The truncated transform of the last two axes on a GPU: the field is read once, only the kept modes are written.
 
-The four derivatives of φ = Re Σ conj(s[k2, k1])·A_1[k1, i1]·A_2[k2, i2]·f[i1, i2] (see `form` and `dense`), a kernel each.
+The four derivatives of φ = Re Σ conj(s[k2, k1])·A_1[k1, i1]·A_2[k2, i2]·f[i1, i2] (see `dense`), a kernel each.
 Two intermediate tiles, which never leave the chip, are all that they share:
 
     y[i1, k2] = Σ_i2 A_2[k2, i2] f[i1, i2]               from the field
@@ -345,7 +345,7 @@ class _Launch:
         rows = like.shape[2 if f is not None else 4]
         self.m1, self.n1 = (rows, rows) if a1 is None else (a1.shape[1], a1.shape[2])
         self.first = {"HAS_FIRST": a1 is not None}
-        self.blocks = _blocks(self.sizes, like.dtype, precision)
+        self.blocks = _blocks(self.sizes, a1 is not None, like.dtype, precision)
         self.options = {"PRECISION": precision, **self.blocks, "enable_fp_fusion": True}
 
     @property
@@ -395,7 +395,7 @@ class _Launch:
     def second_gradient(self) -> Tensor:
         i2, k2 = self.tiles("B2", "BK2")
         return self._summed(
-            self.m2, self.n2, truncated_second_gradient_kernel, self.a1, i2 * k2, {**self.first, **_LAUNCH_SECOND}
+            self.m2, self.n2, truncated_second_gradient_kernel, self.a1, i2 * k2, {**self.first, **_LAUNCH}
         )
 
     def _summed(self, m: int, n: int, kernel: Any, factor: Tensor, tiles: int, options: dict[str, Any]) -> Tensor:
@@ -420,15 +420,22 @@ class _Launch:
         return partials.sum(0).movedim(1, -1).to(self.like.dtype)
 
 
-# (rows, columns) of a field's tile: what 8 warps hold without spilling; for compute capability 8.0 and 9.0 alike.
-_TILES = {"ieee": (16, 32), "tf32x3": (16, 64), "tf32": (64, 32), "half": (32, 64), "interpreted": (64, 64)}
+# (rows, columns) of a field's tile, with a first factor and without: what 8 warps hold without spilling, for compute
+# capability 8.0 and 9.0 alike.
+_TILES = {
+    "ieee": ((16, 32), (32, 32)),
+    "tf32x3": ((16, 64), (32, 64)),
+    "tf32": ((64, 32), (64, 32)),
+    "half": ((32, 64), (64, 64)),
+    "interpreted": ((64, 64), (64, 64)),
+}
 _LAUNCH = {"num_warps": 8, "num_stages": 1}
-_LAUNCH_SECOND = {"num_warps": 8, "num_stages": 2}  # of the last kernel: its tiles of f are worth fetching ahead
 
 
-def _blocks(sizes: Sequence[int], dtype: torch.dtype, precision: str) -> dict[str, int]:
+def _blocks(sizes: Sequence[int], first: bool, dtype: torch.dtype, precision: str) -> dict[str, int]:
     """Powers of two of at least 16, which tl.dot needs, and at most what the registers take."""
-    rows, columns = _TILES[precision if dtype == torch.float32 or precision == "interpreted" else "half"]
+    kind = precision if dtype == torch.float32 or precision == "interpreted" else "half"
+    rows, columns = _TILES[kind][0 if first else 1]
     most = {"B1": rows, "B2": columns, "BK1": 32, "BK2": 32}
     return {
         name: max(16, min(most[name], triton.next_power_of_2(size))) for name, size in zip(most, sizes, strict=True)
@@ -446,15 +453,14 @@ def configurations() -> Iterator[Build]:
     )
     sizes = ((64, 64, 24, 13), (256, 256, 32, 17), (64, 64, 12, 7))
     for (dtype, precision), kernel, size, first in itertools.product(cases, kernels, sizes, (True, False)):
-        constants: dict[str, object] = {"PRECISION": precision, **_blocks(size, dtype, precision)}
+        constants: dict[str, object] = {"PRECISION": precision, **_blocks(size, first, dtype, precision)}
         if "HAS_FIRST" in kernel.arg_names:
             constants["HAS_FIRST"] = first
         elif not first:
             continue
         if "HAS_BIAS" in kernel.arg_names:
             constants["HAS_BIAS"] = True
-        launch = _LAUNCH_SECOND if kernel is truncated_second_gradient_kernel else _LAUNCH
-        yield Build(kernel, _signature(kernel, dtype, constants), constants, **launch)
+        yield Build(kernel, _signature(kernel, dtype, constants), constants, **_LAUNCH)
 
 
 def _signature(kernel: Any, dtype: torch.dtype, constants: dict[str, object]) -> dict[str, str]:
