@@ -1,0 +1,336 @@
+"""The full-spectrum Monarch product on a GPU: both stages, and the transposition between them, on chip.
+
+All three operations are derivatives of one form, linear in x, L and R and antilinear in y, with n = p·q,
+
+    φ(x, L, R, y) = Re Σ conj(y[k1 + p·k2]) · L[k1 + p·k2, n2] · R[n2, k1, n1] · x[n1·q + n2].
+
+Its adjoint has the same form with p and q exchanged, R' = conj(L) and L' = conj(R), so that one kernel serves the
+product and its adjoint, and one kernel the gradients of both factors: each has a first stage, whose factor is read
+along n2 (`_first_stage`), and a second one on the tensor cores. Complex numbers are interleaved real pairs in
+memory, read as one word, and pairs of real tiles on chip.
+
+Tiles are (k1, lines, n2), batched over k1: all k1 of a tile share the loads of x, and where the line is contiguous
+in memory (inner = 1) neighbouring k1 complete a sector of the output.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from sciml.kernels.triton_build import POINTER, Build
+
+GROUPS = 64  # partial sums of the factor gradients: bounds their memory, and fills a GPU with few blocks of k1
+PRECISIONS = ("ieee", "tf32x3", "tf32")
+
+
+@triton.jit
+def _load_pairs(p_pairs, offsets, mask):
+    """Real and imaginary tiles, float32, of interleaved pairs; offsets count pairs."""
+    dtype: tl.constexpr = p_pairs.dtype.element_ty
+    if dtype == tl.float32:
+        b_words = tl.load(p_pairs.to(tl.pointer_type(tl.int64), bitcast=True) + offsets, mask=mask, other=0)
+        b_re = b_words.to(tl.int32).to(tl.float32, bitcast=True)
+        b_im = (b_words >> 32).to(tl.int32).to(tl.float32, bitcast=True)
+    else:
+        b_words = tl.load(p_pairs.to(tl.pointer_type(tl.int32), bitcast=True) + offsets, mask=mask, other=0)
+        b_re = b_words.to(tl.int16).to(dtype, bitcast=True).to(tl.float32)
+        b_im = (b_words >> 16).to(tl.int16).to(dtype, bitcast=True).to(tl.float32)
+    return b_re, b_im
+
+
+@triton.jit
+def _store_pairs(p_pairs, offsets, b_re, b_im, mask):
+    dtype: tl.constexpr = p_pairs.dtype.element_ty
+    if dtype == tl.float32:
+        b_low = b_re.to(tl.uint32, bitcast=True).to(tl.int64)
+        b_words = (b_im.to(tl.uint32, bitcast=True).to(tl.int64) << 32) | b_low
+        tl.store(p_pairs.to(tl.pointer_type(tl.int64), bitcast=True) + offsets, b_words, mask=mask)
+    else:
+        b_low = b_re.to(dtype).to(tl.uint16, bitcast=True).to(tl.int32)
+        b_words = (b_im.to(dtype).to(tl.uint16, bitcast=True).to(tl.int32) << 16) | b_low
+        tl.store(p_pairs.to(tl.pointer_type(tl.int32), bitcast=True) + offsets, b_words, mask=mask)
+
+
+@triton.jit
+def _complex_dot(b_ar, b_ai, b_br, b_bi, b_cr, b_ci, PRECISION: tl.constexpr):
+    """c + a @ b."""
+    b_cr = tl.dot(b_ar, b_br, b_cr, input_precision=PRECISION)
+    b_ci = tl.dot(b_ar, b_bi, b_ci, input_precision=PRECISION)
+    b_cr = tl.dot(-b_ai, b_bi, b_cr, input_precision=PRECISION)
+    b_ci = tl.dot(b_ai, b_br, b_ci, input_precision=PRECISION)
+    return b_cr, b_ci
+
+
+@triton.jit
+def _first_stage(
+    p_x,
+    p_first,
+    lines,
+    line_mask,
+    k1,
+    n2,
+    P: tl.constexpr,
+    Q: tl.constexpr,
+    INNER: tl.constexpr,
+    CONJ: tl.constexpr,
+    BLOCK_K1: tl.constexpr,
+    BLOCK_LINES: tl.constexpr,
+    BLOCK_N2: tl.constexpr,
+):
+    """s[k1, l, n2] = Σ_n1 R[n2, k1, n1]·x[l, n1·q + n2], R laid out (k1, n1, n2), as fused multiply-adds."""
+    x_offsets = lines[None, :, None] + n2[None, None, :].to(tl.int64) * INNER
+    x_mask = line_mask[None, :, None] & (n2 < Q)[None, None, :]
+    r_offsets = k1[:, None, None] * (P * Q) + n2[None, None, :]
+    r_mask = (k1 < P)[:, None, None] & (n2 < Q)[None, None, :]
+    b_sr = tl.zeros([BLOCK_K1, BLOCK_LINES, BLOCK_N2], tl.float32)
+    b_si = tl.zeros([BLOCK_K1, BLOCK_LINES, BLOCK_N2], tl.float32)
+    for n1 in tl.range(P, loop_unroll_factor=2):
+        b_xr, b_xi = _load_pairs(p_x, x_offsets + n1 * (Q * INNER), x_mask)
+        b_rr, b_ri = _load_pairs(p_first, r_offsets + n1 * Q, r_mask)
+        if CONJ:
+            b_ri = -b_ri
+        b_sr += b_rr * b_xr
+        b_sr -= b_ri * b_xi
+        b_si += b_rr * b_xi
+        b_si += b_ri * b_xr
+    return b_sr, b_si
+
+
+@triton.jit(do_not_specialize=["heads", "slabs", "size"])
+def monarch_apply_kernel(
+    p_x,
+    p_y,
+    p_second,
+    p_first,
+    heads,
+    slabs,
+    size,
+    P: tl.constexpr,
+    Q: tl.constexpr,
+    INNER: tl.constexpr,
+    ADJOINT: tl.constexpr,
+    PRECISION: tl.constexpr,
+    BLOCK_K1: tl.constexpr,
+    BLOCK_LINES: tl.constexpr,
+    BLOCK_N2: tl.constexpr,
+    BLOCK_K2: tl.constexpr,
+):
+    """y[l, k1 + p·k2] = Σ_n2 L[k1 + p·k2, n2]·s[k1, l, n2]; a program has some lines of a slab and some k2.
+
+    A slab is `size` lines of one head that are evenly spaced in memory: columns where they are neighbours
+    (inner > 1), else rows. There are `slabs` to a batch item and head.
+    """
+    blocks = tl.cdiv(size, BLOCK_LINES)
+    slab = tl.program_id(0) // blocks
+    head = (slab // slabs) % heads
+    line = tl.program_id(0) % blocks * BLOCK_LINES + tl.arange(0, BLOCK_LINES)
+    line_mask = line < size
+    lines = slab.to(tl.int64) * size * (P * Q) + line.to(tl.int64) * (P * Q if INNER == 1 else 1)
+    k2 = tl.program_id(1) * BLOCK_K2 + tl.arange(0, BLOCK_K2)
+    p_first += head * (2 * P * P * Q)
+    p_second += head * (2 * P * Q * Q)
+
+    for k1_start in tl.range(0, P, BLOCK_K1):
+        k1 = k1_start + tl.arange(0, BLOCK_K1)
+        b_yr = tl.zeros([BLOCK_K1, BLOCK_LINES, BLOCK_K2], tl.float32)
+        b_yi = tl.zeros([BLOCK_K1, BLOCK_LINES, BLOCK_K2], tl.float32)
+        for n2_start in tl.range(0, Q, BLOCK_N2):
+            n2 = n2_start + tl.arange(0, BLOCK_N2)
+            b_sr, b_si = _first_stage(
+                p_x, p_first, lines, line_mask, k1, n2, P, Q, INNER, ADJOINT, BLOCK_K1, BLOCK_LINES, BLOCK_N2
+            )
+            if ADJOINT:  # the right factor, (n2, k1, n1) in the names of the product that is transposed
+                l_offsets = k1[:, None, None] * (Q * Q) + n2[None, :, None] * Q + k2[None, None, :]
+            else:  # the left factor, (k1 + p·k2, n2)
+                l_offsets = k1[:, None, None] * Q + n2[None, :, None] + k2[None, None, :] * (P * Q)
+            l_mask = (k1 < P)[:, None, None] & (n2 < Q)[None, :, None] & (k2 < Q)[None, None, :]
+            b_lr, b_li = _load_pairs(p_second, l_offsets, l_mask)
+            if ADJOINT:
+                b_li = -b_li
+            b_yr, b_yi = _complex_dot(b_sr, b_si, b_lr, b_li, b_yr, b_yi, PRECISION)
+        j = k1[:, None, None] + P * k2[None, None, :]
+        y_mask = (k1 < P)[:, None, None] & line_mask[None, :, None] & (k2 < Q)[None, None, :]
+        _store_pairs(p_y, lines[None, :, None] + j.to(tl.int64) * INNER, b_yr, b_yi, y_mask)
+
+
+@triton.jit(do_not_specialize=["heads", "slabs", "size", "batch_slabs", "groups"])
+def monarch_gradient_kernel(
+    p_x,
+    p_y,
+    p_first,
+    p_partials,
+    heads,
+    slabs,
+    size,
+    batch_slabs,
+    groups,
+    P: tl.constexpr,
+    Q: tl.constexpr,
+    INNER: tl.constexpr,
+    ADJOINT: tl.constexpr,
+    PRECISION: tl.constexpr,
+    BLOCK_K1: tl.constexpr,
+    BLOCK_LINES: tl.constexpr,
+    BLOCK_N2: tl.constexpr,
+    BLOCK_K2: tl.constexpr,
+):
+    """d[k1, k2, n2] = Σ_l y[l, k1 + p·k2]·conj(s[k1, l, n2]) over every groups-th block of a head's lines."""
+    group = tl.program_id(0)
+    head = tl.program_id(2)
+    blocks_n2 = tl.cdiv(Q, BLOCK_N2)
+    blocks_k2 = tl.cdiv(Q, BLOCK_K2)
+    tile = tl.program_id(1)
+    n2 = tile % blocks_n2 * BLOCK_N2 + tl.arange(0, BLOCK_N2)
+    k2 = tile // blocks_n2 % blocks_k2 * BLOCK_K2 + tl.arange(0, BLOCK_K2)
+    k1 = tile // (blocks_n2 * blocks_k2) * BLOCK_K1 + tl.arange(0, BLOCK_K1)
+    p_first += head * (2 * P * P * Q)
+    j = (k1[:, None, None] + P * k2[None, :, None]).to(tl.int64) * INNER
+    j_mask = (k1 < P)[:, None, None] & (k2 < Q)[None, :, None]
+    b_dr = tl.zeros([BLOCK_K1, BLOCK_K2, BLOCK_N2], tl.float32)
+    b_di = tl.zeros([BLOCK_K1, BLOCK_K2, BLOCK_N2], tl.float32)
+
+    blocks = tl.cdiv(size, BLOCK_LINES)
+    for block in tl.range(group, batch_slabs * blocks, groups):
+        of_head = block // blocks
+        slab = (of_head // slabs * heads + head) * slabs + of_head % slabs
+        line = block % blocks * BLOCK_LINES + tl.arange(0, BLOCK_LINES)
+        line_mask = line < size
+        lines = slab.to(tl.int64) * size * (P * Q) + line.to(tl.int64) * (P * Q if INNER == 1 else 1)
+        b_sr, b_si = _first_stage(
+            p_x, p_first, lines, line_mask, k1, n2, P, Q, INNER, ADJOINT, BLOCK_K1, BLOCK_LINES, BLOCK_N2
+        )
+        b_yr, b_yi = _load_pairs(p_y, lines[None, None, :] + j, j_mask & line_mask[None, None, :])
+        b_dr, b_di = _complex_dot(b_yr, b_yi, b_sr, -b_si, b_dr, b_di, PRECISION)
+    if ADJOINT:
+        b_di = -b_di
+    d_offsets = (k1[:, None, None] * Q + k2[None, :, None]) * Q + n2[None, None, :]
+    d_mask = j_mask & (n2 < Q)[None, None, :]
+    _store_pairs(p_partials + (group * heads + head).to(tl.int64) * (2 * P * Q * Q), d_offsets, b_dr, b_di, d_mask)
+
+
+def apply(x: Tensor, left: Tensor, right: Tensor, *, precision: str = "tf32x3") -> Tensor:
+    """The product along the last axis but one: y[j] = Σ_n2 L[j, n2] Σ_n1 R[n2, j mod p, n1]·x[n1·q + n2].
+
+    Args:
+        x: (batch, heads, outer, n, inner, 2), float32, bfloat16 or float16, interleaved pairs.
+        left: (heads, n, q, 2), right: (heads, q, p, p, 2); used in float32.
+        precision: of the second stage's products (`PRECISIONS`); the first stage and all sums are float32.
+
+    Returns:
+        y, of the shape and type of x.
+    """
+    return _product(x, left, right.permute(0, 2, 3, 1, 4), right.shape[2], adjoint=False, precision=precision)
+
+
+def adjoint(y: Tensor, left: Tensor, right: Tensor, *, precision: str = "tf32x3") -> Tensor:
+    """The conjugate transpose of `apply`, of the shape and type of y."""
+    return _product(y, right, left.transpose(1, 2), left.shape[2], adjoint=True, precision=precision)
+
+
+def gradients(
+    x: Tensor, y: Tensor, left: Tensor, right: Tensor, *, precision: str = "tf32x3"
+) -> tuple[Tensor, Tensor]:
+    """d_left[j, n2] = Σ y[j]·conj(s[j mod p, n2]), s = R x, and d_right[n2, k1, n1] = Σ t[k1, n2]·conj(x[n1, n2]),
+    t = conj(L) y: sums over all lines of a head, float32, of the shapes of left and right.
+
+    Deterministic: each program sums a fixed set of lines, and the partial sums are added in a fixed order.
+    """
+    p, q = right.shape[2], left.shape[2]
+    d_left = _factor_gradient(x, y, right.permute(0, 2, 3, 1, 4), p, adjoint=False, precision=precision)
+    d_right = _factor_gradient(y, x, left.transpose(1, 2), q, adjoint=True, precision=precision)
+    return d_left.transpose(1, 2).reshape(left.shape), d_right.transpose(2, 3).contiguous().view(right.shape)
+
+
+def _product(x: Tensor, second: Tensor, first: Tensor, p: int, *, adjoint: bool, precision: str) -> Tensor:
+    batch, heads, outer, n, inner, _ = x.shape
+    x, y = x.contiguous(), torch.empty_like(x, memory_format=torch.contiguous_format)
+    if not x.numel():
+        return y
+    slabs, size = (1, outer) if inner == 1 else (outer, inner)
+    meta = _blocks(p, n // p)
+    grid = (batch * heads * slabs * triton.cdiv(size, meta["BLOCK_LINES"]), triton.cdiv(n // p, meta["BLOCK_K2"]))
+    monarch_apply_kernel[grid](
+        x,
+        y,
+        second.float().contiguous(),
+        first.float().contiguous(),
+        heads,
+        slabs,
+        size,
+        **_constants(p, n // p, inner, adjoint, precision),
+        num_warps=WARPS,
+        num_stages=1,
+    )
+    return y
+
+
+def _factor_gradient(x: Tensor, y: Tensor, first: Tensor, p: int, *, adjoint: bool, precision: str) -> Tensor:
+    """(heads, p, q, q, 2) over (k1, k2, n2)."""
+    batch, heads, outer, n, inner, _ = x.shape
+    q = n // p
+    slabs, size = (1, outer) if inner == 1 else (outer, inner)
+    meta = _blocks(p, q)
+    groups = min(max(1, GROUPS // heads), batch * slabs * triton.cdiv(size, meta["BLOCK_LINES"]))
+    partials = x.new_empty(groups, heads, p, q, q, 2, dtype=torch.float32)
+    if partials.numel() and x.numel():
+        tiles = triton.cdiv(p, meta["BLOCK_K1"]) * triton.cdiv(q, meta["BLOCK_K2"]) * triton.cdiv(q, meta["BLOCK_N2"])
+        monarch_gradient_kernel[(groups, tiles, heads)](
+            x.contiguous(),
+            y.contiguous(),
+            first.float().contiguous(),
+            partials,
+            heads,
+            slabs,
+            size,
+            batch * slabs,
+            groups,
+            **_constants(p, q, inner, adjoint, precision),
+            num_warps=WARPS,
+            num_stages=1,
+        )
+    return partials.sum(0)
+
+
+WARPS = 4
+
+
+def _blocks(p: int, q: int) -> dict[str, int]:
+    """Few enough registers for several programs a multiprocessor; tl.dot needs 16 rows, columns and terms."""
+    return {
+        "BLOCK_K1": min(4, triton.next_power_of_2(p)),
+        "BLOCK_LINES": 16,
+        "BLOCK_N2": 16,
+        "BLOCK_K2": 16 if q <= 16 else 32,
+    }
+
+
+def _constants(p: int, q: int, inner: int, adjoint: bool, precision: str) -> dict[str, Any]:
+    return {"P": p, "Q": q, "INNER": inner, "ADJOINT": adjoint, "PRECISION": precision, **_blocks(p, q)}
+
+
+SPLITS = ((16, 20), (16, 23), (20, 32), (12, 31), (4, 83))
+
+
+def configurations() -> Iterator[Build]:
+    """What is launched for the matrix sizes of MRI (n = 320, 368, 640, 372, 332), both axes and directions."""
+    for kernel, pointers in (
+        (monarch_apply_kernel, ("p_x", "p_y", "p_second", "p_first")),
+        (monarch_gradient_kernel, ("p_x", "p_y", "p_first", "p_partials")),
+    ):
+        for split in SPLITS:
+            for inner in (1, 368):
+                for adjoint in (False, True):
+                    p, q = reversed(split) if adjoint else split
+                    for dtype, precision in ((torch.float32, "ieee"), (torch.float32, "tf32x3"), (torch.bfloat16, "tf32")):
+                        constants = _constants(p, q, inner, adjoint, precision)
+                        signature = {
+                            name: "constexpr" if name in constants
+                            else POINTER[dtype if name in ("p_x", "p_y") else torch.float32] if name in pointers
+                            else "i32"
+                            for name in kernel.arg_names
+                        }
+                        yield Build(kernel, signature, constants, WARPS, 1)
