@@ -13,6 +13,7 @@ Tiles are (k1, lines, n2), batched over k1: all k1 of a tile share the loads of 
 in memory (inner = 1) neighbouring k1 complete a sector of the output.
 """
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,8 +24,10 @@ from torch import Tensor
 
 from sciml.kernels.triton_build import POINTER, Build
 
-GROUPS = 64  # partial sums of the factor gradients: bounds their memory, and fills a GPU with few blocks of k1
 PRECISIONS = ("ieee", "tf32x3", "tf32")
+SPLITS = ((16, 20), (16, 23), (20, 32), (12, 31), (4, 83))  # (p, q) of n = 320, 368, 640, 372, 332
+GROUPS = 64  # partial sums of a factor's gradient: their memory is bounded, and with the tiles they fill a GPU
+LAUNCH = {"num_warps": 4, "num_stages": 1}  # loads come from the L1 cache: nothing to prefetch to shared memory
 
 
 @triton.jit
@@ -56,12 +59,25 @@ def _store_pairs(p_pairs, offsets, b_re, b_im, mask):
 
 
 @triton.jit
+def _dot(b_a, b_b, b_c, PRECISION: tl.constexpr):
+    """c + a @ b. The tf32x3 of tl.dot spends as long again on sums and on guards against infinities."""
+    if PRECISION == "tf32x3":
+        b_a_high = (b_a.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)  # what tf32 holds of it
+        b_b_high = (b_b.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)
+        b_c = tl.dot(b_a - b_a_high, b_b_high, b_c, input_precision="tf32")
+        b_c = tl.dot(b_a_high, b_b - b_b_high, b_c, input_precision="tf32")
+        b_c = tl.dot(b_a_high, b_b_high, b_c, input_precision="tf32")
+    else:
+        b_c = tl.dot(b_a, b_b, b_c, input_precision=PRECISION)
+    return b_c
+
+
+@triton.jit
 def _complex_dot(b_ar, b_ai, b_br, b_bi, b_cr, b_ci, PRECISION: tl.constexpr):
-    """c + a @ b."""
-    b_cr = tl.dot(b_ar, b_br, b_cr, input_precision=PRECISION)
-    b_ci = tl.dot(b_ar, b_bi, b_ci, input_precision=PRECISION)
-    b_cr = tl.dot(-b_ai, b_bi, b_cr, input_precision=PRECISION)
-    b_ci = tl.dot(b_ai, b_br, b_ci, input_precision=PRECISION)
+    """c + a @ bᵀ for (batch, rows, terms) tiles: real products of twice the terms, (Re, Im) interleaved."""
+    b_a = tl.interleave(b_ar, b_ai)
+    b_cr = _dot(b_a, tl.permute(tl.interleave(b_br, -b_bi), (0, 2, 1)), b_cr, PRECISION)
+    b_ci = _dot(b_a, tl.permute(tl.interleave(b_bi, b_br), (0, 2, 1)), b_ci, PRECISION)
     return b_cr, b_ci
 
 
@@ -82,7 +98,7 @@ def _first_stage(
     BLOCK_N2: tl.constexpr,
 ):
     """s[k1, l, n2] = Σ_n1 R[n2, k1, n1]·x[l, n1·q + n2], R laid out (k1, n1, n2), as fused multiply-adds."""
-    x_offsets = lines[None, :, None] + n2[None, None, :].to(tl.int64) * INNER
+    x_offsets = lines[None, :, None] + n2[None, None, :] * INNER
     x_mask = line_mask[None, :, None] & (n2 < Q)[None, None, :]
     r_offsets = k1[:, None, None] * (P * Q) + n2[None, None, :]
     r_mask = (k1 < P)[:, None, None] & (n2 < Q)[None, None, :]
@@ -101,7 +117,7 @@ def _first_stage(
 
 
 @triton.jit(do_not_specialize=["heads", "slabs", "size"])
-def monarch_apply_kernel(
+def monarch_product_kernel(
     p_x,
     p_y,
     p_second,
@@ -118,8 +134,10 @@ def monarch_apply_kernel(
     BLOCK_LINES: tl.constexpr,
     BLOCK_N2: tl.constexpr,
     BLOCK_K2: tl.constexpr,
+    SPLIT_K1: tl.constexpr,
 ):
-    """y[l, k1 + p·k2] = Σ_n2 L[k1 + p·k2, n2]·s[k1, l, n2]; a program has some lines of a slab and some k2.
+    """y[l, k1 + p·k2] = Σ_n2 L[k1 + p·k2, n2]·s[k1, l, n2]; a program has some lines of a slab,
+    some k2 and every SPLIT_K1-th tile of k1.
 
     A slab is `size` lines of one head that are evenly spaced in memory: columns where they are neighbours
     (inner > 1), else rows. There are `slabs` to a batch item and head.
@@ -127,14 +145,18 @@ def monarch_apply_kernel(
     blocks = tl.cdiv(size, BLOCK_LINES)
     slab = tl.program_id(0) // blocks
     head = (slab // slabs) % heads
-    line = tl.program_id(0) % blocks * BLOCK_LINES + tl.arange(0, BLOCK_LINES)
-    line_mask = line < size
-    lines = slab.to(tl.int64) * size * (P * Q) + line.to(tl.int64) * (P * Q if INNER == 1 else 1)
+    line = tl.program_id(0) % blocks * BLOCK_LINES
+    spacing: tl.constexpr = P * Q if INNER == 1 else 1
+    start = slab.to(tl.int64) * size * (P * Q) + line.to(tl.int64) * spacing
+    p_x += 2 * start
+    p_y += 2 * start
+    lines = tl.arange(0, BLOCK_LINES) * spacing
+    line_mask = line + tl.arange(0, BLOCK_LINES) < size
     k2 = tl.program_id(1) * BLOCK_K2 + tl.arange(0, BLOCK_K2)
     p_first += head * (2 * P * P * Q)
     p_second += head * (2 * P * Q * Q)
 
-    for k1_start in tl.range(0, P, BLOCK_K1):
+    for k1_start in tl.range(tl.program_id(2) * BLOCK_K1, P, SPLIT_K1 * BLOCK_K1):
         k1 = k1_start + tl.arange(0, BLOCK_K1)
         b_yr = tl.zeros([BLOCK_K1, BLOCK_LINES, BLOCK_K2], tl.float32)
         b_yi = tl.zeros([BLOCK_K1, BLOCK_LINES, BLOCK_K2], tl.float32)
@@ -144,17 +166,17 @@ def monarch_apply_kernel(
                 p_x, p_first, lines, line_mask, k1, n2, P, Q, INNER, ADJOINT, BLOCK_K1, BLOCK_LINES, BLOCK_N2
             )
             if ADJOINT:  # the right factor, (n2, k1, n1) in the names of the product that is transposed
-                l_offsets = k1[:, None, None] * (Q * Q) + n2[None, :, None] * Q + k2[None, None, :]
+                l_offsets = k1[:, None, None] * (Q * Q) + n2[None, None, :] * Q + k2[None, :, None]
             else:  # the left factor, (k1 + p·k2, n2)
-                l_offsets = k1[:, None, None] * Q + n2[None, :, None] + k2[None, None, :] * (P * Q)
-            l_mask = (k1 < P)[:, None, None] & (n2 < Q)[None, :, None] & (k2 < Q)[None, None, :]
+                l_offsets = k1[:, None, None] * Q + n2[None, None, :] + k2[None, :, None] * (P * Q)
+            l_mask = (k1 < P)[:, None, None] & (n2 < Q)[None, None, :] & (k2 < Q)[None, :, None]
             b_lr, b_li = _load_pairs(p_second, l_offsets, l_mask)
             if ADJOINT:
                 b_li = -b_li
             b_yr, b_yi = _complex_dot(b_sr, b_si, b_lr, b_li, b_yr, b_yi, PRECISION)
         j = k1[:, None, None] + P * k2[None, None, :]
         y_mask = (k1 < P)[:, None, None] & line_mask[None, :, None] & (k2 < Q)[None, None, :]
-        _store_pairs(p_y, lines[None, :, None] + j.to(tl.int64) * INNER, b_yr, b_yi, y_mask)
+        _store_pairs(p_y, lines[None, :, None] + j * INNER, b_yr, b_yi, y_mask)
 
 
 @triton.jit(do_not_specialize=["heads", "slabs", "size", "batch_slabs", "groups"])
@@ -188,8 +210,10 @@ def monarch_gradient_kernel(
     k2 = tile // blocks_n2 % blocks_k2 * BLOCK_K2 + tl.arange(0, BLOCK_K2)
     k1 = tile // (blocks_n2 * blocks_k2) * BLOCK_K1 + tl.arange(0, BLOCK_K1)
     p_first += head * (2 * P * P * Q)
-    j = (k1[:, None, None] + P * k2[None, :, None]).to(tl.int64) * INNER
+    j = (k1[:, None, None] + P * k2[None, :, None]) * INNER
     j_mask = (k1 < P)[:, None, None] & (k2 < Q)[None, :, None]
+    spacing: tl.constexpr = P * Q if INNER == 1 else 1
+    lines = tl.arange(0, BLOCK_LINES) * spacing
     b_dr = tl.zeros([BLOCK_K1, BLOCK_K2, BLOCK_N2], tl.float32)
     b_di = tl.zeros([BLOCK_K1, BLOCK_K2, BLOCK_N2], tl.float32)
 
@@ -197,13 +221,14 @@ def monarch_gradient_kernel(
     for block in tl.range(group, batch_slabs * blocks, groups):
         of_head = block // blocks
         slab = (of_head // slabs * heads + head) * slabs + of_head % slabs
-        line = block % blocks * BLOCK_LINES + tl.arange(0, BLOCK_LINES)
-        line_mask = line < size
-        lines = slab.to(tl.int64) * size * (P * Q) + line.to(tl.int64) * (P * Q if INNER == 1 else 1)
+        line = block % blocks * BLOCK_LINES
+        line_mask = line + tl.arange(0, BLOCK_LINES) < size
+        start = 2 * (slab.to(tl.int64) * size * (P * Q) + line.to(tl.int64) * spacing)
         b_sr, b_si = _first_stage(
-            p_x, p_first, lines, line_mask, k1, n2, P, Q, INNER, ADJOINT, BLOCK_K1, BLOCK_LINES, BLOCK_N2
+            p_x + start, p_first, lines, line_mask, k1, n2, P, Q, INNER, ADJOINT, BLOCK_K1, BLOCK_LINES, BLOCK_N2
         )
-        b_yr, b_yi = _load_pairs(p_y, lines[None, None, :] + j, j_mask & line_mask[None, None, :])
+        b_yr, b_yi = _load_pairs(p_y + start, lines[None, None, :] + j, j_mask & line_mask[None, None, :])
+        b_sr, b_si = tl.permute(b_sr, (0, 2, 1)), tl.permute(b_si, (0, 2, 1))
         b_dr, b_di = _complex_dot(b_yr, b_yi, b_sr, -b_si, b_dr, b_di, PRECISION)
     if ADJOINT:
         b_di = -b_di
@@ -213,47 +238,55 @@ def monarch_gradient_kernel(
 
 
 def apply(x: Tensor, left: Tensor, right: Tensor, *, precision: str = "tf32x3") -> Tensor:
-    """The product along the last axis but one: y[j] = Σ_n2 L[j, n2] Σ_n1 R[n2, j mod p, n1]·x[n1·q + n2].
+    """The product along the axis before the last but one: y[j] = Σ_n2 L[j, n2]·s[j mod p, n2], s = R x.
 
     Args:
-        x: (batch, heads, outer, n, inner, 2), float32, bfloat16 or float16, interleaved pairs.
-        left: (heads, n, q, 2), right: (heads, q, p, p, 2); used in float32.
-        precision: of the second stage's products (`PRECISIONS`); the first stage and all sums are float32.
+        x: (batch, heads, outer, n, inner, 2), float32, bfloat16 or float16, interleaved real and imaginary parts.
+        left: (heads, n, q, 2).
+        right: (heads, q, p, p, 2).
+        precision: of the second stage, one of `PRECISIONS`. Factors, the first stage and all sums are float32.
 
     Returns:
         y, of the shape and type of x.
     """
-    return _product(x, left, right.permute(0, 2, 3, 1, 4), right.shape[2], adjoint=False, precision=precision)
+    return _product(x, left, right.permute(0, 2, 3, 1, 4), adjoint=False, precision=precision)
 
 
 def adjoint(y: Tensor, left: Tensor, right: Tensor, *, precision: str = "tf32x3") -> Tensor:
     """The conjugate transpose of `apply`, of the shape and type of y."""
-    return _product(y, right, left.transpose(1, 2), left.shape[2], adjoint=True, precision=precision)
+    return _product(y, right, _columns(left), adjoint=True, precision=precision)
 
 
-def gradients(
-    x: Tensor, y: Tensor, left: Tensor, right: Tensor, *, precision: str = "tf32x3"
-) -> tuple[Tensor, Tensor]:
-    """d_left[j, n2] = Σ y[j]·conj(s[j mod p, n2]), s = R x, and d_right[n2, k1, n1] = Σ t[k1, n2]·conj(x[n1, n2]),
-    t = conj(L) y: sums over all lines of a head, float32, of the shapes of left and right.
+def gradients(x: Tensor, y: Tensor, left: Tensor, right: Tensor, *, precision: str = "tf32x3") -> tuple[Tensor, Tensor]:
+    """d_left[j, n2] = Σ y[j]·conj(s[j mod p, n2]) and d_right[n2, k1, n1] = Σ t[k1, n2]·conj(x[n1·q + n2]).
 
-    Deterministic: each program sums a fixed set of lines, and the partial sums are added in a fixed order.
+    Here s = R x and t[k1, n2] = Σ_k2 conj(L[k1 + p·k2, n2])·y[k1 + p·k2]; the sums run over all lines of a head. They
+    are deterministic: each program adds up a fixed set of lines, and the partial sums are added in a fixed order.
+
+    Returns:
+        float32, of the shapes of left and right.
     """
-    p, q = right.shape[2], left.shape[2]
-    d_left = _factor_gradient(x, y, right.permute(0, 2, 3, 1, 4), p, adjoint=False, precision=precision)
-    d_right = _factor_gradient(y, x, left.transpose(1, 2), q, adjoint=True, precision=precision)
-    return d_left.transpose(1, 2).reshape(left.shape), d_right.transpose(2, 3).contiguous().view(right.shape)
+    d_left = _factor_gradient(x, y, right.permute(0, 2, 3, 1, 4), adjoint=False, precision=precision)
+    d_right = _factor_gradient(y, x, _columns(left), adjoint=True, precision=precision)
+    return d_left.transpose(1, 2).reshape(left.shape), d_right.transpose(2, 3).contiguous()
 
 
-def _product(x: Tensor, second: Tensor, first: Tensor, p: int, *, adjoint: bool, precision: str) -> Tensor:
-    batch, heads, outer, n, inner, _ = x.shape
+def _columns(left: Tensor) -> Tensor:
+    """The left factor as the first stage of the adjoint reads it, (heads, n2, k2, k1, 2)."""
+    q = left.shape[2]
+    return left.unflatten(1, (q, -1)).permute(0, 3, 1, 2, 4)
+
+
+def _product(x: Tensor, second: Tensor, first: Tensor, *, adjoint: bool, precision: str) -> Tensor:
+    batch, heads, outer, _, inner, _ = x.shape
     x, y = x.contiguous(), torch.empty_like(x, memory_format=torch.contiguous_format)
     if not x.numel():
         return y
     slabs, size = (1, outer) if inner == 1 else (outer, inner)
-    meta = _blocks(p, n // p)
-    grid = (batch * heads * slabs * triton.cdiv(size, meta["BLOCK_LINES"]), triton.cdiv(n // p, meta["BLOCK_K2"]))
-    monarch_apply_kernel[grid](
+    p, q = first.shape[2:4]
+    blocks = _product_blocks(p, q)
+    programs = batch * heads * slabs * triton.cdiv(size, blocks["BLOCK_LINES"])
+    monarch_product_kernel[programs, triton.cdiv(q, blocks["BLOCK_K2"]), blocks["SPLIT_K1"]](
         x,
         y,
         second.float().contiguous(),
@@ -261,24 +294,27 @@ def _product(x: Tensor, second: Tensor, first: Tensor, p: int, *, adjoint: bool,
         heads,
         slabs,
         size,
-        **_constants(p, n // p, inner, adjoint, precision),
-        num_warps=WARPS,
-        num_stages=1,
+        **_shape(p, q, inner, adjoint, precision),
+        **blocks,
+        **LAUNCH,
+        enable_fp_fusion=True,
     )
     return y
 
 
-def _factor_gradient(x: Tensor, y: Tensor, first: Tensor, p: int, *, adjoint: bool, precision: str) -> Tensor:
-    """(heads, p, q, q, 2) over (k1, k2, n2)."""
-    batch, heads, outer, n, inner, _ = x.shape
-    q = n // p
+def _factor_gradient(x: Tensor, y: Tensor, first: Tensor, *, adjoint: bool, precision: str) -> Tensor:
+    """The gradient of the second stage's factor, (heads, k1, k2, n2, 2)."""
+    batch, heads, outer, _, inner, _ = x.shape
     slabs, size = (1, outer) if inner == 1 else (outer, inner)
-    meta = _blocks(p, q)
-    groups = min(max(1, GROUPS // heads), batch * slabs * triton.cdiv(size, meta["BLOCK_LINES"]))
+    p, q = first.shape[2:4]
+    blocks = _gradient_blocks(p, q)
+    groups = min(max(1, GROUPS // heads), batch * slabs * triton.cdiv(size, blocks["BLOCK_LINES"]))
     partials = x.new_empty(groups, heads, p, q, q, 2, dtype=torch.float32)
-    if partials.numel() and x.numel():
-        tiles = triton.cdiv(p, meta["BLOCK_K1"]) * triton.cdiv(q, meta["BLOCK_K2"]) * triton.cdiv(q, meta["BLOCK_N2"])
-        monarch_gradient_kernel[(groups, tiles, heads)](
+    if groups:
+        tiles = (
+            triton.cdiv(p, blocks["BLOCK_K1"]) * triton.cdiv(q, blocks["BLOCK_K2"]) * triton.cdiv(q, blocks["BLOCK_N2"])
+        )
+        monarch_gradient_kernel[groups, tiles, heads](
             x.contiguous(),
             y.contiguous(),
             first.float().contiguous(),
@@ -288,49 +324,67 @@ def _factor_gradient(x: Tensor, y: Tensor, first: Tensor, p: int, *, adjoint: bo
             size,
             batch * slabs,
             groups,
-            **_constants(p, q, inner, adjoint, precision),
-            num_warps=WARPS,
-            num_stages=1,
+            **_shape(p, q, inner, adjoint, precision),
+            **blocks,
+            **LAUNCH,
+            enable_fp_fusion=True,
         )
     return partials.sum(0)
 
 
-WARPS = 4
+def _product_blocks(p: int, q: int) -> dict[str, int]:
+    """Chosen by the instructions a point takes and by registers, which leave room for 12 warps a multiprocessor.
+
+    A batched tl.dot takes at least 16 rows, columns and terms, and a term is half a complex number. SPLIT_K1 gives
+    some 300 programs to 15 coils of 320², for which x is read twice, the second time from the L2 cache.
+    """
+    return {
+        "BLOCK_K1": min(2, p),
+        "BLOCK_LINES": 32,
+        "BLOCK_N2": 8,
+        "BLOCK_K2": 16 if q <= 16 else 32,
+        "SPLIT_K1": 2 if p >= 8 else 1,
+    }
 
 
-def _blocks(p: int, q: int) -> dict[str, int]:
-    """Few enough registers for several programs a multiprocessor; tl.dot needs 16 rows, columns and terms."""
+def _gradient_blocks(p: int, q: int) -> dict[str, int]:
+    """Larger tiles than the product's: a program reads x again for each tile of k1, and y for each of n2."""
     return {
         "BLOCK_K1": min(4, triton.next_power_of_2(p)),
         "BLOCK_LINES": 16,
-        "BLOCK_N2": 16,
+        "BLOCK_N2": 8 if 0 < q % 16 <= 8 else 16,
         "BLOCK_K2": 16 if q <= 16 else 32,
     }
 
 
-def _constants(p: int, q: int, inner: int, adjoint: bool, precision: str) -> dict[str, Any]:
-    return {"P": p, "Q": q, "INNER": inner, "ADJOINT": adjoint, "PRECISION": precision, **_blocks(p, q)}
-
-
-SPLITS = ((16, 20), (16, 23), (20, 32), (12, 31), (4, 83))
+def _shape(p: int, q: int, inner: int, adjoint: bool, precision: str) -> dict[str, Any]:
+    return {"P": p, "Q": q, "INNER": inner, "ADJOINT": adjoint, "PRECISION": precision}
 
 
 def configurations() -> Iterator[Build]:
-    """What is launched for the matrix sizes of MRI (n = 320, 368, 640, 372, 332), both axes and directions."""
-    for kernel, pointers in (
-        (monarch_apply_kernel, ("p_x", "p_y", "p_second", "p_first")),
-        (monarch_gradient_kernel, ("p_x", "p_y", "p_first", "p_partials")),
-    ):
-        for split in SPLITS:
-            for inner in (1, 368):
-                for adjoint in (False, True):
-                    p, q = reversed(split) if adjoint else split
-                    for dtype, precision in ((torch.float32, "ieee"), (torch.float32, "tf32x3"), (torch.bfloat16, "tf32")):
-                        constants = _constants(p, q, inner, adjoint, precision)
-                        signature = {
-                            name: "constexpr" if name in constants
-                            else POINTER[dtype if name in ("p_x", "p_y") else torch.float32] if name in pointers
-                            else "i32"
-                            for name in kernel.arg_names
-                        }
-                        yield Build(kernel, signature, constants, WARPS, 1)
+    """What is launched at the matrix sizes of MRI, along both axes, for each direction and precision."""
+    cases = [(torch.float32, "ieee"), (torch.float32, "tf32x3"), (torch.float32, "tf32"), (torch.bfloat16, "tf32")]
+    for (p, q), inner, (dtype, precision) in itertools.product(SPLITS, (1, 368), cases):
+        for adjoint in (False, True):
+            first, second = (q, p) if adjoint else (p, q)
+            shape = _shape(first, second, inner, adjoint, precision)
+            for kernel, blocks in (
+                (monarch_product_kernel, _product_blocks(first, second)),
+                (monarch_gradient_kernel, _gradient_blocks(first, second)),
+            ):
+                constants = {**shape, **blocks}
+                yield Build(kernel, _signature(kernel, dtype, constants), constants, **LAUNCH)
+
+
+def _signature(kernel: Any, dtype: torch.dtype, constants: dict[str, Any]) -> dict[str, str]:
+    pointers = {
+        "p_x": dtype,
+        "p_y": dtype,
+        "p_first": torch.float32,
+        "p_second": torch.float32,
+        "p_partials": torch.float32,
+    }
+    return {
+        name: "constexpr" if name in constants else POINTER[pointers[name]] if name in pointers else "i32"
+        for name in kernel.arg_names
+    }
