@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs
 """The full-spectrum Monarch product on a GPU: both stages, and the transposition between them, on chip.
 
 All three operations are derivatives of one form, linear in x, L and R and antilinear in y, with n = p·q,
@@ -27,7 +28,10 @@ from sciml.kernels.triton_build import POINTER, Build
 PRECISIONS = ("ieee", "tf32x3", "tf32")
 SPLITS = ((16, 20), (16, 23), (20, 32), (12, 31), (4, 83))  # (p, q) of n = 320, 368, 640, 372, 332
 GROUPS = 64  # partial sums of a factor's gradient: their memory is bounded, and with the tiles they fill a GPU
-LAUNCH = {"num_warps": 4, "num_stages": 1}  # loads come from the L1 cache: nothing to prefetch to shared memory
+# One stage: loads come from the L1 cache, so there is nothing to prefetch. The limits are what the kernels need; left
+# alone, ptxas spills a register or two to reach the next lower step of occupancy.
+PRODUCT = {"num_warps": 4, "num_stages": 1, "maxnreg": 192}
+GRADIENT = {"num_warps": 4, "num_stages": 1, "maxnreg": 255}
 
 
 @triton.jit
@@ -296,7 +300,7 @@ def _product(x: Tensor, second: Tensor, first: Tensor, *, adjoint: bool, precisi
         size,
         **_shape(p, q, inner, adjoint, precision),
         **blocks,
-        **LAUNCH,
+        **PRODUCT,
         enable_fp_fusion=True,
     )
     return y
@@ -326,7 +330,7 @@ def _factor_gradient(x: Tensor, y: Tensor, first: Tensor, *, adjoint: bool, prec
             groups,
             **_shape(p, q, inner, adjoint, precision),
             **blocks,
-            **LAUNCH,
+            **GRADIENT,
             enable_fp_fusion=True,
         )
     return partials.sum(0)
@@ -368,12 +372,12 @@ def configurations() -> Iterator[Build]:
         for adjoint in (False, True):
             first, second = (q, p) if adjoint else (p, q)
             shape = _shape(first, second, inner, adjoint, precision)
-            for kernel, blocks in (
-                (monarch_product_kernel, _product_blocks(first, second)),
-                (monarch_gradient_kernel, _gradient_blocks(first, second)),
+            for kernel, blocks, options in (
+                (monarch_product_kernel, _product_blocks(first, second), PRODUCT),
+                (monarch_gradient_kernel, _gradient_blocks(first, second), GRADIENT),
             ):
                 constants = {**shape, **blocks}
-                yield Build(kernel, _signature(kernel, dtype, constants), constants, **LAUNCH)
+                yield Build(kernel, _signature(kernel, dtype, constants), constants, **options)
 
 
 def _signature(kernel: Any, dtype: torch.dtype, constants: dict[str, Any]) -> dict[str, str]:
