@@ -1,5 +1,6 @@
 import os
 
+os.environ.setdefault("TRITON_INTERPRET", "1")  # kernels run without a GPU; read when they are imported
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("WANDB_MODE", "disabled")  # neuralop imports wandb
 

@@ -18,7 +18,13 @@ _CHUNK = 2**22  # bytes of field worked on at a time: in the cache, and the call
 
 
 def derivatives(
-    f: Tensor | None, s: Tensor | None, a1: Tensor | None, a2: Tensor, want: Sequence[bool]
+    f: Tensor | None,
+    s: Tensor | None,
+    a1: Tensor | None,
+    a2: Tensor,
+    want: Sequence[bool],
+    *,
+    bias: Tensor | None = None,
 ) -> tuple[Tensor | None, ...]:
     """The derivatives of φ = Re Σ conj(s[k2, k1])·A_1[k1, i1]·A_2[k2, i2]·f[i1, i2] that are wanted, else None.
 
@@ -28,6 +34,7 @@ def derivatives(
         a1: (heads, m1, n1, 2), head h for the h-th group of images; None: the rows of f stay, m1 = n1.
         a2: (heads, m2, n2, 2).
         want: for f, s, a1 and a2.
+        bias: added to ∂φ/∂f, (images or 1, n1 or 1, 1).
     """
     like = f if f is not None else s
     assert like is not None
@@ -36,14 +43,18 @@ def derivatives(
         f, s = (None if side is None else side.reshape(1, batch * images, *side.shape[2:]) for side in (f, s))
         df, ds, d1, d2 = derivatives(f, s, a1, a2, want)
         df, ds = (None if side is None else side.view(batch, images, *side.shape[2:]) for side in (df, ds))
-        return df, ds, d1, d2
+        return _biased(df, bias), ds, d1, d2
     work = _Work.prepared(f, None if s is None else s.contiguous(), a1, a2, want)
     for here in _chunks(batch, images, images // len(a2), work.image_bytes):
         if want[1] or want[2]:
             work.from_field(*here)
         if want[0] or want[3]:
             work.from_spectrum(*here)
-    return work.df, work.ds, work.d1(), work.d2()
+    return _biased(work.df, bias), work.ds, work.d1(), work.d2()
+
+
+def _biased(df: Tensor | None, bias: Tensor | None) -> Tensor | None:
+    return df if df is None or bias is None else df.add_(bias)
 
 
 @dataclass

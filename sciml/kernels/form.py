@@ -18,14 +18,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-Slots = tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]  # x, y, a, b
 X, Y, A, B = range(4)
 
 
 class Derivatives(Protocol):
     def __call__(
-        self, x: Tensor | None, y: Tensor | None, a: Tensor | None, b: Tensor, want: Sequence[bool], /
-    ) -> Slots:
+        self, x: Tensor | None, y: Tensor | None, a: Tensor | None, b: Tensor, want: Sequence[bool], /, **options: Any
+    ) -> tuple[Tensor | None, ...]:
         """∂φ/∂(x, y, a, b), as real pairs where the slot is complex; None where not wanted."""
 
 
@@ -34,7 +33,7 @@ class Form:
 
     Args:
         name: of the ops.
-        choose: the implementation for a device, type of data and backend.
+        choose: the implementation for data of some device and type, and a backend.
         shape_of_x, shape_of_y: the shape of one side, from the other side and the factors.
     """
 
@@ -77,8 +76,8 @@ class Form:
         return self._run(x, None, a, b, (False, True, False, False), backend)[Y]
 
     def _adjoint(self, y: Tensor, a: Tensor | None, b: Tensor, bias: Tensor | None, backend: str) -> Tensor:
-        x = self._run(None, y, a, b, (True, False, False, False), backend)[X]
-        return x if bias is None else x.add_(bias)
+        options = {} if bias is None else {"bias": bias}
+        return self._run(None, y, a, b, (True, False, False, False), backend, **options)[X]
 
     def _all(
         self, x: Tensor, y: Tensor, a: Tensor | None, b: Tensor, want: Sequence[bool], backend: str
@@ -86,12 +85,19 @@ class Form:
         return self._run(x, y, a, b, want, backend)
 
     def _run(
-        self, x: Tensor | None, y: Tensor | None, a: Tensor | None, b: Tensor, want: Sequence[bool], backend: str
+        self,
+        x: Tensor | None,
+        y: Tensor | None,
+        a: Tensor | None,
+        b: Tensor,
+        want: Sequence[bool],
+        backend: str,
+        **options: Tensor,
     ) -> tuple[Tensor, ...]:
         data = x if x is not None else y
         assert data is not None
         with torch.no_grad(), torch.autocast(data.device.type, enabled=False):
-            found = self._choose(data, backend)(x, y, a, b, want)
+            found = self._choose(data, backend)(x, y, a, b, want, **options)
         return tuple(data.new_empty(0) if d is None else d.contiguous() for d in found)
 
     def _apply_backward(self, ctx: Any, y: Tensor) -> tuple:

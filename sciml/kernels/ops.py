@@ -1,13 +1,29 @@
-"""What the layers call: checks of shape and type, then the implementation for the device."""
+"""What the layers call: checks of shape, then the implementation for the device, the type of data and the backend.
+
+`backend` is "auto" (see `dispatch`), "triton" (or an error that says why not), or "reference": the specification, which
+also serves forward-mode differentiation whatever the backend, since the fast operations have no rule for it.
+"""
 
 from collections.abc import Sequence
+from functools import partial
+from math import prod
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
-from sciml.kernels import reference, truncated, two_stage
+from sciml.kernels import dispatch, reference, truncated, two_stage
+from sciml.kernels.form import Form
 
 __all__ = ["along", "monarch", "monarch_matrix", "spectral_conv"]
+
+BACKENDS = ("auto", "reference", "triton")
+MONARCH = Form(
+    "monarch",
+    partial(dispatch.choose, "monarch"),
+    shape_of_x=lambda y, left, right: tuple(y.shape),
+    shape_of_y=lambda x, left, right: tuple(x.shape),
+)
 
 monarch_matrix = reference.monarch_matrix  # elementwise products: nothing to speed up
 
@@ -18,13 +34,15 @@ def spectral_conv(
     weight: Tensor,
     synthesis: Sequence[Tensor],
     bias: Tensor | None = None,
+    *,
+    backend: str = "auto",
 ) -> Tensor:
-    """FNO's spectral layer with any transforms; shapes in `reference.spectral_conv`.
+    """FNO's spectral layer with any transforms, plus a bias for each channel; shapes in `reference.spectral_conv`.
 
     Computed and returned in the type of x.
 
     Raises:
-        ValueError: the grid or channels of x differ from those of the matrices.
+        ValueError: the grid or channels of x differ from those of the matrices, or the backend cannot be had.
     """
     grid = tuple(matrix.shape[2] for matrix in analysis)
     if tuple(x.shape[2:]) != grid:
@@ -32,29 +50,52 @@ def spectral_conv(
     in_channels = weight.shape[len(grid) + (weight.ndim == len(grid) + 2)]
     if x.shape[1] != in_channels:
         raise ValueError(f"x has {x.shape[1]} channels, the weight {in_channels}")
-    return truncated.spectral_conv(x, analysis, weight, synthesis, bias)
+    if _by_reference(backend, x, weight, *analysis, *synthesis, *([] if bias is None else [bias])):
+        y = reference.spectral_conv(x, analysis, weight, synthesis)
+        return y if bias is None else y + bias
+    return truncated.spectral_conv(x, analysis, weight, synthesis, bias, backend)
 
 
-def monarch(x: Tensor, factors: Sequence[two_stage.Factors], *, transpose: bool = False) -> Tensor:
+def monarch(
+    x: Tensor, factors: Sequence[tuple[Tensor, Tensor]], *, transpose: bool = False, backend: str = "auto"
+) -> Tensor:
     """Monarch products, or their transposes, along the last len(factors) axes of x (batch, channels, …).
 
     In two stages where that is less work than the dense matrix; shapes of the factors in `reference.monarch`.
 
     Raises:
-        ValueError: a size differs, or the channels do not divide into the heads.
+        ValueError: a size differs, the channels do not divide into the heads, or the backend cannot be had.
     """
     dims = range(-len(factors), 0)
-    if all(two_stage.worthwhile(*pair) for pair in factors):
-        _check_heads(x, factors[0][0].shape[0])
-        for dim, (left, right) in zip(dims, factors, strict=True):
-            _check_size(x, dim, left.shape[1] if transpose else right.shape[1] * right.shape[3])
-        dtype = torch.promote_types(x.dtype, torch.complex64)
-        typed = [(left.to(dtype), right.to(dtype)) for left, right in factors]
-        return two_stage.monarch_nd(x.to(dtype), typed, transpose=transpose)
-    for dim, pair in zip(dims, factors, strict=True):
-        matrix = monarch_matrix(*pair)
-        x = along(x, matrix.mT if transpose else matrix, dim)
+    by_reference = _by_reference(backend, x, *(factor for pair in factors for factor in pair))
+    for dim, (left, right) in reversed(list(zip(dims, factors, strict=True))):
+        if by_reference or not two_stage.worthwhile(left, right):
+            matrix = monarch_matrix(left, right)
+            x = along(x, matrix.mT if transpose else matrix, dim)
+        else:
+            x = _two_stage(x, left, right, dim, transpose, backend)
     return x
+
+
+def _two_stage(x: Tensor, left: Tensor, right: Tensor, dim: int, transpose: bool, backend: str) -> Tensor:
+    heads, n, _ = left.shape
+    _check_size(x, dim, n)
+    _check_heads(x, heads)
+    x = x.to(torch.promote_types(x.dtype, torch.complex64))
+    before, inner = x.shape[1:dim], prod(x.shape[dim:][1:])
+    pairs = torch.view_as_real(x.resolve_conj()).reshape(len(x), heads, prod(before) // heads, n, inner, 2)
+    if transpose:  # the adjoint of the conjugate
+        left, right = left.conj(), right.conj()
+    op = MONARCH.adjoint if transpose else MONARCH.apply
+    a, b = (torch.view_as_real(factor.to(x.dtype).resolve_conj()).contiguous() for factor in (left, right))
+    y = op(pairs, a, b, None, backend) if transpose else op(pairs, a, b, backend)
+    return torch.view_as_complex(y).view(x.shape)
+
+
+def _by_reference(backend: str, *tensors: Tensor) -> bool:
+    if backend not in BACKENDS:
+        raise ValueError(f"{backend=}: use one of {BACKENDS}")
+    return backend == "reference" or any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)
 
 
 def along(x: Tensor, matrix: Tensor, dim: int = -1) -> Tensor:

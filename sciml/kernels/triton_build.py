@@ -18,3 +18,4 @@ class Build(NamedTuple):
     constants: dict[str, object]  # the value of every constexpr
     num_warps: int
     num_stages: int
+    maxnreg: int | None = None  # registers a thread may have; None leaves it to ptxas

@@ -6,17 +6,18 @@ last two are contracted on the modes, where little is left of the data.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from math import prod
 
 import torch
 from torch import Tensor
 
-from sciml.kernels import dense
+from sciml.kernels import dense, dispatch
 from sciml.kernels.form import Form
 
 FORM = Form(
     "truncated",
-    choose=lambda data, backend: dense.derivatives,
+    partial(dispatch.choose, "truncated"),
     shape_of_x=lambda y, a, b: (*y.shape[:2], y.shape[4] if a is None else a.shape[2], b.shape[2]),
     shape_of_y=lambda x, a, b: (*x.shape[:2], b.shape[1], 2, x.shape[2] if a is None else a.shape[1]),
 )

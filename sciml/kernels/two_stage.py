@@ -1,78 +1,96 @@
-"""Full-spectrum Monarch products as two batches of small complex matrix products an axis: n·(p + q) work, not n².
+"""The full-spectrum Monarch product of one axis as two batches of small matrix products: n·(p + q) work, not n².
 
-With the axis first and everything else behind it, both stages are batched products on views. The one copy an axis
-needs brings it to the front, and the order of the results is put right by the copy for the next axis or at the end.
+    s[k1, n2] = Σ_n1 R[n2, k1, n1] x[n1·q + n2]          a product for each n2
+    y[k1 + p·k2] = Σ_n2 L[k1 + p·k2, n2] s[k1, n2]       a product for each k1
+
+Lines are the columns of both products. Some at a time are taken through both stages, so that what lies between stays
+in the cache; the second stage reads the first's result transposed, as a stride, and the order of the outputs is put
+right by the one copy that writes them.
 """
 
-from collections.abc import Sequence
-from functools import partial
-from math import prod
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, bmm
-from torch.utils.checkpoint import checkpoint
 
-Factors = tuple[Tensor, Tensor]
-
-DENSE_BELOW = 4  # ratio of multiplications up to which fewer passes over memory win
+_CHUNK = 2**22  # bytes of data worked on at a time
+_DENSE_BELOW = 4  # ratio of multiplications up to which fewer passes over memory win
 
 
 def worthwhile(left: Tensor, right: Tensor) -> bool:
     """Whether two stages apply (no truncation) and take less time than the dense matrix, measured on CPUs."""
-    (_, m, q), (kept, p) = left.shape[:3], right.shape[2:]
-    return kept == p and m % p == 0 and p * q >= DENSE_BELOW * (p + q)
+    (_, m, q), (kept, p) = left.shape[:3], right.shape[2:4]
+    return kept == p and m == p * q and p * q >= _DENSE_BELOW * (p + q)
 
 
-def monarch_nd(x: Tensor, factors: Sequence[Factors], *, transpose: bool = False) -> Tensor:
-    """`reference.monarch`, or its transpose without conjugate, along each of the last len(factors) axes.
+def derivatives(
+    x: Tensor | None, y: Tensor | None, left: Tensor | None, right: Tensor, want: Sequence[bool]
+) -> tuple[Tensor | None, ...]:
+    """The derivatives of φ = Re Σ conj(y[k1 + p·k2])·L[k1 + p·k2, n2]·R[n2, k1, n1]·x[n1·q + n2] that are wanted.
 
     Args:
-        x: (batch, channels, n_1, …, n_d) complex.
-        factors: left (heads, m, q) and right (heads, q, p, p) of each axis, without truncation; head h serves the h-th
-            group of consecutive channels.
-
-    Returns:
-        (batch, channels, m_1, …, m_d).
+        x, y: (batch, heads, outer, n, inner, 2), interleaved real and imaginary parts; see `dense.derivatives`.
+        left: (heads, n, q, 2).
+        right: (heads, q, p, p, 2).
     """
-    if torch.is_grad_enabled() and any(t.requires_grad for pair in factors for t in pair):
-        # Else every product's input would be kept for the gradient of its factor: four fields for two axes.
-        run = partial(checkpoint, _all_axes, use_reentrant=False, preserve_rng_state=False)
-        return run(x, factors, transpose)
-    return _all_axes(x, factors, transpose)
+    like = x if x is not None else y
+    assert like is not None
+    assert left is not None
+    dtype = torch.promote_types(like.dtype, torch.float32)  # complex products of half precision do not exist
+    xc, yc, lc, rc = (
+        None if t is None else torch.view_as_complex(t.to(dtype).contiguous()) for t in (x, y, left, right)
+    )
+    assert lc is not None
+    assert rc is not None
+    p, q = right.shape[2], right.shape[1]
+    blocks = lc.unflatten(1, (q, p)).transpose(1, 2).contiguous()  # (heads, k1, k2, n2)
+    dx, dy = (torch.empty(like.shape[:-1], dtype=lc.dtype, device=like.device) if w else None for w in want[:2])
+    d_blocks, d_right = (torch.zeros_like(t) if w else None for t, w in zip((blocks, rc), want[2:], strict=True))
+
+    for b, h, here in _chunks(like):
+        if xc is not None:
+            v = _columns(xc[b, h, here], (p, q))  # (n2, n1, lines)
+        if want[1] or want[2]:
+            s = bmm(rc[h], v).transpose(0, 1)  # (k1, n2, lines)
+        if dy is not None:
+            _write(dy[b, h, here], (q, p), bmm(blocks[h], s))
+        if yc is None:
+            continue
+        # Conjugate on the way in and on the way out, so that every product in between is without.
+        w = _columns(yc[b, h, here], (q, p)).conj().resolve_conj()  # (k1, k2, lines)
+        if d_blocks is not None:
+            d_blocks[h] += bmm(w, s.mT)
+        if want[0] or want[3]:
+            t = bmm(blocks[h].mT, w).transpose(0, 1)  # (n2, k1, lines)
+        if dx is not None:
+            _write(dx[b, h, here], (p, q), bmm(rc[h].mT, t).conj())
+        if d_right is not None:
+            d_right[h] += bmm(t, v.mT)
+
+    d_left = None if d_blocks is None else d_blocks.conj().transpose(1, 2).flatten(1, 2)
+    d_right = None if d_right is None else d_right.conj()
+    pairs = (
+        None if t is None else torch.view_as_real(t.resolve_conj()).to(like.dtype) for t in (dx, dy, d_left, d_right)
+    )
+    return tuple(pairs)
 
 
-def _all_axes(x: Tensor, factors: Sequence[Factors], transpose: bool) -> Tensor:
-    heads, d = factors[0][0].shape[0], len(factors)
-    stages = _monarch_transpose if transpose else _monarch
-    # (batch, heads, c, a_1, b_1, …, a_d, b_d): an axis is a pair, that stages need not merge
-    t = x.reshape(x.shape[0], heads, x.shape[1] // heads, *(n for size in x.shape[2:] for n in (size, 1)))
-    for i, (left, right) in reversed(list(enumerate(factors))):
-        pair = [3 + 2 * i, 4 + 2 * i]
-        others = [k for k in range(3 + 2 * d) if k not in (1, *pair)]
-        order = [*pair, 1, *others]
-        t = t.permute(order)
-        rest = t.shape[3:]
-        t = stages(t.reshape(t.shape[0] * t.shape[1], heads, prod(rest)).contiguous(), left, right)
-        t = t.unflatten(3, rest).permute([order.index(k) for k in range(3 + 2 * d)])
-    sizes = [a * b for a, b in zip(t.shape[3::2], t.shape[4::2], strict=True)]
-    return t.reshape(*x.shape[:2], *sizes)
+def _chunks(like: Tensor) -> Iterator[tuple[int, int, slice]]:
+    """(batch item, head, part of outer)."""
+    batch, heads, outer, n, inner, _ = like.shape
+    step = max(1, _CHUNK // max(1, n * inner * 8))
+    for b in range(batch):
+        for h in range(heads):
+            for start in range(0, outer, step):
+                yield b, h, slice(start, min(start + step, outer))
 
 
-def _monarch(x: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """(p·q, heads, l) contiguous to (k2, k1, heads, l)."""
-    (heads, m, q), p, lines = left.shape, right.shape[2], x.shape[2]
-    x = x.view(p, q * heads, lines).transpose(0, 1)
-    y = bmm(right.transpose(0, 1).reshape(q * heads, p, p), x)  # (n2·h, k1, l)
-    y = y.view(q, heads * p, lines).transpose(0, 1)
-    blocks = left.unflatten(1, (m // p, p)).transpose(1, 2).reshape(heads * p, m // p, q)
-    return bmm(blocks, y).view(heads, p, m // p, lines).permute(2, 1, 0, 3)
+def _columns(lines: Tensor, sizes: tuple[int, int]) -> Tensor:
+    """(outer, a·b, inner) to (b, a, outer·inner)."""
+    return lines.unflatten(1, sizes).permute(2, 1, 0, 3).flatten(2)
 
 
-def _monarch_transpose(y: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """(m, heads, l) contiguous to (n1, n2, heads, l)."""
-    (heads, m, q), p, lines = left.shape, right.shape[2], y.shape[2]
-    y = y.view(m // p, p * heads, lines).transpose(0, 1)
-    blocks = left.unflatten(1, (m // p, p)).permute(2, 0, 3, 1).reshape(p * heads, q, m // p)
-    t = bmm(blocks, y).view(p, heads * q, lines).transpose(0, 1)  # (k1·h, n2, l) to (h·n2, k1, l)
-    out = bmm(right.reshape(heads * q, p, p).mT, t)
-    return out.view(heads, q, p, lines).permute(2, 1, 0, 3)
+def _write(target: Tensor, sizes: tuple[int, int], columns: Tensor) -> None:
+    """The reverse, into target."""
+    by_column = target.unflatten(1, sizes).permute(2, 1, 0, 3)
+    by_column.copy_(columns.view(by_column.shape))
