@@ -4,7 +4,7 @@
 |---|---|---|---|
 | auto | CUDA, with Triton | float32, bfloat16, float16 | Triton kernels |
 | auto | any other | any | PyTorch: `dense`, `two_stage` |
-| triton | CUDA, or the CPU with TRITON_INTERPRET=1 | float32, bfloat16, float16 | Triton, or an error that says why not |
+| triton | CUDA, or the CPU with TRITON_INTERPRET=1 | float32, bfloat16, float16 | Triton, or an error that says why |
 | reference | any | any | `reference`, before it comes to a form |
 
 float32 products on a GPU are tf32x3, three passes of the tensor cores that keep float32's accuracy, unless the user

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, bmm
 
-_CHUNK = 2**22  # bytes of data worked on at a time
+_LINES = 256  # worked on at a time: a few MB with what lies between the stages
 _DENSE_BELOW = 4  # ratio of multiplications up to which fewer passes over memory win
 
 
@@ -77,8 +77,8 @@ def derivatives(
 
 def _chunks(like: Tensor) -> Iterator[tuple[int, int, slice]]:
     """(batch item, head, part of outer)."""
-    batch, heads, outer, n, inner, _ = like.shape
-    step = max(1, _CHUNK // max(1, n * inner * 8))
+    batch, heads, outer, _, inner, _ = like.shape
+    step = max(1, _LINES // max(1, inner))
     for b in range(batch):
         for h in range(heads):
             for start in range(0, outer, step):
@@ -86,8 +86,9 @@ def _chunks(like: Tensor) -> Iterator[tuple[int, int, slice]]:
 
 
 def _columns(lines: Tensor, sizes: tuple[int, int]) -> Tensor:
-    """(outer, a·b, inner) to (b, a, outer·inner)."""
-    return lines.unflatten(1, sizes).permute(2, 1, 0, 3).flatten(2)
+    """(outer, a·b, inner) to (b, a, outer·inner), a view where the products take its strides."""
+    columns = lines.unflatten(1, sizes).permute(2, 1, 0, 3).flatten(2)
+    return columns if columns.stride(2) == 1 else columns.contiguous()
 
 
 def _write(target: Tensor, sizes: tuple[int, int], columns: Tensor) -> None:

@@ -10,20 +10,23 @@ SPLITS = [((3, 4), (5, 7)), ((4, 4), (1, 6)), ((16, 20), (3, 1))]  # (p, q) of b
 CASES = [(splits, heads) for splits in SPLITS for heads in (1, 2)]
 
 
+@pytest.fixture
+def always(monkeypatch):
+    """Two stages also where the dense matrix would be faster."""
+    monkeypatch.setattr(two_stage, "worthwhile", lambda left, right: True)
+
+
 def factors(splits, heads, dtype=torch.complex128):
-    pairs = []
-    for seed, (p, q) in enumerate(splits):
-        left, right = (
-            random(heads, p * q, q, dtype=dtype, seed=seed),
-            random(heads, q, p, p, dtype=dtype, seed=seed + 9),
-        )
-        pairs.append((left, right))
-    return pairs
+    return [
+        (random(heads, p * q, q, dtype=dtype, seed=seed), random(heads, q, p, p, dtype=dtype, seed=seed + 9))
+        for seed, (p, q) in enumerate(splits)
+    ]
 
 
 @pytest.mark.parametrize(("splits", "heads"), CASES)
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("dtype", [torch.complex128, torch.complex64])
+@pytest.mark.usefixtures("always")
 def test_equals_the_dense_matrices(splits, heads, transpose, dtype) -> None:
     pairs = factors(splits, heads)
     x = random(2, 2 * heads, *(p * q for p, q in splits)).transpose(0, 1).contiguous().transpose(0, 1)
@@ -31,21 +34,32 @@ def test_equals_the_dense_matrices(splits, heads, transpose, dtype) -> None:
     a, b = (a.mT, b.mT) if transpose else (a, b)
     expected = torch.einsum("bhcyx,hky,hlx->bhckl", x.unflatten(1, (heads, -1)), a, b).flatten(1, 2)
     cast = [(left.to(dtype), right.to(dtype)) for left, right in pairs]
-    assert_close(two_stage.monarch_nd(x.to(dtype), cast, transpose=transpose), expected.to(dtype), n=x[0, 0].numel())
+    assert_close(ops.monarch(x.to(dtype), cast, transpose=transpose), expected.to(dtype), n=x[0, 0].numel())
 
 
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.usefixtures("always")
 def test_gradients(transpose, heads) -> None:
-    pairs = factors(((2, 3), (2, 2)), heads)
-    flat = [f.requires_grad_() for pair in pairs for f in pair]
+    flat = [f.requires_grad_() for pair in factors(((2, 3), (2, 2)), heads) for f in pair]
     x = random(1, 2, 6, 4).requires_grad_()
 
     def f(x, *flat):
-        return two_stage.monarch_nd(x, [flat[:2], flat[2:]], transpose=transpose)
+        return ops.monarch(x, [flat[:2], flat[2:]], transpose=transpose)
 
     assert torch.autograd.gradcheck(f, (x, *flat))
     assert torch.autograd.gradgradcheck(f, (x, *flat))
+
+
+@pytest.mark.parametrize("lines", [1, 3, 7])
+def test_lines_at_a_time_do_not_matter(lines, monkeypatch) -> None:
+    x, y = random(2, 2, 5, 12, 2, 2, dtype=torch.float64, seed=1), random(2, 2, 5, 12, 2, 2, dtype=torch.float64, seed=2)
+    ((left, right),) = factors(((3, 4),), 2)
+    operands = (x, y, torch.view_as_real(left), torch.view_as_real(right), [True] * 4)
+    expected = two_stage.derivatives(*operands)
+    monkeypatch.setattr(two_stage, "_LINES", lines)
+    for found, whole in zip(two_stage.derivatives(*operands), expected, strict=True):
+        assert_close(found, whole, n=12)
 
 
 @pytest.mark.parametrize("p", [1, 2, 16])
