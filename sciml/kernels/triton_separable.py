@@ -429,7 +429,7 @@ _TILES = {
     "half": ((32, 64), (64, 64)),
     "interpreted": ((64, 64), (64, 64)),
 }
-_LAUNCH = {"num_warps": 8, "num_stages": 1}
+_LAUNCH = {"num_warps": 8, "num_stages": 1, "maxnreg": 255}  # else ptxas saves registers for a few bytes of spills
 
 
 def _blocks(sizes: Sequence[int], first: bool, dtype: torch.dtype, precision: str) -> dict[str, int]:

@@ -36,18 +36,80 @@ def test_dense_equals_the_reference(grid, modes, heads, separable, dtype):
         assert_close(found, expected, n=2 * 4 * 120)
 
 
-def test_recomputed_gradients_are_the_same(monkeypatch):
-    analysis, weight, synthesis = operands((5, 6), (3, 4), 2, False)
-    inputs = [t.requires_grad_() for t in (random(2, 4, 5, 6, dtype=torch.float64), *analysis, weight, *synthesis)]
+def form_operands(heads, first, dtype=torch.float64):
+    """f, s, a1, a2 of the truncated form."""
+    rows = 3 if first else 5
+    a1 = random(heads, 3, 5, 2, dtype=dtype, seed=3) if first else None
+    return (
+        random(2, 4, 5, 6, dtype=dtype, seed=1),
+        random(2, 4, 4, 2, rows, dtype=dtype, seed=2),
+        a1,
+        random(heads, 4, 6, 2, dtype=dtype, seed=4),
+    )
 
-    def run(x, a1, a2, w, s1, s2):
-        return truncated.spectral_conv(x, [a1, a2], w, [s1, s2])
 
-    direct = torch.autograd.grad(run(*inputs).square().sum(), inputs)
-    monkeypatch.setattr(dense, "_RECOMPUTE_FROM", 0)
-    for found, expected in zip(torch.autograd.grad(run(*inputs).square().sum(), inputs), direct, strict=True):
-        assert torch.equal(found, expected)
-    assert torch.autograd.gradgradcheck(run, inputs)
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_form_is_differentiable_twice_and_well_registered(heads, first):
+    f, s, a1, a2 = (t if t is None else t.requires_grad_() for t in form_operands(heads, first))
+    bias = random(1, 3, 1, dtype=torch.float64, seed=5).requires_grad_()
+    apply, adjoint, every = truncated.FORM.apply, truncated.FORM.adjoint, truncated.FORM.derivatives
+    assert torch.autograd.gradcheck(lambda *t: adjoint(*t, "auto"), (s, a1, a2, bias))
+    for op, operands in ((apply, (f, a1, a2, "auto")), (adjoint, (s, a1, a2, None, "auto"))):
+        assert torch.autograd.gradgradcheck(op, operands)
+        torch.library.opcheck(op, operands)
+    torch.library.opcheck(adjoint, (s, a1, a2, bias, "auto"))
+    torch.library.opcheck(every, (f, s, a1, a2, [True, True, first, True], "auto"))
+
+
+@pytest.mark.parametrize("images", [1, 2, 3, 4])
+@pytest.mark.parametrize("heads", [1, 2, 4])
+def test_images_at_a_time_do_not_matter(heads, images, monkeypatch):
+    operands = (*form_operands(heads, True), [True] * 4)
+    expected = dense.derivatives(*operands)
+    monkeypatch.setattr(dense, "_CHUNK", images * 3 * 4 * 8)
+    for found, whole in zip(dense.derivatives(*operands), expected, strict=True):
+        assert_close(found, whole, n=30)
+
+
+def test_bias_is_added_in_every_dimension():
+    for grid, modes in GRIDS:
+        analysis, weight, synthesis = operands(grid, modes, 2, False)
+        x, bias = random(2, 4, *grid, dtype=torch.float64), random(6, *[1] * len(grid), dtype=torch.float64, seed=8)
+        expected = reference.spectral_conv(x, analysis, weight, synthesis) + bias
+        for backend in ("auto", "reference"):
+            assert_close(ops.spectral_conv(x, analysis, weight, synthesis, bias, backend=backend), expected, n=200)
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, on the first use of jvp
+def test_forward_mode_takes_the_specification():
+    """A custom operation would give a tangent of zero without a word."""
+    analysis, weight, synthesis = operands((5, 6), (3, 4), 1, False)
+    x, direction = random(2, 4, 5, 6, dtype=torch.float64), random(2, 4, 5, 6, dtype=torch.float64, seed=6)
+    value, tangent = torch.func.jvp(lambda x: ops.spectral_conv(x, analysis, weight, synthesis), (x,), (direction,))
+    assert_close(value, ops.spectral_conv(x, analysis, weight, synthesis), n=200)
+    assert_close(tangent, ops.spectral_conv(direction, analysis, weight, synthesis), n=200)
+
+
+def test_autocast_does_not_change_the_arithmetic():
+    analysis, weight, synthesis = operands((12, 16), (6, 5), 2, False)
+    x = random(3, 4, 12, 16, dtype=torch.float32).requires_grad_()
+    expected = ops.spectral_conv(x, analysis, weight, synthesis)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = ops.spectral_conv(x, analysis, weight, synthesis)
+    assert torch.equal(found, expected)
+    for out in (found, expected):
+        (x.grad,) = torch.autograd.grad(out.square().sum(), x)
+        assert x.grad.dtype == torch.float32
+
+
+def test_backends():
+    analysis, weight, synthesis = operands((5, 6), (3, 4), 1, False)
+    x = random(2, 4, 5, 6, dtype=torch.float64)
+    with pytest.raises(ValueError, match="backend='cuda': use one of"):
+        ops.spectral_conv(x, analysis, weight, synthesis, backend="cuda")
+    with pytest.raises(ValueError, match=r"backend='triton' for torch\.float64 on cpu: only float32"):
+        ops.spectral_conv(x, analysis, weight, synthesis, backend="triton")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.complex64])
@@ -81,14 +143,14 @@ def test_two_stages_are_the_matrix(m, p, q):
     assert_close(reference.monarch_transpose(y, left, right), torch.einsum("hmn,bhm->bhn", matrix, y), n=p * q)
 
 
-@pytest.mark.parametrize(("real_in", "real_out"), [(False, False), (True, False), (False, True)])
-def test_real_form_is_complex_multiplication(real_in, real_out):
+def test_real_form_is_complex_multiplication():
     matrix, x = random(1, 3, 5), random(4, 5)
-    x = x.real if real_in else x
-    rows = x if real_in else torch.cat([x.real, x.imag], -1)
-    found = rows @ dense.real_form(matrix, real_in=real_in, real_out=real_out)[0]
-    expected = x.to(matrix.dtype) @ matrix[0].mT
-    assert_close(found, expected.real if real_out else torch.cat([expected.real, expected.imag], -1), n=5)
+    form = dense.real_form(torch.view_as_real(matrix))
+    found, expected = torch.cat([x.real, x.imag], -1) @ form[0], x @ matrix[0].mT
+    assert_close(found, torch.cat([expected.real, expected.imag], -1), n=5)
+    d = random(1, 10, 6, dtype=torch.float64)
+    pairing = (torch.view_as_real(matrix) * dense.from_real_form(d)).sum()
+    assert torch.isclose(pairing, (form * d).sum())
 
 
 def test_shapes_that_do_not_fit():

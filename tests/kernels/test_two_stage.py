@@ -53,7 +53,10 @@ def test_gradients(transpose, heads) -> None:
 
 @pytest.mark.parametrize("lines", [1, 3, 7])
 def test_lines_at_a_time_do_not_matter(lines, monkeypatch) -> None:
-    x, y = random(2, 2, 5, 12, 2, 2, dtype=torch.float64, seed=1), random(2, 2, 5, 12, 2, 2, dtype=torch.float64, seed=2)
+    x, y = (
+        random(2, 2, 5, 12, 2, 2, dtype=torch.float64, seed=1),
+        random(2, 2, 5, 12, 2, 2, dtype=torch.float64, seed=2),
+    )
     ((left, right),) = factors(((3, 4),), 2)
     operands = (x, y, torch.view_as_real(left), torch.view_as_real(right), [True] * 4)
     expected = two_stage.derivatives(*operands)
