@@ -7,7 +7,6 @@ os.environ.setdefault("WANDB_MODE", "disabled")  # neuralop imports wandb
 import pytest
 import torch
 
-
 torch.set_num_threads(1)  # pytest-xdist's workers have the cores between them
 
 

@@ -24,6 +24,7 @@ import triton.language as tl
 from torch import Tensor
 
 from sciml.kernels.triton_build import POINTER, Build
+from sciml.kernels.triton_dot import dot
 
 PRECISIONS = ("ieee", "tf32x3", "tf32")
 SPLITS = ((16, 20), (16, 23), (20, 32), (12, 31), (4, 83))  # (p, q) of n = 320, 368, 640, 372, 332
@@ -63,25 +64,11 @@ def _store_pairs(p_pairs, offsets, b_re, b_im, mask):
 
 
 @triton.jit
-def _dot(b_a, b_b, b_c, PRECISION: tl.constexpr):
-    """c + a @ b. The tf32x3 of tl.dot spends as long again on sums and on guards against infinities."""
-    if PRECISION == "tf32x3":
-        b_a_high = (b_a.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)  # what tf32 holds of it
-        b_b_high = (b_b.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)
-        b_c = tl.dot(b_a - b_a_high, b_b_high, b_c, input_precision="tf32")
-        b_c = tl.dot(b_a_high, b_b - b_b_high, b_c, input_precision="tf32")
-        b_c = tl.dot(b_a_high, b_b_high, b_c, input_precision="tf32")
-    else:
-        b_c = tl.dot(b_a, b_b, b_c, input_precision=PRECISION)
-    return b_c
-
-
-@triton.jit
 def _complex_dot(b_ar, b_ai, b_br, b_bi, b_cr, b_ci, PRECISION: tl.constexpr):
     """c + a @ bᵀ for (batch, rows, terms) tiles: real products of twice the terms, (Re, Im) interleaved."""
     b_a = tl.interleave(b_ar, b_ai)
-    b_cr = _dot(b_a, tl.permute(tl.interleave(b_br, -b_bi), (0, 2, 1)), b_cr, PRECISION)
-    b_ci = _dot(b_a, tl.permute(tl.interleave(b_bi, b_br), (0, 2, 1)), b_ci, PRECISION)
+    b_cr = dot(b_a, tl.permute(tl.interleave(b_br, -b_bi), (0, 2, 1)), b_cr, PRECISION)
+    b_ci = dot(b_a, tl.permute(tl.interleave(b_bi, b_br), (0, 2, 1)), b_ci, PRECISION)
     return b_cr, b_ci
 
 

@@ -38,14 +38,9 @@ def test_dense_equals_the_reference(grid, modes, heads, separable, dtype):
 
 def form_operands(heads, first, dtype=torch.float64):
     """f, s, a1, a2 of the truncated form."""
-    rows = 3 if first else 5
-    a1 = random(heads, 3, 5, 2, dtype=dtype, seed=3) if first else None
-    return (
-        random(2, 4, 5, 6, dtype=dtype, seed=1),
-        random(2, 4, 4, 2, rows, dtype=dtype, seed=2),
-        a1,
-        random(heads, 4, 6, 2, dtype=dtype, seed=4),
-    )
+    f, s = random(2, 4, 3, 4, dtype=dtype, seed=1), random(2, 4, 2, 2, 2 if first else 3, dtype=dtype, seed=2)
+    a1 = random(heads, 2, 3, 2, dtype=dtype, seed=3) if first else None
+    return f, s, a1, random(heads, 2, 4, 2, dtype=dtype, seed=4)
 
 
 @pytest.mark.parametrize("first", [False, True])
