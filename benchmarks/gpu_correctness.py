@@ -1,6 +1,7 @@
 """Every kernel at every precision against float64, for gpu_suite.py."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -60,8 +61,13 @@ def compare(case: str, data: list[Tensor], factors: list[Tensor], kernels: Calla
     for precision in ALLOWED:
         dtype = getattr(torch, precision, torch.float32)
         rounded, exact = [t.to(dtype) for t in data], truth(*(t.to(dtype).double() for t in data), *factors)
-        found = kernels(*rounded, *(t.float() for t in factors), "tf32" if dtype != torch.float32 else precision)
-        rows.append(judged(case, precision, [error(f, e) for f, e in zip(found, exact, strict=True)]))
+        try:
+            found = kernels(*rounded, *(t.float() for t in factors), "tf32" if dtype != torch.float32 else precision)
+            errors = [error(f, e) for f, e in zip(found, exact, strict=True)]
+        except Exception as failure:  # a kernel that does not compile must not hide the others
+            print(f"{case}, {precision}: {failure}", flush=True)
+            errors = [math.inf]
+        rows.append(judged(case, precision, errors))
     return rows
 
 

@@ -6,8 +6,9 @@ Needs torch, triton and numpy; neuralop's own layer is timed as well where it is
 triton.testing.do_bench; inputs rotate, so that none is found in the L2 cache. "graph" is the same call replayed from a
 CUDA graph. "floor" is the larger of bytes over bandwidth and operations over peak, for an H100 SXM (FLOORS); what
 counts as a byte or an operation stands beside each case. Writes gpu_suite.json and .md to $OUT, benchmarks/results by
-default; a section that is not run keeps its former results. --dry-run runs everything once on a CPU, on tiny shapes,
-in Triton's interpreter.
+default; rows that are not measured again are kept from there, or from benchmarks/results, so that the suite may be run
+in pieces (compiling takes minutes a grid). --dry-run runs everything once on a CPU, on tiny shapes, in Triton's
+interpreter.
 """
 
 import argparse
@@ -47,7 +48,8 @@ from sciml.kernels import triton_monarch
 from sciml.transforms import MonarchTransform
 from sciml.transforms.factors import split
 
-OUT = Path(os.environ.get("OUT") or Path(__file__).parent / "results")
+RESULTS = Path(__file__).parent / "results"
+OUT = Path(os.environ.get("OUT") or RESULTS)
 BACKEND = "eager" if DRY else "inductor"  # of torch.compile
 FLOORS = {"bytes": 3.35e12, "ieee": 67e12, "tf32x3": 495e12 / 3, "tf32": 495e12, "bfloat16": 990e12}  # a second
 Call = Callable[[int], object]  # of the number of the input
@@ -279,6 +281,19 @@ def table(rows: Rows) -> str:
     return "\n".join(lines)
 
 
+def former() -> dict[str, dict]:
+    found = [folder / "gpu_suite.json" for folder in (OUT, RESULTS) if (folder / "gpu_suite.json").exists()]
+    return json.loads(found[0].read_text()) if found else {}
+
+
+def merged(old: Rows, new: Rows) -> Rows:
+    def key(row: dict) -> tuple:
+        return row["case"], row.get("method", row.get("precision"))
+
+    again = {key(row) for row in new}
+    return [*(row for row in old if key(row) not in again), *new]
+
+
 def write(sections: dict[str, dict]) -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "gpu_suite.json").write_text(json.dumps(sections, indent=1) + "\n")
@@ -297,14 +312,10 @@ def main() -> int:
     device = "CPU, dry run" if DRY else torch.cuda.get_device_name()
     about = f"{device}, {date.today().isoformat()}, torch {torch.__version__}, triton {triton.__version__}"
     torch.manual_seed(0)
-    file = OUT / "gpu_suite.json"
-    sections = json.loads(file.read_text()) if file.exists() else {}
+    sections = {} if DRY else former()
     for name in arguments.sections:
         rows = layers(arguments.grids) if name == "layers" else SECTIONS[name]()
-        again = {(row["case"], row.get("method", row.get("precision"))) for row in rows}
-        kept = sections.get(name, {"rows": []})["rows"]
-        kept = [row for row in kept if (row["case"], row.get("method", row.get("precision"))) not in again]
-        sections[name] = {"about": about, "rows": [*kept, *rows]}
+        sections[name] = {"about": about, "rows": merged(sections.get(name, {"rows": []})["rows"], rows)}
         write(sections)
     wrong = [row for row in sections.get("correctness", {"rows": []})["rows"] if not row["right"]]
     print(f"{len(wrong)} wrong results; {OUT / 'gpu_suite.md'}")
