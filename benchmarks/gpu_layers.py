@@ -15,7 +15,7 @@ DEVICE = "cpu" if DRY else "cuda"
 BATCH, CHANNELS = (1, 2) if DRY else (32, 64)
 MODES = (4,) if DRY else (12, 24, 32)
 COILS = 2 if DRY else 15
-PLANES = ((12, 20),) if DRY else ((320, 320), (640, 368))
+PLANES = ((64, 12),) if DRY else ((320, 320), (640, 368))
 
 
 class NeuralopConv(nn.Module):
