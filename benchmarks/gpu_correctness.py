@@ -1,0 +1,146 @@
+"""Every kernel at every precision against float64, for gpu_suite.py."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from gpu_layers import (
+    CHANNELS,
+    COILS,
+    DEVICE,
+    DRY,
+    MODES,
+    PLANES,
+    MonarchConv,
+    NeuralopConv,
+    PrunedFFT,
+    centred,
+    fft2c,
+)
+from torch import Tensor
+
+from sciml.kernels import dense, reference, triton_monarch, triton_separable
+from sciml.transforms import MonarchTransform
+from sciml.transforms.factors import split
+
+ALLOWED = {"ieee": 1e-6, "tf32x3": 3e-6, "tf32": 1e-3, "bfloat16": 1e-2, "float16": 2e-3}  # DESIGN.md, section 5
+Rows = list[dict]
+
+
+@contextmanager
+def products_in(precision: str) -> Iterator[None]:
+    """PyTorch's switch, which our ops follow too: "highest" is tf32x3 in our kernels, "high" is tf32."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def error(found: Tensor, expected: Tensor) -> float:
+    found, expected = (torch.view_as_real(t) if t.is_complex() else t for t in (found, expected))
+    return ((found.double() - expected).norm() / expected.norm()).item()
+
+
+def correctness() -> Rows:
+    """Every kernel, at every precision, against float64; and the layer as a whole."""
+    rows: Rows = []
+    for n, inner in itertools.product((12,) if DRY else (320, 368, 640, 372), (1, 2 if DRY else 320)):
+        rows += compare(f"Monarch, n={n}, inner={inner}", *monarch_operands(n, inner), monarch_kernels, monarch_truth)
+    for n, modes in itertools.product((20,) if DRY else (64, 128, 256), MODES):
+        operands = truncated_operands(n, modes)
+        rows += compare(f"truncated, {n}², {modes} modes", *operands, truncated_kernels, truncated_truth)
+    return rows + layer_correctness() + transform_correctness()
+
+
+def compare(case: str, data: list[Tensor], factors: list[Tensor], kernels: Callable, truth: Callable) -> Rows:
+    rows = []
+    for precision in ALLOWED:
+        dtype = getattr(torch, precision, torch.float32)
+        rounded, exact = [t.to(dtype) for t in data], truth(*(t.to(dtype).double() for t in data), *factors)
+        try:
+            found = kernels(*rounded, *(t.float() for t in factors), "tf32" if dtype != torch.float32 else precision)
+            errors = [error(f, e) for f, e in zip(found, exact, strict=True)]
+        except Exception as failure:  # a kernel that does not compile must not hide the others
+            print(f"{case}, {precision}: {failure}", flush=True)
+            errors = [math.inf]
+        rows.append(judged(case, precision, errors))
+    return rows
+
+
+def judged(case: str, precision: str, errors: list[float]) -> dict:
+    allowed = ALLOWED[precision]
+    row = {"case": case, "precision": precision, "errors": errors, "allowed": allowed, "right": max(errors) <= allowed}
+    print(row, flush=True)
+    return row
+
+
+def real(*shape: int) -> Tensor:
+    return torch.randn(shape, device=DEVICE, dtype=torch.float64)
+
+
+def monarch_operands(n: int, inner: int) -> tuple[list[Tensor], list[Tensor]]:
+    p, q = split(n)
+    outer = 3 if DRY else 330 if inner == 1 else 3
+    data = [real(2, 2, outer, n, inner, 2) for _ in "xy"]
+    return data, [real(2, n, q, 2), real(2, q, p, p, 2)]
+
+
+def monarch_kernels(x: Tensor, y: Tensor, left: Tensor, right: Tensor, precision: str) -> list[Tensor]:
+    product = triton_monarch.apply(x, left, right, precision=precision)
+    back = triton_monarch.adjoint(y, left, right, precision=precision)
+    return [product, back, *triton_monarch.gradients(x, y, left, right, precision=precision)]
+
+
+def monarch_truth(x: Tensor, y: Tensor, left: Tensor, right: Tensor) -> list[Tensor]:
+    inputs = [t.clone().requires_grad_() for t in (x, left, right)]
+    field, *factors = (torch.view_as_complex(t) for t in inputs)
+    product = reference.monarch(field.permute(0, 2, 4, 1, 3), *factors).permute(0, 3, 1, 4, 2)
+    product = torch.view_as_real(product.contiguous())
+    return [product.detach(), *torch.autograd.grad(product, inputs, y)]
+
+
+def truncated_operands(n: int, modes: int) -> tuple[list[Tensor], list[Tensor]]:
+    heads, channels, columns = 2, 4, modes // 2 + 1
+    data = [real(2, channels, n, n), real(2, channels, columns, 2, modes)]
+    return data, [real(heads, modes, n, 2), real(heads, columns, n, 2)]
+
+
+def truncated_kernels(*operands: Tensor | str) -> list[Tensor]:
+    *slots, precision = operands
+    return list(triton_separable.derivatives(*slots, (True,) * 4, precision=precision))
+
+
+def truncated_truth(*slots: Tensor) -> list[Tensor]:
+    return list(dense.derivatives(*slots, (True,) * 4))
+
+
+def layer_correctness() -> Rows:
+    """The learnable layer before training, and the baselines, against dense DFT matrices in float64."""
+    n, modes = (16, 4) if DRY else (128, 24)
+    conv = NeuralopConv(CHANNELS, modes).to(DEVICE)
+    layer, x = MonarchConv(conv, n).to(DEVICE), torch.randn(2, CHANNELS, n, n, device=DEVICE)
+    sides = [[t.initial_matrix().to(DEVICE) for t in side] for side in (layer.analysis, layer.synthesis)]
+    exact = reference.spectral_conv(x.double(), sides[0], layer.weight.double(), sides[1]) + layer.bias
+    methods = {"neuralop": conv, "pruned FFT": PrunedFFT(conv), "Monarch": layer}
+    rows = []
+    for (name, module), precision in itertools.product(methods.items(), ("tf32x3", "tf32")):
+        with products_in(precision):
+            rows.append(judged(f"layer, {name}", precision, [error(module(x), exact)]))
+    return rows
+
+
+def transform_correctness() -> Rows:
+    """The 2-D transform of MRI before training, and cuFFT with its shifts, against float64."""
+    rows = []
+    for plane, precision in itertools.product(PLANES, ("tf32x3", "tf32")):
+        x = torch.randn(1, COILS, *plane, device=DEVICE, dtype=torch.complex64)
+        learned = centred([MonarchTransform(n, centered=True).to(DEVICE) for n in plane], adjoint=False)
+        exact = torch.view_as_real(fft2c(x.to(torch.complex128)))
+        with products_in(precision):
+            rows.append(judged(f"{plane[0]}×{plane[1]}, fft2c", precision, [error(fft2c(x), exact)]))
+            rows.append(judged(f"{plane[0]}×{plane[1]}, Monarch", precision, [error(learned(x), exact)]))
+    return rows
