@@ -13,7 +13,7 @@ Complex numbers cross these ops as pairs of reals, which is what compilers and T
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,11 +21,8 @@ from torch import Tensor
 X, Y, A, B = range(4)
 
 
-class Derivatives(Protocol):
-    def __call__(
-        self, x: Tensor | None, y: Tensor | None, a: Tensor | None, b: Tensor, want: Sequence[bool], /, **options: Any
-    ) -> tuple[Tensor | None, ...]:
-        """∂φ/∂(x, y, a, b), as real pairs where the slot is complex; None where not wanted."""
+# (x, y, a, b, want, **options) to ∂φ/∂(x, y, a, b), as real pairs where the slot is complex; None where not wanted
+Derivatives = Callable[..., tuple[Tensor | None, ...]]
 
 
 class Form:
