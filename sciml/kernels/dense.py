@@ -25,6 +25,8 @@ def derivatives(
     want: Sequence[bool],
     *,
     bias: Tensor | None = None,
+    skip: Tensor | None = None,
+    gelu: Tensor | None = None,
 ) -> tuple[Tensor | None, ...]:
     """The derivatives of φ = Re Σ conj(s[k2, k1])·A_1[k1, i1]·A_2[k2, i2]·f[i1, i2] that are wanted, else None.
 
@@ -35,6 +37,8 @@ def derivatives(
         a2: (heads, m2, n2, 2).
         want: for f, s, a1 and a2.
         bias: added to ∂φ/∂f, (images or 1, n1 or 1, 1).
+        skip: added to ∂φ/∂f, of its shape.
+        gelu: receives the GELU of that sum.
     """
     like = f if f is not None else s
     assert like is not None
@@ -43,18 +47,24 @@ def derivatives(
         f, s = (None if side is None else side.reshape(1, batch * images, *side.shape[2:]) for side in (f, s))
         df, ds, d1, d2 = derivatives(f, s, a1, a2, want)
         df, ds = (None if side is None else side.view(batch, images, *side.shape[2:]) for side in (df, ds))
-        return _biased(df, bias), ds, d1, d2
+        return _ended(df, bias, skip, gelu), ds, d1, d2
     work = _Work.prepared(f, None if s is None else s.contiguous(), a1, a2, want)
     for here in _chunks(batch, images, images // len(a2), work.image_bytes):
         if want[1] or want[2]:
             work.from_field(*here)
         if want[0] or want[3]:
             work.from_spectrum(*here)
-    return _biased(work.df, bias), work.ds, work.d1(), work.d2()
+    return _ended(work.df, bias, skip, gelu), work.ds, work.d1(), work.d2()
 
 
-def _biased(df: Tensor | None, bias: Tensor | None) -> Tensor | None:
-    return df if df is None or bias is None else df.add_(bias)
+def _ended(df: Tensor | None, bias: Tensor | None, skip: Tensor | None, gelu: Tensor | None) -> Tensor | None:
+    if df is not None:
+        for added in (bias, skip):
+            if added is not None:
+                df.add_(added)
+        if gelu is not None:
+            torch.ops.aten.gelu.out(df, out=gelu)
+    return df
 
 
 @dataclass

@@ -22,7 +22,7 @@ from sciml.kernels import dense, two_stage
 from sciml.kernels.form import Derivatives
 from sciml.kernels.triton_build import INTERPRETED, POINTER
 
-_PYTORCH = {"truncated": dense.derivatives, "monarch": two_stage.derivatives}
+_PYTORCH: dict[str, Derivatives] = {"truncated": dense.derivatives, "monarch": two_stage.derivatives}
 _TRITON = {"truncated": "triton_separable", "monarch": "triton_monarch"}
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 X, Y, A, B = range(4)
+_ADJOINT = "(Tensor y, Tensor? a, Tensor b, Tensor? bias, Tensor? skip, str backend)"
 
 
 # (x, y, a, b, want, **options) to ∂φ/∂(x, y, a, b), as real pairs where the slot is complex; None where not wanted
@@ -26,7 +27,10 @@ Derivatives = Callable[..., tuple[Tensor | None, ...]]
 
 
 class Form:
-    """Registers `sciml::NAME_apply`, `sciml::NAME_adjoint` and `sciml::NAME_derivatives`.
+    """Registers `sciml::NAME_apply`, `NAME_adjoint`, `NAME_adjoint_gelu` and `NAME_derivatives`.
+
+    The adjoint adds what a layer adds while its result is at hand: x = ∂φ/∂x + bias + skip. `adjoint_gelu` returns
+    GELU(x) and x, which its backward needs.
 
     Args:
         name: of the ops.
@@ -53,7 +57,13 @@ class Form:
             f"sciml::{name}_adjoint",
             self._adjoint,
             mutates_args=(),
-            schema="(Tensor y, Tensor? a, Tensor b, Tensor? bias, str backend) -> Tensor",
+            schema=f"{_ADJOINT} -> Tensor",
+        )
+        self.adjoint_gelu = op(
+            f"sciml::{name}_adjoint_gelu",
+            self._adjoint_gelu,
+            mutates_args=(),
+            schema=f"{_ADJOINT} -> (Tensor, Tensor)",
         )
         self.derivatives = op(
             f"sciml::{name}_derivatives",
@@ -63,18 +73,28 @@ class Form:
             "(Tensor, Tensor, Tensor, Tensor)",
         )
         self.apply.register_fake(lambda x, a, b, backend: x.new_empty(shape_of_y(x, a, b)))
-        self.adjoint.register_fake(lambda y, a, b, bias, backend: y.new_empty(shape_of_x(y, a, b)))
+        self.adjoint.register_fake(lambda y, a, b, *_: y.new_empty(shape_of_x(y, a, b)))
+        self.adjoint_gelu.register_fake(lambda y, a, b, *_: tuple(y.new_empty(shape_of_x(y, a, b)) for _ in range(2)))
         self.derivatives.register_fake(_fake_derivatives)
         self.apply.register_autograd(self._apply_backward, setup_context=_save)
         self.adjoint.register_autograd(self._adjoint_backward, setup_context=_save_adjoint)
+        self.adjoint_gelu.register_autograd(self._adjoint_gelu_backward, setup_context=_save_adjoint)
         self.derivatives.register_autograd(self._derivatives_backward, setup_context=_save_derivatives)
 
     def _apply(self, x: Tensor, a: Tensor | None, b: Tensor, backend: str) -> Tensor:
         return self._run(x, None, a, b, (False, True, False, False), backend)[Y]
 
-    def _adjoint(self, y: Tensor, a: Tensor | None, b: Tensor, bias: Tensor | None, backend: str) -> Tensor:
-        options = {} if bias is None else {"bias": bias}
-        return self._run(None, y, a, b, (True, False, False, False), backend, **options)[X]
+    def _adjoint(
+        self, y: Tensor, a: Tensor | None, b: Tensor, bias: Tensor | None, skip: Tensor | None, backend: str
+    ) -> Tensor:
+        return self._run(None, y, a, b, (True, False, False, False), backend, **_given(bias=bias, skip=skip))[X]
+
+    def _adjoint_gelu(
+        self, y: Tensor, a: Tensor | None, b: Tensor, bias: Tensor | None, skip: Tensor | None, backend: str
+    ) -> tuple[Tensor, Tensor]:
+        gelu = y.new_empty(self._shape_of_x(y, a, b))
+        options = _given(bias=bias, skip=skip, gelu=gelu)
+        return gelu, self._run(None, y, a, b, (True, False, False, False), backend, **options)[X]
 
     def _all(
         self, x: Tensor, y: Tensor, a: Tensor | None, b: Tensor, want: Sequence[bool], backend: str
@@ -104,11 +124,17 @@ class Form:
         return _where((dx, da, db), (found[X], found[A], found[B]))
 
     def _adjoint_backward(self, ctx: Any, x: Tensor) -> tuple:
-        y, a, b = ctx.saved_tensors
-        dy, da, db, d_bias, _ = ctx.needs_input_grad
+        y, a, b, _ = ctx.saved_tensors
+        dy, da, db, d_bias, d_skip, _ = ctx.needs_input_grad
         found = self.derivatives(x, y, a, b, [False, dy, da, db], ctx.backend)
         bias = x.sum_to_size(ctx.bias_shape) if d_bias else None
-        return _where((dy, da, db, d_bias), (found[Y], found[A], found[B], bias))
+        return _where((dy, da, db, d_bias, d_skip), (found[Y], found[A], found[B], bias, x))
+
+    def _adjoint_gelu_backward(self, ctx: Any, gelu: Tensor | None, x: Tensor | None) -> tuple:
+        total = None if gelu is None else torch.ops.aten.gelu_backward(gelu, ctx.saved_tensors[3])
+        if x is not None:
+            total = x if total is None else total + x
+        return (None,) * 6 if total is None else self._adjoint_backward(ctx, total)
 
     def _derivatives_backward(self, ctx: Any, *cotangents: Tensor | None) -> tuple:
         """Σ over the slots i that were derived: φ with the cotangent in slot i, derived in the others."""
@@ -136,10 +162,15 @@ def _save(ctx: Any, inputs: tuple, output: Tensor) -> None:
     ctx.save_for_backward(*tensors)
 
 
-def _save_adjoint(ctx: Any, inputs: tuple, output: Tensor) -> None:
-    *tensors, bias, ctx.backend = inputs
+def _save_adjoint(ctx: Any, inputs: tuple, output: Tensor | tuple[Tensor, Tensor]) -> None:
+    *tensors, bias, _, ctx.backend = inputs
     ctx.bias_shape = None if bias is None else bias.shape
-    ctx.save_for_backward(*tensors)
+    ctx.set_materialize_grads(not isinstance(output, tuple))
+    ctx.save_for_backward(*tensors, output[1] if isinstance(output, tuple) else None)
+
+
+def _given(**options: Tensor | None) -> dict[str, Tensor]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _save_derivatives(ctx: Any, inputs: tuple, output: tuple) -> None:

@@ -34,10 +34,12 @@ def spectral_conv(
     weight: Tensor,
     synthesis: Sequence[Tensor],
     bias: Tensor | None = None,
+    skip: Tensor | None = None,
     *,
+    gelu: bool = False,
     backend: str = "auto",
 ) -> Tensor:
-    """FNO's spectral layer with any transforms, plus a bias for each channel; shapes in `reference.spectral_conv`.
+    """FNO's spectral layer with any transforms, σ(S·W·A·x + bias + skip); shapes in `reference.layer`.
 
     Computed and returned in the type of x.
 
@@ -50,10 +52,10 @@ def spectral_conv(
     in_channels = weight.shape[len(grid) + (weight.ndim == len(grid) + 2)]
     if x.shape[1] != in_channels:
         raise ValueError(f"x has {x.shape[1]} channels, the weight {in_channels}")
-    if _by_reference(backend, x, weight, *analysis, *synthesis, *([] if bias is None else [bias])):
-        y = reference.spectral_conv(x, analysis, weight, synthesis)
-        return y if bias is None else y + bias
-    return truncated.spectral_conv(x, analysis, weight, synthesis, bias, backend)
+    ends = [t for t in (bias, skip) if t is not None]
+    if _by_reference(backend, x, weight, *analysis, *synthesis, *ends):
+        return reference.layer(x, analysis, weight, synthesis, bias, skip, gelu=gelu)
+    return truncated.spectral_conv(x, analysis, weight, synthesis, bias, skip, gelu=gelu, backend=backend)
 
 
 def monarch(
@@ -88,7 +90,7 @@ def _two_stage(x: Tensor, left: Tensor, right: Tensor, dim: int, transpose: bool
         left, right = left.conj(), right.conj()
     op = MONARCH.adjoint if transpose else MONARCH.apply
     a, b = (torch.view_as_real(factor.to(x.dtype).resolve_conj()).contiguous() for factor in (left, right))
-    y = op(pairs, a, b, None, backend) if transpose else op(pairs, a, b, backend)
+    y = op(pairs, a, b, None, None, backend) if transpose else op(pairs, a, b, backend)
     return torch.view_as_complex(y).view(x.shape)
 
 

@@ -75,6 +75,33 @@ def spectral_conv(x: Tensor, analysis: Sequence[Tensor], weight: Tensor, synthes
     return field if x.is_complex() else field.real
 
 
+def layer(
+    x: Tensor,
+    analysis: Sequence[Tensor],
+    weight: Tensor,
+    synthesis: Sequence[Tensor],
+    bias: Tensor | None = None,
+    skip: Tensor | None = None,
+    *,
+    gelu: bool = False,
+) -> Tensor:
+    """The spectral layer as a network uses it, v = σ(S·W·A·u + bias + skip), σ the GELU or nothing.
+
+    Args:
+        x, analysis, weight, synthesis: see `spectral_conv`.
+        bias: one number a channel, (out_channels, 1, …, 1).
+        skip: of the shape of the result.
+    """
+    return ended(spectral_conv(x, analysis, weight, synthesis), bias, skip, gelu)
+
+
+def ended(y: Tensor, bias: Tensor | None, skip: Tensor | None, gelu: bool) -> Tensor:
+    """σ(y + bias + skip)."""
+    for added in (bias, skip):
+        y = y if added is None else y + added
+    return torch.nn.functional.gelu(y) if gelu else y
+
+
 def _grouped(x: Tensor, matrices: Sequence[Tensor], old: str, new: str) -> Tensor:
     """Apply matrix i of the channel's head along spatial axis i."""
     x = x.unflatten(1, (matrices[0].shape[0], -1))

@@ -39,19 +39,21 @@ def derivatives(
     want: Sequence[bool],
     *,
     bias: Tensor | None = None,
+    skip: Tensor | None = None,
+    gelu: Tensor | None = None,
     precision: str = "tf32x3",
 ) -> tuple[Tensor | None, ...]:
     """Equal to `dense.derivatives`; see there for shapes. float32, bfloat16 or float16, sums in float32.
 
     Args:
-        bias: added to ∂φ/∂f, (images or 1, n1 or 1, 1).
+        bias, skip, gelu: as there; one pass over memory with the synthesis.
         precision: of float32 products: ieee, tf32x3 or tf32.
     """
     like = f if f is not None else s
     assert like is not None
     launch = _Launch(like, f, s, a1, a2, "interpreted" if INTERPRETED else precision)
     return (
-        launch.synthesis(bias) if want[0] else None,
+        launch.synthesis(bias, skip, gelu) if want[0] else None,
         launch.analysis() if want[1] else None,
         launch.first_gradient() if want[2] else None,
         launch.second_gradient() if want[3] else None,
@@ -94,7 +96,7 @@ class _Launch:
             )
         return s
 
-    def synthesis(self, bias: Tensor | None) -> Tensor:
+    def synthesis(self, bias: Tensor | None, skip: Tensor | None, gelu: Tensor | None) -> Tensor:
         f = self.like.new_empty(self.batch, self.images, self.n1, self.n2)
         grid = (self.batch * self.images, *self.tiles("B1", "B2"))
         if f.numel():
@@ -104,12 +106,16 @@ class _Launch:
                 self.a1,
                 self.a2,
                 f,
-                self.a2 if bias is None else bias,
+                f if bias is None else bias,
+                f if skip is None else skip.contiguous(),
+                f if gelu is None else gelu,
                 *strides,
                 self.images,
                 self.images // self.heads,
                 *self.sizes,
                 HAS_BIAS=bias is not None,
+                HAS_SKIP=skip is not None,
+                GELU=gelu is not None,
                 **self.first,
                 **self.options,
                 **_LAUNCH,
@@ -187,7 +193,7 @@ def configurations() -> Iterator[Build]:
         elif not first:
             continue
         if "HAS_BIAS" in kernel.arg_names:
-            constants["HAS_BIAS"] = True
+            constants |= {"HAS_BIAS": True, "HAS_SKIP": True, "GELU": True}
         yield Build(kernel, _signature(kernel, dtype, constants), constants, **_LAUNCH)
 
 

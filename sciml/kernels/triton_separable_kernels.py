@@ -135,6 +135,8 @@ def truncated_synthesis_kernel(
     p_a2,
     p_f,
     p_bias,
+    p_skip,
+    p_gelu,
     bias_image,
     bias_row,
     images,
@@ -145,13 +147,15 @@ def truncated_synthesis_kernel(
     M2,
     HAS_FIRST: tl.constexpr,
     HAS_BIAS: tl.constexpr,
+    HAS_SKIP: tl.constexpr,
+    GELU: tl.constexpr,
     PRECISION: tl.constexpr,
     B1: tl.constexpr,
     B2: tl.constexpr,
     BK1: tl.constexpr,
     BK2: tl.constexpr,
 ):
-    """∂φ/∂f, plus a bias: a program has a tile of an image, and runs over the modes."""
+    """x = ∂φ/∂f + bias + skip, and GELU(x): a program has a tile of an image, and runs over the modes."""
     image = tl.program_id(0).to(tl.int64)
     head = image % images // per_head
     i1 = tl.program_id(1) * B1 + tl.arange(0, B1)
@@ -171,7 +175,13 @@ def truncated_synthesis_kernel(
         b_bias = tl.load(p_bias + image % images * bias_image + i1 * bias_row, mask=i1 < N1, other=0.0)
         b_f += b_bias.to(tl.float32)[:, None]
     mask = (i1[:, None] < N1) & (i2[None, :] < N2)
-    tl.store(p_f + i1[:, None] * N2 + i2[None, :], b_f.to(dtype), mask=mask)
+    offsets = i1[:, None] * N2 + i2[None, :]
+    if HAS_SKIP:
+        b_f += tl.load(p_skip + image * N1 * N2 + offsets, mask=mask, other=0.0).to(tl.float32)
+    tl.store(p_f + offsets, b_f.to(dtype), mask=mask)
+    if GELU:
+        b_gelu = 0.5 * b_f * (1.0 + tl.erf(b_f * 0.7071067811865476))
+        tl.store(p_gelu + image * N1 * N2 + offsets, b_gelu.to(dtype), mask=mask)
 
 
 @triton.jit

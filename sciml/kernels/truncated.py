@@ -12,7 +12,7 @@ from math import prod
 import torch
 from torch import Tensor
 
-from sciml.kernels import dense, dispatch
+from sciml.kernels import dense, dispatch, reference
 from sciml.kernels.form import Form
 
 FORM = Form(
@@ -29,17 +29,21 @@ def spectral_conv(
     weight: Tensor,
     synthesis: Sequence[Tensor],
     bias: Tensor | None = None,
+    skip: Tensor | None = None,
+    *,
+    gelu: bool = False,
     backend: str = "auto",
 ) -> Tensor:
-    """Equal to `reference.spectral_conv`; see there for shapes. Computed in the type of x, bfloat16 and float16 too."""
+    """Equal to `reference.layer`; see there for shapes. Computed in the type of x, bfloat16 and float16 too."""
     with torch.autocast(x.device.type, enabled=False):
         if not x.is_complex():
-            return _synthesise(_mix(_analyse(x, analysis, backend), weight), synthesis, bias, backend)
+            return _synthesise(_mix(_analyse(x, analysis, backend), weight), synthesis, bias, skip, gelu, backend)
         # Linear: both planes as one batch, i times the spectrum of the imaginary one added; and the same back.
         real, imag = _analyse(torch.cat([x.real, x.imag]), analysis, backend).chunk(2, -2)
         mixed = _mix(real + _times_i(imag), weight)
-        field = torch.complex(*_synthesise(torch.cat([mixed, -_times_i(mixed)], -2), synthesis, None, backend).chunk(2))
-        return field if bias is None else field + bias
+        planes = torch.cat([mixed, -_times_i(mixed)], -2)
+        field = torch.complex(*_synthesise(planes, synthesis, None, None, False, backend).chunk(2))
+        return reference.ended(field, bias, skip, gelu)
 
 
 def _analyse(x: Tensor, matrices: Sequence[Tensor], backend: str) -> Tensor:
@@ -57,8 +61,10 @@ def _analyse(x: Tensor, matrices: Sequence[Tensor], backend: str) -> Tensor:
     return t.permute(*range(3, d + 1), d + 3, d + 1, d + 2, 0, 1, 2).flatten(-2)
 
 
-def _synthesise(z: Tensor, matrices: Sequence[Tensor], bias: Tensor | None, backend: str) -> Tensor:
-    """(m_1, …, m_d, 2, b, C) to (b, C, n_1, …, n_d) real; plus bias, one number a channel."""
+def _synthesise(
+    z: Tensor, matrices: Sequence[Tensor], bias: Tensor | None, skip: Tensor | None, gelu: bool, backend: str
+) -> Tensor:
+    """(m_1, …, m_d, 2, b, C) to (b, C, n_1, …, n_d) real; plus bias, one number a channel, plus skip; its GELU."""
     heads, d = len(matrices[0]), len(matrices)
     batch, channels = z.shape[-2:]
     first, second = (None if d == 1 else matrices[-2].mH), matrices[-1].mH
@@ -74,7 +80,10 @@ def _synthesise(z: Tensor, matrices: Sequence[Tensor], bias: Tensor | None, back
     if bias is not None:  # a number for each row where there is one axis, for each image else
         bias = bias.flatten().to(z.dtype)
         bias = bias.view(heads, -1, 1) if d == 1 else bias.repeat_interleave(prod(grid[:-2])).view(-1, 1, 1)
-    x = FORM.adjoint(t, None if first is None else _pairs(first, z), _pairs(second, z), bias, backend)
+    if skip is not None:
+        skip = skip.to(z.dtype).reshape(batch, -1, channels // heads if d == 1 else grid[-2], grid[-1])
+    operands = (t, None if first is None else _pairs(first, z), _pairs(second, z), bias, skip, backend)
+    x = FORM.adjoint_gelu(*operands)[0] if gelu else FORM.adjoint(*operands)
     return x.view(batch, channels, *grid)
 
 

@@ -9,6 +9,7 @@ from neuralop.models import FNO
 from torch import nn
 
 from sciml.errors import ConfigError
+from sciml.pde.fno_blocks import fuse_blocks
 from sciml.pde.pointwise import use_pointwise
 from sciml.pde.spectral_conv import MonarchSpectralConv
 from sciml.transforms import DenseTransform, MonarchTransform, Transform
@@ -94,7 +95,7 @@ def monarchize(
         conv = model.get_submodule(name)
         new = MonarchSpectralConv.from_spectral_conv(conv, conv_grid, heads, transform)
         model.set_submodule(name, new.train(conv.training))
-    return model
+    return fuse_blocks(model)
 
 
 def _grids_inside(model: nn.Module, grid: tuple[int, ...]) -> dict[str, tuple[int, ...]]:

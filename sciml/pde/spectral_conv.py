@@ -145,8 +145,18 @@ class MonarchSpectralConv(nn.Module):
 
     transform = SpectralConv.transform  # resampling of the skip connection: not ours to change
 
-    def forward(self, x: Tensor, output_shape: Sequence[int] | None = None) -> Tensor:
-        """(batch, in_channels, n_1, …, n_d) to (batch, out_channels, n_1', …, n_d'), n' = n unless scaled."""
+    def forward(
+        self,
+        x: Tensor,
+        output_shape: Sequence[int] | None = None,
+        *,
+        skip: Tensor | None = None,
+        gelu: bool = False,
+    ) -> Tensor:
+        """(batch, in_channels, n_1, …, n_d) to (batch, out_channels, n_1', …, n_d'), n' = n unless scaled.
+
+        With `skip`, of the result's shape, v + skip; with `gelu`, the GELU of that: both in the layer's last pass.
+        """
         grid = tuple(x.shape[2:])
         out_grid = scaled(grid, self.resolution_scaling_factor) if output_shape is None else tuple(output_shape)
         used = self._slices(grid, out_grid)
@@ -159,6 +169,8 @@ class MonarchSpectralConv(nn.Module):
             weight,
             [self._matrix(t, n, s) for t, n, s in zip(self.synthesis, out_grid, used, strict=True)],
             self.bias,
+            skip,
+            gelu=gelu,
         )
 
     def resized(self, grid: int | Sequence[int]) -> Self:

@@ -48,13 +48,17 @@ def form_operands(heads, first, dtype=torch.float64):
 def test_form_is_differentiable_twice_and_well_registered(heads, first):
     f, s, a1, a2 = (t if t is None else t.requires_grad_() for t in form_operands(heads, first))
     bias = random(1, 3, 1, dtype=torch.float64, seed=5).requires_grad_()
-    apply, adjoint, every = truncated.FORM.apply, truncated.FORM.adjoint, truncated.FORM.derivatives
-    assert torch.autograd.gradcheck(lambda *t: adjoint(*t, "auto"), (s, a1, a2, bias))
-    for op, operands in ((apply, (f, a1, a2, "auto")), (adjoint, (s, a1, a2, None, "auto"))):
-        assert torch.autograd.gradgradcheck(op, operands)
+    form, ended = truncated.FORM, (s, a1, a2, bias, f.detach().requires_grad_(), "auto")
+    for op, operands in (
+        (form.apply, (f, a1, a2, "auto")),
+        (form.adjoint, (s, a1, a2, None, None, "auto")),
+        (form.adjoint, ended),
+        (form.adjoint_gelu, ended),
+    ):
         torch.library.opcheck(op, operands)
-    torch.library.opcheck(adjoint, (s, a1, a2, bias, "auto"))
-    torch.library.opcheck(every, (f, s, a1, a2, [True, True, first, True], "auto"))
+        assert torch.autograd.gradcheck(op, operands)
+        assert torch.autograd.gradgradcheck(op, operands)
+    torch.library.opcheck(form.derivatives, (f, s, a1, a2, [True, True, first, True], "auto"))
 
 
 @pytest.mark.parametrize("images", [1, 2, 3, 4])
@@ -67,13 +71,22 @@ def test_images_at_a_time_do_not_matter(heads, images, monkeypatch):
         assert_close(found, whole, n=30)
 
 
-def test_bias_is_added_in_every_dimension():
-    for grid, modes in GRIDS:
-        analysis, weight, synthesis = operands(grid, modes, 2, False)
-        x, bias = random(2, 4, *grid, dtype=torch.float64), random(6, *[1] * len(grid), dtype=torch.float64, seed=8)
-        expected = reference.spectral_conv(x, analysis, weight, synthesis) + bias
-        for backend in ("auto", "reference"):
-            assert_close(ops.spectral_conv(x, analysis, weight, synthesis, bias, backend=backend), expected, n=200)
+@pytest.mark.parametrize(("grid", "modes"), GRIDS)
+@pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
+@pytest.mark.parametrize("gelu", [False, True])
+def test_what_the_last_pass_adds(grid, modes, dtype, gelu):
+    if gelu and dtype.is_complex:
+        pytest.skip("PyTorch has no GELU of complex numbers")
+    analysis, weight, synthesis = operands(grid, modes, 2, False, dtype)
+    x, bias = random(2, 4, *grid, dtype=dtype), random(6, *[1] * len(grid), dtype=torch.float64, seed=8)
+    ends = (bias.requires_grad_(), random(2, 6, *grid, dtype=dtype, seed=9).requires_grad_())
+
+    def run(backend):
+        y = ops.spectral_conv(x, analysis, weight, synthesis, *ends, gelu=gelu, backend=backend)
+        return [y, *torch.autograd.grad(y.abs().square().sum(), ends)]
+
+    for found, expected in zip(run("auto"), run("reference"), strict=True):
+        assert_close(found, expected, n=200)
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")  # torch's own, on the first use of jvp

@@ -35,7 +35,7 @@ def test_the_four_derivatives(size, heads, first, dtype, monkeypatch):
 
 
 def test_layer_through_the_kernels():
-    """The whole layer, values and gradients, with bias and heads, on a field of two axes and of one."""
+    """The whole layer, values and gradients, with all that it ends in, on a field of two axes and of one."""
     for grid, modes in (((12, 10), (5, 4)), ((21,), (6,))):
         analysis = [
             random(2, m, n, dtype=torch.complex64, seed=i) for i, (m, n) in enumerate(zip(modes, grid, strict=True))
@@ -44,13 +44,14 @@ def test_layer_through_the_kernels():
             random(2, n, m, dtype=torch.complex64, seed=9 + i) for i, (m, n) in enumerate(zip(modes, grid, strict=True))
         ]
         weight = random(*modes, 4, 2, 4, dtype=torch.float32, seed=5)
-        x, bias = random(3, 4, *grid, dtype=torch.float32), random(4, *[1] * len(grid), dtype=torch.float32)
-        inputs = [t.requires_grad_() for t in (x, bias, weight, *analysis, *synthesis)]
+        x, skip = random(3, 4, *grid, dtype=torch.float32), random(3, 4, *grid, dtype=torch.float32, seed=7)
+        bias = random(4, *[1] * len(grid), dtype=torch.float32)
+        inputs = [t.requires_grad_() for t in (x, bias, skip, weight, *analysis, *synthesis)]
 
         def run(backend, wide=lambda t: t):
             d = len(grid)  # noqa: B023
-            x, bias, weight, *matrices = (wide(t) for t in inputs)  # noqa: B023
-            y = ops.spectral_conv(x, matrices[:d], weight, matrices[d:], bias, backend=backend)
+            x, bias, skip, weight, *matrices = (wide(t) for t in inputs)  # noqa: B023
+            y = ops.spectral_conv(x, matrices[:d], weight, matrices[d:], bias, skip, gelu=True, backend=backend)
             return [y, *torch.autograd.grad(y.square().sum(), inputs)]  # noqa: B023
 
         exact = run("reference", lambda t: t.to(torch.complex128 if t.is_complex() else torch.float64))
