@@ -4,7 +4,9 @@
 
 Medians of interleaved repeats in one process, float32. "forward+backward" takes gradients of the input, the mode
 weights and, in the learnable layer, the factors. The training step is that of a whole FNO: forward, mean square,
-backward, Adam. Memory is the peak of live tensors during a training step, from the profiler's allocations.
+backward, Adam. Memory is the peak of live tensors during a training step, from the profiler's allocations. The floor is
+the larger of operations over the rate of a large matrix product and bytes over the bandwidth of a sum, both measured
+in the same run, for the learnable layer with one head.
 Writes results/spectral_conv.json and .md.
 """
 
@@ -103,6 +105,32 @@ def peak_memory(call: Call) -> float:
     return peak / 2**20
 
 
+def machine() -> dict[str, float]:
+    """Operations and bytes a second: a product of 2048² matrices, and a sum of fields that are not in the cache."""
+    a = torch.randn(2048, 2048)
+    fields = torch.randn(12, 2**21)
+    turn = iter(range(10**9))
+
+    def add() -> None:
+        i = next(turn) % 4 * 3
+        torch.add(fields[i], fields[i + 1], out=fields[i + 2])
+
+    times = medians({"product": lambda: a @ a, "sum": add}, 15)
+    return {"operations": 2 * 2048**3 / times["product"] * 1e3, "bytes": 3 * 2**23 / times["sum"] * 1e3}
+
+
+def floor(shape: tuple[int, int, int, int], speed: dict[str, float], *, backward: bool) -> float:
+    """Milliseconds. Forward: two products with the field, two with the half transformed one, one over the modes; the
+    backward takes 5, 5 and 2 more, since it computes intermediates again. Fields read or written: 2, and 3 more.
+    """
+    b, c, n, m = shape
+    m1, m2 = m, m // 2 + 1
+    field, half, mix = 2 * b * c * n * n * 2 * m2, 2 * b * c * m2 * 2 * n * 2 * m1, 2 * m1 * m2 * 2 * b * c * 2 * c
+    operations = (7 * (field + half) + 3 * mix) if backward else (2 * (field + half) + mix)
+    moved = 4 * ((5 if backward else 2) * b * c * n * n + (3 if backward else 1) * 2 * m1 * m2 * c * c)
+    return 1e3 * max(operations / speed["operations"], moved / speed["bytes"])
+
+
 def layers(shape: tuple[int, int, int, int], repeats: int) -> dict:
     batch, channels, n, modes = shape
     x = torch.randn(batch, channels, n, n)
@@ -143,9 +171,17 @@ def ratios(rows: list[dict], quantity: str, name: str) -> list[float]:
     return [row[quantity]["neuralop"] / row[quantity][name] for row in rows]
 
 
-def report(rows: list[dict], network: dict) -> str:
+def report(rows: list[dict], network: dict, speed: dict[str, float]) -> str:
     names = list(rows[0]["forward"])
-    lines = []
+    lines = [
+        f"{speed['operations'] / 1e9:.0f} GFLOP/s, {speed['bytes'] / 1e9:.0f} GB/s\n",
+        "| floor of the learnable layer, ms (times the floor) | forward | forward+backward |\n|---|---|---|",
+    ]
+    for row in rows:
+        floors = {q: floor(row["shape"], speed, backward="back" in q) for q in ("forward", "forward+backward")}
+        cells = " | ".join(f"{t:.1f} ({row[q]['Monarch'] / t:.1f}×)" for q, t in floors.items())
+        lines.append(f"| {row['shape']} | {cells} |")
+    lines.append("")
     for quantity in ("forward", "forward+backward", "memory"):
         unit = "MiB" if quantity == "memory" else "ms"
         lines += [f"| {quantity}, {unit} | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
@@ -173,10 +209,11 @@ def main() -> None:
     torch.manual_seed(0)
     rows = [layers(shape, arguments.repeats) for shape in SHAPES]
     network = networks(SHAPES[0], arguments.repeats)
-    text = report(rows, network)
+    speed = machine()
+    text = report(rows, network, speed)
     print(text)
     about = {"date": date.today().isoformat(), "torch": torch.__version__, "threads": arguments.threads,
-             "machine": platform.processor() or platform.machine()}  # fmt: skip
+             "machine": platform.processor() or platform.machine(), **speed}  # fmt: skip
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "spectral_conv.json").write_text(
         json.dumps({**about, "layers": rows, "network": network}, indent=1) + "\n"
