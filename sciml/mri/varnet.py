@@ -76,7 +76,8 @@ class VarNet(nn.Module):
             raise ConfigError(f"{cascades=}: must be at least 1; {sens_chans=}: at least 0")
         self.sensitivity = SensitivityModel(chans=sens_chans, pools=sens_pools) if sens_chans else None
         self.cascades = nn.ModuleList(
-            Cascade(copy.deepcopy(fourier), ComplexUNet(chans=chans, pools=pools)) for _ in range(cascades)
+            Cascade(copy.deepcopy(fourier), ComplexUNet(chans=chans, pools=pools, correction=True))
+            for _ in range(cascades)
         )
         self.start = Sense(start) if start is not None else None
         self.fourier = fourier
