@@ -23,13 +23,14 @@ from trials import RESULTS
 
 FIGURE = RESULTS.parents[1] / "docs" / "figures" / "real_scan.png"
 BRAINS = MRIProblem("brains_256", tune="data/brains_256", final="data/brains_256", size=256, coils=4)
+FFT = MRITrial(BRAINS, 3e-3, start="fft", epochs=10)
 LEARNED = {
-    "U-Net": MRITrial(BRAINS, 1e-3, "unet", epochs=30),
+    "U-Net": FFT.at(lr=1e-3, network="unet", start=None),
     "Monarch SENSE": MRITrial(BRAINS, 1e-2, "sense", "monarch", epochs=60, loss="l1"),
-    "MoDL, FFT": MRITrial(BRAINS, 3e-3, "modl", epochs=30),
-    "MoDL, Monarch": MRITrial(BRAINS, 3e-3, "modl", "monarch", 3e-4, epochs=30),
-    "VarNet, FFT": MRITrial(BRAINS, 6e-3, "varnet", epochs=30),
-    "VarNet, Monarch": MRITrial(BRAINS, 6e-3, "varnet", "monarch", 3e-4, epochs=30),
+    "MoDL, FFT": FFT.at(network="modl"),
+    "MoDL, Monarch": FFT.at(network="modl", start="monarch", factor_lr=1e-2),
+    "VarNet, FFT": FFT.at(network="varnet"),
+    "VarNet, Monarch": FFT.at(network="varnet", start="monarch", factor_lr=1e-2),
 }
 
 
