@@ -35,10 +35,8 @@ def list_pde(runs: list[dict]) -> None:
 def list_mri(runs: list[dict]) -> None:
     """By PSNR; validation runs train on fewer subjects and are judged on others than test runs."""
     print("## MRI\n")
-    print(
-        "`…_mirrored`: by the program as of a24cac9. Objects were mirrored only, VarNet estimated its coil maps, and the"
-    )
-    print("U-Nets of VarNet and MoDL did not start as zero; not to be compared with the others.\n")
+    print("`…_mirrored`: by the program as of a24cac9. Objects were mirrored only, VarNet estimated its coil maps and")
+    print("its U-Nets did not start as zero; not to be compared with the others.\n")
     print("| problem, network | transform | lr | factor lr | further settings | seed | parameters ", end="")
     print("| judged on | PSNR | SSIM | NMSE |\n" + "|---" * 11 + "|")
     for r in sorted(runs, key=lambda r: (r["folder"], r["network"], r["final"], -r["psnr"])):
