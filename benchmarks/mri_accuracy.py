@@ -25,7 +25,7 @@ PROBLEMS = {
     name: MRIProblem(name, tune=f"data/{name}_tune", final=f"data/{name}_final") for name in ("knees", "brains")
 }
 CLASSICAL = {"CG-SENSE": "cg-sense", "L1-wavelet": "l1-wavelet"}
-LR = {"varnet": 3e-3, "modl": 3e-3}  # first guesses, from pilot runs
+LR = {"varnet": 3e-3, "modl": 6e-3}  # first guesses, from pilot runs
 FACTOR_LR = 1e-2
 WEIGHTS = [1e-4 * 3**k for k in range(8)]  # λ of the classical methods
 SUBJECTS = (1, 2, 5, 14)
