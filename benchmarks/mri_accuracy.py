@@ -5,8 +5,8 @@
 
 Learning rates are tuned by PSNR on held-out training subjects, as in accuracy.py; the learned transform gets no more
 trials than the FFT, and the λ of CG-SENSE and L1-wavelet is tuned as well. Each contender then trains at its best on
-all training subjects with three seeds, and the test subjects are reported. In VarNet and MoDL the transform in
-question is that of the start; "FFT, widened" has U-Nets with at least Monarch's parameter count. `where` puts the
+all training subjects with three seeds, and the test subjects are reported. The transform in question is that of
+VarNet's start, and MoDL's only one; "FFT, widened" has U-Nets with at least Monarch's parameter count. `where` puts the
 learned transform in other places of both networks, at fixed rates, on validation subjects. `efficiency` trains on 1, 2,
 5 and 14 subjects, Monarch SENSE and U-Net for the same number of steps. Runs are kept in results/<problem>/.
 """
@@ -26,7 +26,10 @@ PROBLEMS = {
 }
 CLASSICAL = {"CG-SENSE": "cg-sense", "L1-wavelet": "l1-wavelet"}
 LR = {"varnet": 3e-3, "modl": 6e-3}  # first guesses, from pilot runs
-FACTOR_LR = 1e-2
+LEARNED = {  # where the learned transform stands: the place that was best in pilot runs (docs/decisions/0008)
+    "varnet": {"start": "monarch", "factor_lr": 1e-2},
+    "modl": {"transform": "monarch", "start": None, "factor_lr": 1e-3},  # None: what is in the normal equations
+}
 WEIGHTS = [1e-4 * 3**k for k in range(8)]  # λ of the classical methods
 SUBJECTS = (1, 2, 5, 14)
 STEPS = 1000
@@ -38,14 +41,14 @@ def contenders(problem: MRIProblem, network: str) -> dict[str, MRITrial]:
         zero_filled = MRITrial(problem, 1e-2, "sense", epochs=0)
         return {"zero-filled": zero_filled, "Monarch": zero_filled.at(epochs=100, transform="monarch", loss="l1")}
     fft = MRITrial(problem, LR[network], network, start="fft")
-    monarch = fft.at(start="monarch", factor_lr=FACTOR_LR)
+    monarch = fft.at(**LEARNED[network])
     return {"FFT": fft, "Monarch": monarch, "FFT, widened": fft.at(net={"chans": widened(monarch)})}
 
 
 def widened(monarch: MRITrial) -> int:
     """The least number of U-Net channels at which the FFT network has the learned one's parameters."""
     target, chans = parameters(monarch), NETWORKS[monarch.network]["chans"]
-    while parameters(monarch.at(start="fft", net={"chans": chans})) < target:
+    while parameters(monarch.at(transform="fft", start="fft", net={"chans": chans})) < target:
         chans += 1
     return chans
 
@@ -79,26 +82,27 @@ def classical(problem: MRIProblem, jobs: int) -> list[dict]:
 
 
 def places(problem: MRIProblem, jobs: int) -> list[dict]:
-    """Where in the network the learned transform stands: one seed, the first guesses' rates, validation subjects."""
-    learned = {"transform": "monarch", "factor_lr": FACTOR_LR}
+    """Where in a network the learned transform stands: one seed, one rate, validation subjects."""
     variants = {
-        "FFT everywhere, zero-filled start": {"start": None},
-        "FFT everywhere": {},
-        "Monarch in each step, FFT start": learned,
-        "Monarch in each step, zero-filled start": {"start": None, **learned},
-        "Monarch start": {"start": "monarch", "factor_lr": FACTOR_LR},
-        "Monarch start, factor rate 3e-3": {"start": "monarch", "factor_lr": 3e-3},
-        "Monarch start, one head": {"start": "monarch", "factor_lr": FACTOR_LR, "fourier": {"heads": 1}},
-        "dense start": {"start": "dense", "factor_lr": FACTOR_LR},
-        "Monarch in both": {"start": "monarch", **learned},
+        "varnet": {
+            "FFT, zero-filled start": {"start": None},
+            "FFT": {},
+            "Monarch start": LEARNED["varnet"],
+            "Monarch cascades": {"transform": "monarch", "factor_lr": 1e-3},
+            "Monarch in both": {**LEARNED["varnet"], "transform": "monarch"},
+            "Monarch start, one head": {**LEARNED["varnet"], "fourier": {"heads": 1}},
+        },
+        "modl": {
+            "FFT": {},
+            "Monarch start": {"start": "monarch", "factor_lr": 1e-2},
+            "Monarch normal equations": {**LEARNED["modl"], "start": "fft"},
+        },
     }
     rows = []
-    for network in ("varnet", "modl"):
-        fft = MRITrial(problem, LR[network], network, start="fft")
-        for name, changes in variants.items():
-            if network == "modl" and name == "FFT everywhere, zero-filled start":
-                continue  # the same network: MoDL's own start is SENSE's
-            rows.append(row(f"{network}: {name}", trial := fft.at(**changes), run_all([trial], jobs)))
+    for network, changed in variants.items():
+        for name, changes in changed.items():
+            trial = MRITrial(problem, 3e-3, network, **{"start": "fft", **changes})
+            rows.append(row(f"{network}: {name}", trial, run_all([trial], jobs)))
     return rows
 
 
