@@ -25,14 +25,14 @@ PROBLEMS = {
     name: MRIProblem(name, tune=f"data/{name}_tune", final=f"data/{name}_final") for name in ("knees", "brains")
 }
 CLASSICAL = {"CG-SENSE": "cg-sense", "L1-wavelet": "l1-wavelet"}
-LR = {"varnet": 3e-3, "modl": 6e-3}  # first guesses, from pilot runs
+LR = {"varnet": 3e-3, "modl": 4.8e-2}  # first guesses, from pilot runs
 LEARNED = {  # where the learned transform stands: the place that was best in pilot runs (docs/decisions/0008)
     "varnet": {"start": "monarch", "factor_lr": 1e-2},
     "modl": {"transform": "monarch", "start": None, "factor_lr": 1e-3},  # None: what is in the normal equations
 }
 WEIGHTS = [1e-4 * 3**k for k in range(8)]  # λ of the classical methods
 SUBJECTS = (1, 2, 5, 14)
-STEPS = 1000
+STEPS = 600
 
 
 def contenders(problem: MRIProblem, network: str) -> dict[str, MRITrial]:
