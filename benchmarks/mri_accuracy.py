@@ -40,7 +40,7 @@ def contenders(problem: MRIProblem, network: str) -> dict[str, MRITrial]:
     """First guesses, from pilot runs; tuning moves the network's learning rate from there."""
     if network == "sense":  # its only parameters are the factors
         zero_filled = MRITrial(problem, 1e-2, "sense", epochs=0)
-        return {"zero-filled": zero_filled, "Monarch": zero_filled.at(epochs=100, transform="monarch", loss="l1")}
+        return {"zero-filled": zero_filled, "Monarch": zero_filled.at(epochs=150, transform="monarch", loss="l1")}
     fft = MRITrial(problem, LR[network], network, start="fft")
     monarch = fft.at(**LEARNED[network])
     return {"FFT": fft, "Monarch": monarch, "FFT, widened": fft.at(net={"chans": widened(monarch)})}
