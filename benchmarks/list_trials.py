@@ -10,11 +10,12 @@ from trials import RESULTS
 DEFAULTS = {"weight_decay": 0.0, "factor_decay": 0.0, "augment": False}
 
 
-MRI_DEFAULTS = {"loss": "ssim", "n_train": None, "fourier": {}, "net": {}}
+MRI_DEFAULTS = {"loss": "ssim", "n_train": None, "start": None, "fourier": {}, "net": {}}
 
 
 def main() -> None:
-    runs = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*/*.json"))]
+    paths = sorted(RESULTS.glob("*/*.json"))
+    runs = [{"folder": path.parent.name, **json.loads(path.read_text())} for path in paths]
     print("# Every trial\n\n`python benchmarks/list_trials.py > docs/trials.md` writes this file.\n")
     list_pde([r for r in runs if "test" in r])
     print()
@@ -33,10 +34,13 @@ def list_pde(runs: list[dict]) -> None:
 
 def list_mri(runs: list[dict]) -> None:
     """By PSNR; validation runs train on fewer subjects and are judged on others than test runs."""
-    print("## MRI\n\n| problem, network | transform | lr | factor lr | further settings | seed | parameters ", end="")
+    print("## MRI\n")
+    print("`…_mirrored`: by the program as of a24cac9. Objects were mirrored only, VarNet estimated its coil maps and")
+    print("its U-Nets did not start as zero; not to be compared with the others.\n")
+    print("| problem, network | transform | lr | factor lr | further settings | seed | parameters ", end="")
     print("| judged on | PSNR | SSIM | NMSE |\n" + "|---" * 11 + "|")
-    for r in sorted(runs, key=lambda r: (r["problem"]["name"], r["network"], r["final"], -r["psnr"])):
-        r["problem"]["name"] += f", {r['network']}"
+    for r in sorted(runs, key=lambda r: (r["folder"], r["network"], r["final"], -r["psnr"])):
+        r["problem"]["name"] = f"{r['folder']}, {r['network']}"
         further = {"epochs": r["epochs"], **{k: r[k] for k, d in MRI_DEFAULTS.items() if r.get(k, d) != d}}
         found = f"{'test' if r['final'] else 'validation'} | {r['psnr']:.2f} | {r['ssim']:.4f} | {r['nmse']:.4f}"
         print(f"| {start(r, settings(further))} | {found} |")

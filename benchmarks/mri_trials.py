@@ -10,13 +10,13 @@ from trials import Kept
 
 NETWORKS = {
     "sense": {},
-    "varnet": {"cascades": 3, "chans": 6, "pools": 3, "sens_chans": 4, "sens_pools": 3},
-    "modl": {"iterations": 3, "cg_iterations": 4, "chans": 6, "pools": 3},
+    "varnet": {"cascades": 3, "chans": 6, "pools": 3, "sens_chans": 0},
+    "modl": {"iterations": 2, "cg_iterations": 4, "chans": 6, "pools": 3},
     "unet": {"chans": 16, "pools": 3},
     "cg-sense": {},
     "l1-wavelet": {},
 }
-WITH_MAPS = ("sense", "modl", "cg-sense", "l1-wavelet")
+WITH_MAPS = ("sense", "modl", "varnet", "cg-sense", "l1-wavelet")
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class MRITrial(Kept):
     network: str = "sense"
     transform: str = "fft"
     factor_lr: float | None = None
-    epochs: int = 60
+    epochs: int = 20
     loss: str = "ssim"
     seed: int = 0
     final: bool = False
     n_train: int | None = None
-    start: str | None = None  # the transform of VarNet's SENSE start; None: the paper's zero-filled one
+    start: str | None = None  # the transform of VarNet's or MoDL's SENSE start; None: the paper's start
     fourier: dict = field(default_factory=dict, hash=False)  # further arguments of Fourier2d
     net: dict = field(default_factory=dict, hash=False)  # further arguments of the network
 

@@ -18,18 +18,20 @@ from datetime import date
 from pathlib import Path
 
 import numpy as np
+from mri_accuracy import LEARNED, LR
 from mri_trials import WITH_MAPS, MRIProblem, MRITrial
 from trials import RESULTS
 
 FIGURE = RESULTS.parents[1] / "docs" / "figures" / "real_scan.png"
 BRAINS = MRIProblem("brains_256", tune="data/brains_256", final="data/brains_256", size=256, coils=4)
-LEARNED = {
-    "U-Net": MRITrial(BRAINS, 1e-3, "unet", epochs=30),
-    "Monarch SENSE": MRITrial(BRAINS, 1e-2, "sense", "monarch", epochs=60, loss="l1"),
-    "MoDL, FFT": MRITrial(BRAINS, 3e-3, "modl", epochs=30),
-    "MoDL, Monarch": MRITrial(BRAINS, 3e-3, "modl", "monarch", 3e-4, epochs=30),
-    "VarNet, FFT": MRITrial(BRAINS, 6e-3, "varnet", epochs=30),
-    "VarNet, Monarch": MRITrial(BRAINS, 6e-3, "varnet", "monarch", 3e-4, epochs=30),
+FFT = MRITrial(BRAINS, 1.5e-3, "varnet", start="fft", epochs=6)
+NETWORKS = {
+    "U-Net": FFT.at(lr=1e-3, network="unet", start=None),
+    "Monarch SENSE": MRITrial(BRAINS, 1e-2, "sense", "monarch", epochs=40, loss="l1"),
+    "MoDL, FFT": FFT.at(lr=LR["modl"], network="modl"),
+    "MoDL, Monarch": FFT.at(lr=LR["modl"], network="modl", **LEARNED["modl"]),
+    "VarNet, FFT": FFT,
+    "VarNet, Monarch": FFT.at(**LEARNED["varnet"]),
 }
 
 
@@ -42,7 +44,7 @@ def methods():
 
     for name, net in {"zero-filled": ZeroFilled(), "CG-SENSE": CGSense(), "L1-wavelet": L1Wavelet()}.items():
         yield name, MRITask(net, torch.optim.Adam, loss="l1"), name != "zero-filled"
-    for name, trial in LEARNED.items():
+    for name, trial in NETWORKS.items():
         yield name, trial.at(final=True).trained()[0], trial.network in WITH_MAPS
 
 

@@ -19,7 +19,7 @@
 # A multi-coil scanner measures the Fourier transform of the object, seen through each coil's sensitivity. Measuring
 # every fourth column is four times as fast, and folds the image over itself. Here the aliasing is removed by
 # (1) nothing, (2) conjugate gradients and wavelets, (3) SENSE with a Fourier transform that learns, and (4) an
-# end-to-end variational network with the FFT and with Monarch transforms.
+# variational network that starts from SENSE with the FFT or with Monarch transforms.
 #
 # **What this cannot show.** Simulated coils with known maps, few small subjects, minutes of training, one seed, rates
 # that were not tuned here. The comparison that counts is in [docs/results.md](../docs/results.md).
@@ -69,8 +69,8 @@ batch = test_set[0]
 print({name: tuple(value.shape) for name, value in batch._asdict().items() if isinstance(value, torch.Tensor)})
 
 # %% [markdown]
-# `augment` mirrors the object in front of the coils, which stay where they are: k-space of a mirrored subject is
-# measured anew.
+# `augment` mirrors, shifts and rephases the object in front of the coils, which stay where they are: k-space of the
+# moved subject is measured anew.
 #
 # ## 2. Without learning
 #
@@ -139,17 +139,18 @@ plots.factors(monarch_sense)
 # %% [markdown]
 # ## 4. VarNet, and its Monarch twin
 #
-# The end-to-end variational network estimates maps of its own and alternates a step toward the measured data with a
-# U-Net. Both twins start as the same function: the same seed gives the same U-Nets, and Monarch starts as the FFT.
+# The variational network alternates a step toward the measured data with a U-Net. What it starts from is a SENSE
+# prediction of the samples that are missing: with the FFT, or with Monarch transforms, which is where they help most
+# ([decision 8](../docs/decisions/0008-where-a-learned-transform-pays.md)). Both twins start as the same function: the
+# same seed gives the same U-Nets, and Monarch starts as the FFT.
 
 # %%
-data = MRIDataModule(str(folder), mask, val_split="multicoil_test", augment="file")
 varnets = {}
 for name in ("fft", "monarch"):
     torch.manual_seed(0)
-    fourier = Fourier2d((96, 96), transform=name, heads=1 if name == "fft" else 8)
-    net = VarNet(fourier, cascades=2, chans=6, pools=3, sens_chans=4, sens_pools=3)
-    varnets[name] = train(net, "ssim", lr=1.2e-2, factor_lr=3e-4, epochs=15)
+    start = Fourier2d((96, 96), transform=name, heads=1 if name == "fft" else 8)
+    net = VarNet(Fourier2d((96, 96)), start=start, cascades=2, chans=6, pools=3, sens_chans=0)
+    varnets[name] = train(net, "ssim", lr=3e-3, factor_lr=1e-2, epochs=20)
 
 # %% [markdown]
 # ## 5. All of them
@@ -169,9 +170,8 @@ table = "| method | parameters | NMSE | PSNR | SSIM |\n|---|---:|---:|---:|---:|
 for name, net in contenders.items():
     found = []
     for b in test_set:
-        maps = None if isinstance(net, VarNet) else b.maps
         with torch.no_grad():
-            found.append(scores(net(b.kspace, b.mask, maps), b.target))
+            found.append(scores(net(b.kspace, b.mask, b.maps), b.target))
     nmse, psnr, ssim = (sum(f[key] for f in found) / len(found) for key in ("nmse", "psnr", "ssim"))
     table += f"| {name} | {count_parameters(net.parameters()):,} | {nmse:.4f} | {psnr:.2f} | {ssim:.4f} |\n"
 Markdown(table)

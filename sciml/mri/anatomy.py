@@ -1,5 +1,6 @@
 """Magnitude images of real anatomy, and new subjects made from one of them."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from sciml import hdf5
-from sciml.errors import BadSchema, ConfigError
+from sciml.errors import BadSchema, ConfigError, CorruptFile, NonFinite
 
 MISSING = "needs the extra `demo`: pip install 'sciml[demo]'"
 THICKNESS = 5  # voxels from slice to slice of a deformed volume; mm for the 1 mm template
@@ -23,7 +24,19 @@ def load_anatomy(source: str) -> np.ndarray:
     Raises:
         ConfigError: the extra `demo` is not installed, or the file's type is unknown.
         BadSchema: no 3-D real array, or several of them.
+        CorruptFile: a NIfTI or NumPy file that cannot be read.
+        NonFinite: NaN or infinite values.
     """
+    anatomy = _load(source)
+    bad = anatomy.size - np.count_nonzero(np.isfinite(anatomy))
+    if bad:
+        raise NonFinite(
+            f"{source}: {bad} of {anatomy.size} values are NaN or infinite; set them to 0, or leave them out"
+        )
+    return anatomy
+
+
+def _load(source: str) -> np.ndarray:
     if source == "mni152":
         return _axial(_mni152())
     path = Path(source)
@@ -34,7 +47,7 @@ def load_anatomy(source: str) -> np.ndarray:
             key = _only({k: file[k] for k in hdf5.keys(file) if isinstance(file[k], h5py.Dataset)}, path)
             return np.asarray(hdf5.dataset(file, key)[()], dtype=np.float32)
     if path.suffix in (".npy", ".npz"):
-        loaded = np.load(path, allow_pickle=False)
+        loaded = _opened(path, lambda: np.load(path, allow_pickle=False))
         arrays = {path.stem: loaded} if path.suffix == ".npy" else dict(loaded)
         return arrays[_only(arrays, path)].astype(np.float32)
     raise ConfigError(f"source: {source!r}; expected mni152, or a .nii, .nii.gz, .h5, .npy or .npz file")
@@ -105,10 +118,18 @@ def _nifti(path: Path) -> np.ndarray:
         import nibabel
     except ImportError as error:
         raise ConfigError(f"{path}: NIfTI {MISSING}") from error
-    image: Any = nibabel.as_closest_canonical(nibabel.load(path))
+    image: Any = _opened(path, lambda: nibabel.as_closest_canonical(nibabel.load(path)))
     if image.ndim != 3:
         raise BadSchema(f"{path}: expected a volume (x, y, z), found {image.shape}")
-    return np.asarray(image.get_fdata(), dtype=np.float32)
+    return np.asarray(_opened(path, image.get_fdata), dtype=np.float32)
+
+
+def _opened(path: Path, read: Callable[[], Any]) -> Any:
+    """What `read` gives; its errors, which differ from format to format, as one that names the file."""
+    try:
+        return read()
+    except Exception as error:
+        raise CorruptFile(f"{path}: cannot be read ({error}); check the path, or fetch the file again") from error
 
 
 def _mni152() -> np.ndarray:

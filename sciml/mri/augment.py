@@ -7,16 +7,16 @@ from torch import Tensor
 from sciml.mri.fourier import fft2c, ifft2c
 from sciml.mri.sense import combine, expand, rss
 
-FARTHEST = 6  # an object moves by at most this part of the field of view, either way
+FARTHEST = 16  # an object moves by at most this part of the field of view, either way
 
 
 def moved(kspace: Tensor, maps: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Fully sampled k-space of the object moved in front of the coils, and its RSS image.
 
-    The object is x = Σ_c conj(S_c)·F⁻¹ k_c. It is mirrored along y, x, both or neither; in a square field of view,
-    turned about the diagonal or not; shifted periodically by up to a sixth of the field of view along each axis; and
-    given a smooth phase beside its own. The coils stay where they are and measure it again: k' = F(S_c·x'). So
-    transforms with a head for each coil see the coils in their places. Noise moves with the object.
+    The object is x = Σ_c conj(S_c)·F⁻¹ k_c. It is mirrored along y, x, both or neither; shifted periodically by up to
+    a sixteenth of the field of view along each axis; and given a smooth phase beside its own. The coils stay where
+    they are and measure it again: k' = F(S_c·x'). So transforms with a head for each coil see the coils in their
+    places. Noise moves with the object.
 
     Args:
         kspace: (C, y, x) complex, fully sampled.
@@ -26,8 +26,6 @@ def moved(kspace: Tensor, maps: Tensor, rng: np.random.Generator) -> tuple[Tenso
     image = combine(ifft2c(kspace)[None], maps[None])
     size = image.shape[-2:]
     image = image.flip([axis for axis in (-2, -1) if rng.random() < 0.5])
-    if size[0] == size[1] and rng.random() < 0.5:
-        image = image.mT
     image = image.roll([int(rng.integers(-(n // FARTHEST), n // FARTHEST + 1)) for n in size], (-2, -1))
     phase = smooth_phase(size, rng) + 2 * np.pi * rng.random()
     coil_images = expand(image * torch.polar(torch.ones(size), phase.float()), maps[None])

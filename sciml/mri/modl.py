@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sciml.errors import ConfigError
 from sciml.mri.fourier import Fourier2d
-from sciml.mri.sense import SenseOperator, needed
+from sciml.mri.sense import Sense, SenseOperator, needed
 from sciml.mri.unet import ComplexUNet
 
 
@@ -19,6 +19,8 @@ class MoDL(nn.Module):
 
     Args:
         fourier: F; must be tied.
+        start: The operator of the first x, Σ_c conj(S_c)·F⁻¹ k_c (`Sense`); None: F's adjoint, as in the paper. The
+            normal equations keep F.
         iterations: Unrolled steps (10 in the paper).
         cg_iterations: Steps of conjugate gradients in each.
         chans, pools: Of the U-Net.
@@ -29,6 +31,7 @@ class MoDL(nn.Module):
         self,
         fourier: Fourier2d,
         *,
+        start: Fourier2d | None = None,
         iterations: int = 10,
         cg_iterations: int = 6,
         chans: int = 18,
@@ -41,8 +44,9 @@ class MoDL(nn.Module):
         if not fourier.tied:
             raise ConfigError("tied=False: MoDL's normal equations need the adjoint; set tied: true")
         self.encoding = SenseOperator(fourier)
+        self.start = Sense(start) if start is not None else None
         self.iterations, self.cg_iterations = iterations, cg_iterations
-        self.denoiser = ComplexUNet(chans=chans, pools=pools)
+        self.denoiser = ComplexUNet(chans=chans, pools=pools, correction=True)
         self.log_lambda = nn.Parameter(torch.tensor(initial_lambda).log())
 
     def forward(self, kspace: Tensor, mask: Tensor, maps: Tensor | None = None) -> Tensor:
@@ -53,11 +57,11 @@ class MoDL(nn.Module):
         def normal(image: Tensor) -> Tensor:
             return self.encoding.adjoint(self.encoding(image, maps, mask), maps, mask) + lam * image
 
-        start = self.encoding.adjoint(kspace, maps, mask)
-        image = start
+        measured = self.encoding.adjoint(kspace, maps, mask)
+        image = measured if self.start is None else self.start(kspace, mask, maps)
         for _ in range(self.iterations):
             denoised = image + self.denoiser(image)
-            image = conjugate_gradient(normal, start + lam * denoised, denoised, self.cg_iterations)
+            image = conjugate_gradient(normal, measured + lam * denoised, denoised, self.cg_iterations)
         return image
 
 

@@ -54,7 +54,9 @@ def generate_mri(
 
     Raises:
         ConfigError: an argument out of range, an unknown source.
-        BadSchema: the stack holds fewer images than asked; a volume made with other parameters lies in the way.
+        BadSchema: the stack holds fewer images than asked, or one without signal; a volume made with other parameters
+            lies in the way.
+        CorruptFile, NonFinite: see `load_anatomy`.
     """
     counts = {"train": n_subjects, "val": n_val, "test": n_test}
     _check(counts, coils=coils, grid=grid, n_slices=n_slices, snr=snr, seed=seed)
@@ -112,6 +114,8 @@ def _images(
             found = subject(anatomy, n_slices, np.random.default_rng([seed, i, 0]))
         else:
             found = anatomy[i * n_slices : (i + 1) * n_slices]
+        if not found.max() > 0:
+            raise BadSchema(f"subject {i}: an image without any signal; leave it out of the stack")
         return found / found.max()
 
     return images

@@ -53,11 +53,18 @@ class ComplexUNet(nn.Module):
     Each part is brought to mean 0 and standard deviation 1 and back (E2E-VarNet's NormUnet; Sriram et al., 2020), so
     that the scale of the data does not matter; an image that is constant stays finite. Sizes are padded with zeros to
     multiples of 2^pools, 16 at least, and to two points on the lowest level.
+
+    A `correction` is added to something: it starts as zero (the last convolution does), and the mean is not brought
+    back. Unlike fastMRI's, an unrolled network then starts as its data consistency alone; short trainings gain most.
     """
 
-    def __init__(self, *, chans: int, pools: int) -> None:
+    def __init__(self, *, chans: int, pools: int, correction: bool = False) -> None:
         super().__init__()
         self.unet = UNet(chans=chans, pools=pools)
+        self.correction = correction
+        if correction:
+            nn.init.zeros_(self.unet.last.weight)
+            nn.init.zeros_(self.unet.last.bias)  # type: ignore[arg-type]
         self.multiple, self.least = max(16, 2**pools), 2 ** (pools + 1)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -66,7 +73,8 @@ class ComplexUNet(nn.Module):
         std = torch.where(std == 0, torch.ones_like(std), std)
         (top, bottom), (left, right) = (self._margins(n) for n in parts.shape[2:])
         out = self.unet(pad((parts - mean) / std, (left, right, top, bottom)))
-        out = out[..., top : out.shape[-2] - bottom, left : out.shape[-1] - right] * std + mean
+        out = out[..., top : out.shape[-2] - bottom, left : out.shape[-1] - right] * std
+        out = out if self.correction else out + mean
         return torch.view_as_complex(out.movedim(1, -1).contiguous())
 
     def _margins(self, size: int) -> tuple[int, int]:

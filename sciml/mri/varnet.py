@@ -47,7 +47,8 @@ class VarNet(nn.Module):
     scanner's FFT gave them. Maps come from the data if given, else from a network on the centre of k-space.
 
     With `start`, the first iterate is not the zero-filled k_ref but has the missing samples predicted by SENSE with
-    that operator (`predicted`). This is the place where a learned transform pays most (docs/decisions/0008).
+    that operator (`predicted`): the place where a learned transform was measured to pay (docs/decisions/0008).
+    Unlike the paper's, the U-Nets start as zero (`ComplexUNet`, correction), and so the network as data consistency.
 
     Args:
         fourier: The operator from which every cascade, and the final inverse transform, start.
@@ -76,7 +77,8 @@ class VarNet(nn.Module):
             raise ConfigError(f"{cascades=}: must be at least 1; {sens_chans=}: at least 0")
         self.sensitivity = SensitivityModel(chans=sens_chans, pools=sens_pools) if sens_chans else None
         self.cascades = nn.ModuleList(
-            Cascade(copy.deepcopy(fourier), ComplexUNet(chans=chans, pools=pools)) for _ in range(cascades)
+            Cascade(copy.deepcopy(fourier), ComplexUNet(chans=chans, pools=pools, correction=True))
+            for _ in range(cascades)
         )
         self.start = Sense(start) if start is not None else None
         self.fourier = fourier

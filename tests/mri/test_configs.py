@@ -21,8 +21,9 @@ SMALL = {"cascades": 1, "iterations": 1, "chans": 2, "pools": 1, "sens_chans": 2
 def overlay(config: dict, folder: Path) -> Path:
     """The same run, small: of the network's own settings those that it has."""
     options = config["model"]["net"]["init_args"]
-    small = {key: value for key, value in SMALL.items() if key in options}
-    small["fourier"] = {"init_args": {"size": [SIZE, SIZE], "heads": 2}}
+    small: dict[str, object] = {key: value for key, value in SMALL.items() if options.get(key)}
+    operators = [key for key in ("fourier", "start") if key in options]
+    small |= {key: {"init_args": {"size": [SIZE, SIZE], "heads": 2}} for key in operators}
     data = {"path": str(folder / "data"), "num_workers": 0}
     path = folder / "tiny.yaml"
     path.write_text(yaml.safe_dump({"model": {"net": {"init_args": small}}, "data": data}))

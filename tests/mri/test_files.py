@@ -184,6 +184,26 @@ def test_external_link_is_refused(path: Path) -> None:
         open_volume(path.parent / "link.h5")
 
 
+def test_virtual_dataset_and_external_storage_are_refused(path: Path) -> None:
+    layout = h5py.VirtualLayout((2, 3, 24, 24), np.complex64)
+    layout[...] = h5py.VirtualSource(path, "kspace", (2, 3, 24, 24))
+    with h5py.File(path.parent / "virtual.h5", "w") as file:
+        file.create_virtual_dataset("kspace", layout)
+    with h5py.File(path.parent / "external.h5", "w") as file:
+        file.create_dataset("kspace", (2, 3, 24, 24), np.complex64, external=[(str(path), 0, 2 * 3 * 24 * 24 * 8)])
+    for name in ("virtual.h5", "external.h5"):
+        with pytest.raises(UnsafeFile, match=name):
+            open_volume(path.parent / name)
+
+
+def test_infinite_target_is_counted_with_its_slice(path: Path) -> None:
+    target = stored(path, "reconstruction_rss")
+    target[0, 5, 5] = np.inf
+    rewrite(path, "reconstruction_rss", target)
+    with pytest.raises(NonFinite, match=r"volume_0\.h5: reconstruction_rss: slice 0 has 1 value"):
+        read_slice(open_volume(path), 0)
+
+
 def test_header_with_entities_is_refused() -> None:
     with pytest.raises(BadSchema, match="entities"):
         parse_header('<!DOCTYPE a [<!ENTITY b "c">]><ismrmrdHeader/>', "x.h5: ismrmrd_header")

@@ -45,11 +45,18 @@ def modl(transform, **options):
     return MoDL(Fourier2d(SIZE, transform=transform, **options), iterations=2, cg_iterations=3, chans=2, pools=2)
 
 
+def modl_started(transform, **options):
+    """A fixed transform in the normal equations, the one in question makes the first image."""
+    torch.manual_seed(0)
+    start = Fourier2d(SIZE, transform=transform, **options)
+    return MoDL(Fourier2d(SIZE), start=start, iterations=2, cg_iterations=3, chans=2, pools=2)
+
+
 def sense(transform, **options):
     return Sense(Fourier2d(SIZE, transform=transform, **options))
 
 
-NETWORKS = [varnet, started, modl, sense]
+NETWORKS = [varnet, started, modl, modl_started, sense]
 
 
 def reconstruct(net, size=SIZE, dtype=torch.complex64):
@@ -132,6 +139,11 @@ def test_modl_with_a_silent_denoiser_is_regularised_least_squares() -> None:
     assert relative_error(found, image) <= 1e-6
 
 
+def test_modl_with_a_fixed_start_is_the_papers() -> None:
+    with torch.no_grad():
+        torch.testing.assert_close(reconstruct(modl_started("fft")), reconstruct(modl("fft")))
+
+
 @pytest.mark.parametrize("scale", [1e-6, 1e4])
 @pytest.mark.parametrize("net", [varnet, modl])
 def test_the_scale_of_the_data_does_not_matter(net, scale) -> None:
@@ -157,6 +169,20 @@ def test_complex_unet_keeps_the_size(size) -> None:
     image = random(2, *size, dtype=torch.complex64)
     assert ComplexUNet(chans=2, pools=4)(image).shape == image.shape
     assert ImageUNet(chans=2, pools=2)(image[:, None], torch.ones(2, 1, 1, 1, dtype=torch.bool)).shape == image.shape
+
+
+def test_a_correction_starts_as_zero() -> None:
+    image = random(2, 17, 31, dtype=torch.complex64)
+    assert not ComplexUNet(chans=2, pools=2, correction=True)(image).any()
+    assert ComplexUNet(chans=2, pools=2)(image).any()
+
+
+@pytest.mark.parametrize("net", [varnet, started])
+def test_untrained_varnet_keeps_what_is_fully_sampled(net) -> None:
+    _, mask, maps, image = sample()
+    with torch.no_grad():
+        found = net("fft")(fft2c(expand(image, maps)), torch.ones_like(mask))
+    torch.testing.assert_close(found, image.abs(), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("width", [15, 16, 20])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sciml.errors import BadSchema, ConfigError
+from sciml.errors import BadSchema, ConfigError, CorruptFile, NonFinite
 from sciml.mri import coils
 from sciml.mri.anatomy import load_anatomy, square, subject
 from sciml.mri.coils import birdcage_maps, cached_maps, espirit_maps
@@ -112,6 +112,38 @@ def test_sources_that_are_none(tmp_path: Path, name: str) -> None:
         file["one"], file["two"] = np.zeros((2, 3, 3)), np.zeros((2, 3, 3))
     with pytest.raises((ConfigError, BadSchema), match="expected"):
         load_anatomy(str(tmp_path / name))
+
+
+def test_nifti_is_brought_to_axial_slices(tmp_path: Path) -> None:
+    """Stored in another orientation, it becomes (z, y, x) with the front on top and square slices."""
+    nibabel = pytest.importorskip("nibabel")
+    values = np.random.default_rng(0).random((6, 10, 4)).astype(np.float32)  # x to the left: LAS
+    nibabel.save(nibabel.Nifti1Image(values, np.diag([-1.0, 1, 1, 1])), tmp_path / "brain.nii.gz")
+    found = load_anatomy(str(tmp_path / "brain.nii.gz"))
+    assert found.shape == (4, 10, 10)
+    np.testing.assert_array_equal(found[:, :, 2:8], values[::-1, ::-1].transpose(2, 1, 0))
+    assert generate(tmp_path / "out", tmp_path / "brain.nii.gz", grid=8)
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.npy"])
+def test_unreadable_sources_are_named(tmp_path: Path, name: str) -> None:
+    pytest.importorskip("nibabel")
+    (tmp_path / name).write_bytes(b"neither")
+    for path in (tmp_path / name, tmp_path / f"missing_{name}"):
+        with pytest.raises(CorruptFile, match=path.name):
+            load_anatomy(str(path))
+
+
+def test_images_without_signal_or_with_nan_are_refused(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).random((3, 16, 16))
+    images[1] = 0
+    np.save(tmp_path / "empty.npy", images)
+    with pytest.raises(BadSchema, match="subject 1"):
+        generate(tmp_path / "out", tmp_path / "empty.npy", grid=16)
+    images[1, 2, 3:5] = np.nan
+    np.save(tmp_path / "nan.npy", images)
+    with pytest.raises(NonFinite, match=r"nan\.npy: 2 of 768"):
+        generate(tmp_path / "others", tmp_path / "nan.npy", grid=16)
 
 
 @pytest.mark.parametrize("options", [{"n_subjects": -1}, {"coils": 0}, {"grid": 4}, {"snr": 0.0}, {"n_subjects": 9}])
