@@ -62,6 +62,8 @@ benchmark-data: env
 	    $(BIN)/sciml data navier-stokes --out data/navier_stokes_$${nu}_small.h5 --viscosity $$nu --n-samples 300 \
 	        --grid 32 --solver-grid 64 --t-final 20 --dt 5e-3 || exit; \
 	done
+	$(BIN)/sciml data navier-stokes --out data/navier_stokes_1e-3_n1000.h5 --viscosity 1e-3 --n-samples 1100 \
+	    --grid 32 --solver-grid 64 --t-final 20 --dt 5e-3
 
 # In `tune` the last training subjects are for validation; in `final` all are trained on, and there are test subjects.
 benchmark-data-mri: env
