@@ -47,7 +47,8 @@ class VarNet(nn.Module):
     scanner's FFT gave them. Maps come from the data if given, else from a network on the centre of k-space.
 
     With `start`, the first iterate is not the zero-filled k_ref but has the missing samples predicted by SENSE with
-    that operator (`predicted`): the place where a learned transform was measured to pay (docs/decisions/0008).
+    that operator (`predicted`). A learned transform was measured to pay there, with a head per coil, and not in the
+    cascades (docs/decisions/0008).
     Unlike the paper's, the U-Nets start as zero (`ComplexUNet`, correction), and so the network as data consistency.
 
     Args:
