@@ -81,7 +81,7 @@ def _synthesise(
         bias = bias.flatten().to(z.dtype)
         bias = bias.view(heads, -1, 1) if d == 1 else bias.repeat_interleave(prod(grid[:-2])).view(-1, 1, 1)
     if skip is not None:
-        skip = skip.to(z.dtype).reshape(batch, -1, channels // heads if d == 1 else grid[-2], grid[-1])
+        skip = skip.to(z.dtype).reshape(*t.shape[:2], channels // heads if d == 1 else grid[-2], grid[-1])
     operands = (t, None if first is None else _pairs(first, z), _pairs(second, z), bias, skip, backend)
     x = FORM.adjoint_gelu(*operands)[0] if gelu else FORM.adjoint(*operands)
     return x.view(batch, channels, *grid)

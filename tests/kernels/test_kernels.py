@@ -140,6 +140,8 @@ def test_strides_and_empty_batch():
         ops.spectral_conv(x, analysis, weight, synthesis), reference.spectral_conv(x, analysis, weight, synthesis), n=99
     )
     assert ops.spectral_conv(x[:0], analysis, weight, synthesis).shape == (0, 6, 5, 6)
+    skip = random(0, 6, 5, 6, dtype=torch.float64)
+    assert ops.spectral_conv(x[:0], analysis, weight, synthesis, None, skip, gelu=True).shape == skip.shape
 
 
 @pytest.mark.parametrize(("m", "p", "q"), [(12, 3, 4), (7, 3, 4), (2, 3, 4), (5, 1, 5)])
