@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+_SMALL = 2**18  # bytes of a sample up to which it does not pay to take one at a time
 _CHUNK = 2**22  # bytes of field worked on at a time: in the cache, and the calls too few to count
 
 
@@ -42,19 +43,38 @@ def derivatives(
     """
     like = f if f is not None else s
     assert like is not None
-    batch, images = like.shape[:2]
-    if len(a2) == 1 and batch != 1:  # one transform for all: samples are but more images
-        f, s = (None if side is None else side.reshape(1, batch * images, *side.shape[2:]) for side in (f, s))
-        df, ds, d1, d2 = derivatives(f, s, a1, a2, want)
-        df, ds = (None if side is None else side.view(batch, images, *side.shape[2:]) for side in (df, ds))
-        return _ended(df, bias, skip, gelu), ds, d1, d2
-    work = _Work.prepared(f, None if s is None else s.contiguous(), a1, a2, want)
-    for here in _chunks(batch, images, images // len(a2), work.image_bytes):
-        if want[1] or want[2]:
-            work.from_field(*here)
-        if want[0] or want[3]:
-            work.from_spectrum(*here)
-    return _ended(work.df, bias, skip, gelu), work.ds, work.d1(), work.d2()
+    heads, batch, per_head = len(a2), like.shape[0], like.shape[1] // len(a2)
+    by_head = heads == 1 or like[0].numel() * like.element_size() <= _SMALL if batch else False
+    if by_head:
+        rows = a1 is None and heads > 1
+        f, s = (None if side is None else _by_head(side, heads, rows) for side in (f, s))
+    df, ds, d1, d2 = _derivatives(f, s, a1, a2, want)
+    if by_head:
+        df, ds = (None if side is None else _by_sample(side, (batch, per_head), rows) for side in (df, ds))
+    return _ended(df, bias, skip, gelu), ds, d1, d2
+
+
+def _by_head(side: Tensor, heads: int, rows: bool) -> Tensor:
+    """The images of a head from all samples beside each other, as one sample; or as the rows of one image a head.
+
+    No copy where there is one head. With more, one that pays for small fields: few and large products are left.
+    """
+    t = side.unflatten(1, (heads, -1)).transpose(0, 1)  # (heads, batch, images of a head, …)
+    if not rows:
+        return t.flatten(0, 2)[None]
+    return (t.flatten(1, 3) if side.ndim == 4 else t.permute(0, 3, 4, 1, 2, 5).flatten(3))[None]
+
+
+def _by_sample(side: Tensor, images: tuple[int, int], rows: bool) -> Tensor:
+    """The reverse of `_by_head`, images being those of a head: (batch, number)."""
+    t = side[0]
+    if not rows:
+        t = t.unflatten(0, (-1, *images))
+    elif t.ndim == 3:
+        t = t.unflatten(1, (*images, -1))
+    else:
+        t = t.unflatten(3, (*images, -1)).permute(0, 3, 4, 1, 2, 5)
+    return t.transpose(0, 1).flatten(1, 2)
 
 
 def _ended(df: Tensor | None, bias: Tensor | None, skip: Tensor | None, gelu: Tensor | None) -> Tensor | None:
@@ -65,6 +85,21 @@ def _ended(df: Tensor | None, bias: Tensor | None, skip: Tensor | None, gelu: Te
         if gelu is not None:
             torch.ops.aten.gelu.out(df, out=gelu)
     return df
+
+
+def _derivatives(
+    f: Tensor | None, s: Tensor | None, a1: Tensor | None, a2: Tensor, want: Sequence[bool]
+) -> tuple[Tensor | None, ...]:
+    like = f if f is not None else s
+    assert like is not None
+    batch, images = like.shape[:2]
+    work = _Work.prepared(f, None if s is None else s.contiguous(), a1, a2, want)
+    for here in _chunks(batch, images, images // len(a2), work.image_bytes):
+        if want[1] or want[2]:
+            work.from_field(*here)
+        if want[0] or want[3]:
+            work.from_spectrum(*here)
+    return work.df, work.ds, work.d1(), work.d2()
 
 
 @dataclass
