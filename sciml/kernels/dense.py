@@ -44,7 +44,7 @@ def derivatives(
     like = f if f is not None else s
     assert like is not None
     heads, batch, per_head = len(a2), like.shape[0], like.shape[1] // len(a2)
-    by_head = heads == 1 or like[0].numel() * like.element_size() <= _SMALL if batch else False
+    by_head = batch > 0 and (heads == 1 or like[0].numel() * like.element_size() <= _SMALL)
     if by_head:
         rows = a1 is None and heads > 1
         f, s = (None if side is None else _by_head(side, heads, rows) for side in (f, s))

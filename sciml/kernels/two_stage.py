@@ -48,13 +48,13 @@ def derivatives(
     d_blocks, d_right = (torch.zeros_like(t) if w else None for t, w in zip((blocks, rc), want[2:], strict=True))
 
     for b, h, here in _chunks(like):
-        if xc is not None:
+        if xc is not None and any(want[1:]):
             v = _columns(xc[b, h, here], (p, q))  # (n2, n1, lines)
         if want[1] or want[2]:
             s = bmm(rc[h], v).transpose(0, 1)  # (k1, n2, lines)
         if dy is not None:
             _write(dy[b, h, here], (q, p), bmm(blocks[h], s))
-        if yc is None:
+        if yc is None or not (want[0] or want[2] or want[3]):
             continue
         # Conjugate on the way in and on the way out, so that every product in between is without.
         w = _columns(yc[b, h, here], (q, p)).conj().resolve_conj()  # (k1, k2, lines)
