@@ -44,9 +44,9 @@ def derivatives(
     like = f if f is not None else s
     assert like is not None
     heads, batch, per_head = len(a2), like.shape[0], like.shape[1] // len(a2)
-    by_head = batch > 0 and (heads == 1 or like[0].numel() * like.element_size() <= _SMALL)
+    rows = a1 is None
+    by_head = batch > 0 and (heads == 1 or rows or like[0].numel() * like.element_size() <= _SMALL)
     if by_head:
-        rows = a1 is None and heads > 1
         f, s = (None if side is None else _by_head(side, heads, rows) for side in (f, s))
     df, ds, d1, d2 = _derivatives(f, s, a1, a2, want)
     if by_head:
@@ -57,7 +57,7 @@ def derivatives(
 def _by_head(side: Tensor, heads: int, rows: bool) -> Tensor:
     """The images of a head from all samples beside each other, as one sample; or as the rows of one image a head.
 
-    No copy where there is one head. With more, one that pays for small fields: few and large products are left.
+    No copy of the field where there is one head. With more, one that pays: few and large products are left.
     """
     t = side.unflatten(1, (heads, -1)).transpose(0, 1)  # (heads, batch, images of a head, …)
     if not rows:

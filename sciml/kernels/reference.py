@@ -22,9 +22,9 @@ def monarch_matrix(left: Tensor, right: Tensor) -> Tensor:
     Returns:
         (heads, m, p·q) complex.
     """
-    rows = torch.arange(left.shape[1], device=left.device) % right.shape[2]
-    products = torch.einsum("hjb,hbja->hjab", left, right[:, :, rows])
-    return products.flatten(-2)
+    if left.shape[1] > right.shape[2]:
+        right = right[:, :, torch.arange(left.shape[1], device=left.device) % right.shape[2]]
+    return (left[:, :, None] * right.permute(0, 2, 3, 1)).flatten(-2)
 
 
 def monarch(x: Tensor, left: Tensor, right: Tensor) -> Tensor:

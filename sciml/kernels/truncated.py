@@ -37,10 +37,10 @@ def spectral_conv(
     """Equal to `reference.layer`; see there for shapes. Computed in the type of x, bfloat16 and float16 too."""
     with torch.autocast(x.device.type, enabled=False):
         if not x.is_complex():
-            return _synthesise(_mix(_analyse(x, analysis, backend), weight), synthesis, bias, skip, gelu, backend)
+            return _synthesise(mix(_analyse(x, analysis, backend), weight), synthesis, bias, skip, gelu, backend)
         # Linear: both planes as one batch, i times the spectrum of the imaginary one added; and the same back.
         real, imag = _analyse(torch.cat([x.real, x.imag]), analysis, backend).chunk(2, -2)
-        mixed = _mix(real + _times_i(imag), weight)
+        mixed = mix(real + _times_i(imag), weight)
         planes = torch.cat([mixed, -_times_i(mixed)], -2)
         field = torch.complex(*_synthesise(planes, synthesis, None, None, False, backend).chunk(2))
         return reference.ended(field, bias, skip, gelu)
@@ -95,7 +95,7 @@ def _contract(t: Tensor, matrix: Tensor, axis: int, plane: int) -> Tensor:
     return out.reshape(*rows.shape[:-1], -1).movedim((0, -2, -1), (1, plane, axis))
 
 
-def _mix(t: Tensor, weight: Tensor) -> Tensor:
+def mix(t: Tensor, weight: Tensor) -> Tensor:
     """Multiply every mode's channel vector by its weight: (m_1, …, m_d, 2, b, in) to (m_1, …, m_d, 2, b, out)."""
     *modes, _, batch, channels = t.shape
     d = len(modes)

@@ -31,6 +31,8 @@ class FourierTransform(Transform):
     def forward(self, x: Tensor, dim: int = -1) -> Tensor:
         if not self.inverse:
             return self._analyse(x, dim)
+        if self.real and self.frequencies.start == 0 and not self.centered:  # c_f is what irfft assumes
+            return torch.fft.irfft(x, n=self.size, norm="ortho", dim=dim)
         y = self._synthesise(x.movedim(dim, -1) * self._weight, -1).movedim(-1, dim)
         return y.real if self.real else y
 
@@ -46,6 +48,9 @@ class FourierTransform(Transform):
     def _analyse(self, x: Tensor, dim: int) -> Tensor:
         if self.centered:
             x = torch.fft.ifftshift(x, dim=dim)
+        first, last = self.frequencies[0], self.frequencies[-1]
+        if not x.is_complex() and first >= 0 and last <= self.size // 2:
+            return torch.fft.rfft(x, norm="ortho", dim=dim).narrow(dim, first, last + 1 - first)
         return torch.fft.fft(x, norm="ortho", dim=dim).index_select(dim, self._index)
 
     def _synthesise(self, y: Tensor, dim: int) -> Tensor:

@@ -4,7 +4,7 @@ from neuralop.layers.spectral_convolution import SpectralConv
 from properties import assert_close, perturb, random, relative_error
 
 from sciml.errors import ConfigError
-from sciml.kernels import reference
+from sciml.kernels import pruned_fft, reference
 from sciml.pde.spectral_conv import MonarchSpectralConv
 from sciml.transforms import DenseTransform, FourierTransform, MonarchTransform
 
@@ -42,6 +42,43 @@ def test_any_transform_takes_over(transform):
     conv = SpectralConv(4, 6, (6, 6))
     x = random(2, 4, 12, 10, dtype=torch.float32)
     assert relative_error(MonarchSpectralConv.from_spectral_conv(conv, (12, 10), 2, transform)(x), conv(x)) < 1e-5
+
+
+@pytest.mark.parametrize(("grid", "modes"), GRIDS)
+@pytest.mark.parametrize("complex_data", [False, True])
+@pytest.mark.parametrize("separable", [False, True])
+@pytest.mark.parametrize("by_fft", [False, True])
+def test_fixed_transforms_by_ffts_or_matrices(grid, modes, complex_data, separable, by_fft, monkeypatch):
+    monkeypatch.setattr(pruned_fft, "pays", lambda x, modes, training: by_fft)
+    conv = SpectralConv(4, 4, modes, complex_data=complex_data, separable=separable)
+    layer = MonarchSpectralConv.from_spectral_conv(conv, grid, 2, FourierTransform)
+    x = random(3, 4, *grid, dtype=torch.complex64 if complex_data else torch.float32).requires_grad_()
+    skip = random(*x.shape, dtype=x.dtype, seed=2)
+    expected = conv(x) + skip
+    direction = random(*expected.shape, dtype=expected.dtype, seed=1)
+    found = layer(x, skip=skip)
+    assert relative_error(found, expected) <= SAME_FUNCTION
+    (expected_gradient,) = torch.autograd.grad(expected, x, direction)
+    gradient, of_weight = torch.autograd.grad(found, (x, layer.weight), direction)
+    assert relative_error(gradient, expected_gradient) <= SAME_FUNCTION
+    monkeypatch.setattr(pruned_fft, "pays", lambda x, modes, training: not by_fft)
+    (other,) = torch.autograd.grad(layer(x, skip=skip), layer.weight, direction)
+    assert relative_error(of_weight, other) <= SAME_FUNCTION
+
+
+def test_what_ffts_do_not_compute_goes_by_matrices(monkeypatch):
+    layer = MonarchSpectralConv(2, 2, (8, 6), grid=(12, 12), transform=FourierTransform)
+    x = random(2, 2, 12, 12, dtype=torch.complex64)
+
+    def outputs(by_fft):
+        monkeypatch.setattr(pruned_fft, "pays", lambda x, modes, training: by_fft)
+        layer.n_modes = (8, 6)
+        complex_field, finer = layer(x), layer(random(2, 2, 24, 24, dtype=torch.float32))
+        layer.n_modes = (4, 4)
+        return complex_field, finer, layer(x.real)
+
+    for found, expected in zip(outputs(True), outputs(False), strict=True):
+        torch.testing.assert_close(found, expected)
 
 
 def test_fewer_modes_as_neuralop_does_during_training():
