@@ -367,7 +367,7 @@ def _shape(p: int, q: int, inner: int, adjoint: bool, precision: str) -> dict[st
 
 def configurations() -> Iterator[Build]:
     """What is launched at the matrix sizes of MRI, along both axes, for each direction and precision."""
-    cases = [(torch.float32, "ieee"), (torch.float32, "tf32x3"), (torch.float32, "tf32"), (torch.bfloat16, "tf32")]
+    cases = [(torch.float32, "ieee"), (torch.float32, "tf32x3"), (torch.float32, "tf32"), (torch.bfloat16, "tf32x3")]
     for (p, q), inner, (dtype, precision) in itertools.product(SPLITS, (1, 368), cases):
         for adjoint in (False, True):
             first, second = (q, p) if adjoint else (p, q)

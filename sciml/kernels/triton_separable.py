@@ -158,8 +158,8 @@ class _Launch:
 # capability 8.0 and 9.0 alike.
 _TILES = {
     "ieee": ((16, 32), (32, 32)),
-    "tf32x3": ((16, 64), (32, 64)),
-    "tf32": ((64, 32), (64, 32)),
+    "tf32x3": ((16, 64), (32, 32)),
+    "tf32": ((32, 64), (64, 32)),
     "half": ((32, 64), (64, 64)),
     "interpreted": ((64, 64), (64, 64)),
 }
@@ -178,7 +178,7 @@ def _blocks(sizes: Sequence[int], first: bool, dtype: torch.dtype, precision: st
 
 def configurations() -> Iterator[Build]:
     """What is launched for fields from 64² to 256², and of one axis, in each type and precision."""
-    cases = [(torch.float32, "ieee"), (torch.float32, "tf32x3"), (torch.float32, "tf32"), (torch.bfloat16, "tf32")]
+    cases = [(torch.float32, "ieee"), (torch.float32, "tf32x3"), (torch.float32, "tf32"), (torch.bfloat16, "tf32x3")]
     kernels = (
         truncated_analysis_kernel,
         truncated_synthesis_kernel,
