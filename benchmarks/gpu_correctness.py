@@ -62,7 +62,7 @@ def compare(case: str, data: list[Tensor], factors: list[Tensor], kernels: Calla
         dtype = getattr(torch, precision, torch.float32)
         rounded, exact = [t.to(dtype) for t in data], truth(*(t.to(dtype).double() for t in data), *factors)
         try:
-            found = kernels(*rounded, *(t.float() for t in factors), "tf32" if dtype != torch.float32 else precision)
+            found = kernels(*rounded, *(t.float() for t in factors), "tf32x3" if dtype != torch.float32 else precision)
             errors = [error(f, e) for f, e in zip(found, exact, strict=True)]
         except Exception as failure:  # a kernel that does not compile must not hide the others
             print(f"{case}, {precision}: {failure}", flush=True)

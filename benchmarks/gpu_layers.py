@@ -48,9 +48,9 @@ class PrunedFFT(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, m, columns = x.shape[-2], *self.weight.shape[-2:]
-        spectrum = torch.fft.fft(torch.fft.rfft(x, norm="forward")[..., :columns], dim=-2, norm="forward")
+        spectrum = torch.fft.fft(torch.fft.rfft(x)[..., :columns], dim=-2)
         positive, negative = m - m // 2, m // 2
-        spectrum = torch.cat([spectrum[..., n - negative :, :], spectrum[..., :positive, :]], -2)
+        spectrum = torch.cat([spectrum[..., n - negative :, :], spectrum[..., :positive, :]], -2) / x[0, 0].numel()
         mixed = torch.einsum("bixy,ioxy->boxy", spectrum, self.weight)
         gap = mixed.new_zeros(*mixed.shape[:2], n - m, columns)
         padded = torch.cat([mixed[..., negative:, :], gap, mixed[..., :negative, :]], -2)

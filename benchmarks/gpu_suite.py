@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -94,11 +95,13 @@ def peak_memory(call: Call) -> float:
     return (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
-def measured(case: str, method: str, call: Call, floor: float, inputs: int) -> dict:
+def measured(case: str, method: str, make: Callable[[], Call], floor: float, inputs: int) -> dict:
+    row: dict = {"case": case, "method": method, "device": "CPU" if DRY else torch.cuda.get_device_name()}
     try:
-        row = {"case": case, "method": method, **milliseconds(call, inputs), "memory": peak_memory(call)}
+        call = make()
+        row |= {**milliseconds(call, inputs), "memory": peak_memory(call)}
     except Exception as error:  # one method that fails must not hide the others
-        row = {"case": case, "method": method, "error": f"{type(error).__name__}: {error}"[:500]}
+        row["error"] = f"{type(error).__name__}: {error}"[:500]
         if DRY:
             raise
     best = min((row[k] for k in ("eager", "graph") if k in row), default=None)
@@ -156,7 +159,7 @@ def layer(n: int, modes: int) -> Rows:
             for kind, make in (("forward", forward), ("forward+backward", both)):
                 arguments = (module, data) if kind == "forward" else (module, data, list(module.parameters()))
                 case = f"{n}², {modes} modes, {kind}"
-                rows.append(measured(case, name, make(*arguments), floors[kind], len(data)))
+                rows.append(measured(case, name, partial(make, *arguments), floors[kind], len(data)))
     return rows
 
 
@@ -199,9 +202,9 @@ def mri() -> Rows:
             case = f"{COILS} coils, {plane[0]}×{plane[1]}, {'adjoint, ' if adjoint else ''}forward"
             with products_in(precision):
                 for name, (f, parameters) in methods.items():
-                    rows.append(measured(case, name, forward(f, inputs), floor, len(inputs)))
-                    call = both(f, inputs, parameters)
-                    rows.append(measured(f"{case}+backward", name, call, 3 * floor, len(inputs)))
+                    rows.append(measured(case, name, partial(forward, f, inputs), floor, len(inputs)))
+                    make = partial(both, f, inputs, parameters)
+                    rows.append(measured(f"{case}+backward", name, make, 3 * floor, len(inputs)))
     return rows
 
 
@@ -229,7 +232,7 @@ def network() -> Rows:
             optimizer.step()
 
         method = name + (", compiled" if compiled else "")
-        rows.append(measured(f"FNO step, {n}², {modes} modes", method, step, floor, len(inputs)))
+        rows.append(measured(f"FNO step, {n}², {modes} modes", method, lambda step=step: step, floor, len(inputs)))
     return rows
 
 
@@ -247,10 +250,10 @@ def tiled(tile: dict[str, int], n: int, along_rows: bool) -> dict:
     inputs = rotated(1, 1, COILS * lines, n, 1, 2) if along_rows else rotated(1, 1, COILS, n, lines, 2)
     (p, q), chosen = split(n), triton_monarch._product_blocks
     left, right = torch.randn(1, n, q, 2, device=DEVICE), torch.randn(1, q, p, p, 2, device=DEVICE)
-    call = forward(lambda x: triton_monarch.apply(x, left, right), inputs)
+    make = partial(forward, lambda x: triton_monarch.apply(x, left, right), inputs)
     floor = 2e3 * 4 * inputs[0].numel() / FLOORS["bytes"]
     with patch.object(triton_monarch, "_product_blocks", lambda p, q: {**chosen(p, q), **tile}):
-        return measured(f"{'rows' if along_rows else 'columns'}, n={n}", str(tile), call, floor, len(inputs))
+        return measured(f"{'rows' if along_rows else 'columns'}, n={n}", str(tile), make, floor, len(inputs))
 
 
 SECTIONS = {"correctness": correctness, "layers": layers, "mri": mri, "network": network, "blocks": blocks}

@@ -43,8 +43,7 @@ class PrunedFFT(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n, m, columns = x.shape[-2], *self.weight.shape[-2:]
         rows = torch.arange(-(m // 2), m - m // 2) % n
-        spectrum = torch.fft.rfft(x, norm="forward")[..., :columns]
-        spectrum = torch.fft.fft(spectrum, dim=-2, norm="forward")[..., rows, :]
+        spectrum = torch.fft.fft(torch.fft.rfft(x)[..., :columns], dim=-2)[..., rows, :] / x[0, 0].numel()
         mixed = torch.einsum("bixy,ioxy->boxy", spectrum, self.weight)
         padded = mixed.new_zeros(*mixed.shape[:2], n, columns).index_copy(-2, rows, mixed)
         field = torch.fft.ifft(padded, dim=-2, norm="forward")

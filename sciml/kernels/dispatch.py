@@ -8,7 +8,8 @@
 | reference | any | any | `reference`, before it comes to a form |
 
 float32 products on a GPU are tf32x3, three passes of the tensor cores that keep float32's accuracy, unless the user
-allows less by `torch.set_float32_matmul_precision("high")`: then tf32.
+allows less by `torch.set_float32_matmul_precision("high")` or `torch.backends.cuda.matmul.fp32_precision = "tf32"`:
+then tf32.
 """
 
 import importlib.util
@@ -61,4 +62,4 @@ def _module(form: str) -> ModuleType:
 
 
 def _precision() -> str:
-    return "tf32x3" if torch.get_float32_matmul_precision() == "highest" else "tf32"
+    return "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "tf32x3"

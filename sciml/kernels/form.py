@@ -113,7 +113,8 @@ class Form:
     ) -> tuple[Tensor, ...]:
         data = x if x is not None else y
         assert data is not None
-        with torch.no_grad(), torch.autocast(data.device.type, enabled=False):
+        # Triton launches on the current device, which need not be that of the data.
+        with torch.no_grad(), torch.autocast(data.device.type, enabled=False), torch.cuda.device_of(data):
             found = self._choose(data, backend)(x, y, a, b, want, **options)
         return tuple(data.new_empty(0) if d is None else d.contiguous() for d in found)
 

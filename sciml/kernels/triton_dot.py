@@ -7,9 +7,7 @@ import triton.language as tl
 @triton.jit
 def _rounded(b_a):
     """To the nearest tf32. Tensor cores cut off what they do not hold, which shrinks every product by 0.05 %."""
-    return tl.inline_asm_elementwise(
-        "cvt.rna.tf32.f32 $0, $1;", "=r,r", [b_a], dtype=tl.float32, is_pure=True, pack=1
-    )
+    return tl.inline_asm_elementwise("cvt.rna.tf32.f32 $0, $1;", "=r,r", [b_a], dtype=tl.float32, is_pure=True, pack=1)
 
 
 @triton.jit
