@@ -193,11 +193,11 @@ def monarch_gradient_kernel(
     BLOCK_K2: tl.constexpr,
 ):
     """d[k1, k2, n2] = Σ_l y[l, k1 + p·k2]·conj(s[k1, l, n2]) over every groups-th block of a head's lines."""
-    group = tl.program_id(1)
+    group = tl.program_id(0)
     head = tl.program_id(2)
     blocks_n2 = tl.cdiv(Q, BLOCK_N2)
     blocks_k2 = tl.cdiv(Q, BLOCK_K2)
-    tile = tl.program_id(0)  # of these there may be more than a grid may have along its other axes
+    tile = tl.program_id(1)
     n2 = tile % blocks_n2 * BLOCK_N2 + tl.arange(0, BLOCK_N2)
     k2 = tile // blocks_n2 % blocks_k2 * BLOCK_K2 + tl.arange(0, BLOCK_K2)
     k1 = tile // (blocks_n2 * blocks_k2) * BLOCK_K1 + tl.arange(0, BLOCK_K1)
@@ -318,7 +318,7 @@ def _factor_gradient(x: Tensor, y: Tensor, first: Tensor, *, adjoint: bool, prec
         tiles = (
             triton.cdiv(p, blocks["BLOCK_K1"]) * triton.cdiv(q, blocks["BLOCK_K2"]) * triton.cdiv(q, blocks["BLOCK_N2"])
         )
-        monarch_gradient_kernel[tiles, groups, heads](
+        monarch_gradient_kernel[groups, tiles, heads](
             x.contiguous(),
             y.contiguous(),
             first.float().contiguous(),

@@ -32,7 +32,7 @@ class FourierTransform(Transform):
         if not self.inverse:
             return self._analyse(x, dim)
         if self.real and self.frequencies.start == 0 and not self.centered:  # c_f is what irfft assumes
-            return torch.fft.irfft(x, n=self.size, norm="ortho", dim=dim)
+            return torch.fft.irfft(x * self.size**-0.5, n=self.size, norm="forward", dim=dim)
         y = self._synthesise(x.movedim(dim, -1) * self._weight, -1).movedim(-1, dim)
         return y.real if self.real else y
 
@@ -50,7 +50,7 @@ class FourierTransform(Transform):
             x = torch.fft.ifftshift(x, dim=dim)
         first, last = self.frequencies[0], self.frequencies[-1]
         if not x.is_complex() and first >= 0 and last <= self.size // 2:
-            return torch.fft.rfft(x, norm="ortho", dim=dim).narrow(dim, first, last + 1 - first)
+            return torch.fft.rfft(x, dim=dim).narrow(dim, first, last + 1 - first) * self.size**-0.5
         return torch.fft.fft(x, norm="ortho", dim=dim).index_select(dim, self._index)
 
     def _synthesise(self, y: Tensor, dim: int) -> Tensor:
