@@ -30,7 +30,8 @@ def spectral_conv(
     for axis in reversed(range(d)):  # the last first: real data are halved there
         spectrum = analysis[axis](spectrum, axis - d)
     modes_first = torch.view_as_real(spectrum).permute(*range(2, d + 3), 0, 1)
-    mixed = truncated.mix(modes_first, weight).permute(d + 1, d + 2, *range(d + 1))
+    with torch.autocast(x.device.type, enabled=False):
+        mixed = truncated.mix(modes_first, weight).permute(d + 1, d + 2, *range(d + 1))
     y = torch.view_as_complex(mixed.contiguous())
     for axis in range(d):
         y = synthesis[axis](y, axis - d)

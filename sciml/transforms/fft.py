@@ -31,7 +31,7 @@ class FourierTransform(Transform):
     def forward(self, x: Tensor, dim: int = -1) -> Tensor:
         if not self.inverse:
             return self._analyse(x, dim)
-        if self.real and self.frequencies.start == 0 and not self.centered:  # c_f is what irfft assumes
+        if self.real and self._resolved and self.frequencies.start == 0 and not self.centered:  # irfft assumes c_f
             return torch.fft.irfft(x * self.size**-0.5, n=self.size, norm="forward", dim=dim)
         y = self._synthesise(x.movedim(dim, -1) * self._weight, -1).movedim(-1, dim)
         return y.real if self.real else y
@@ -45,12 +45,17 @@ class FourierTransform(Transform):
     def load_matrix(self, matrix: Tensor) -> None:
         """Nothing to load: at any size a fixed transform is the DFT."""
 
+    @property
+    def _resolved(self) -> bool:
+        """Whether all frequencies are among those of rfft, 0 to n // 2."""
+        return self.frequencies.start >= 0 and self.frequencies[-1] <= self.size // 2
+
     def _analyse(self, x: Tensor, dim: int) -> Tensor:
         if self.centered:
             x = torch.fft.ifftshift(x, dim=dim)
-        first, last = self.frequencies[0], self.frequencies[-1]
-        if not x.is_complex() and first >= 0 and last <= self.size // 2:
-            return torch.fft.rfft(x, dim=dim).narrow(dim, first, last + 1 - first) * self.size**-0.5
+        if not x.is_complex() and self._resolved:
+            half = torch.fft.rfft(x, dim=dim)
+            return half.narrow(dim, self.frequencies.start, len(self.frequencies)) * self.size**-0.5
         return torch.fft.fft(x, norm="ortho", dim=dim).index_select(dim, self._index)
 
     def _synthesise(self, y: Tensor, dim: int) -> Tensor:

@@ -66,6 +66,15 @@ def test_fixed_transforms_by_ffts_or_matrices(grid, modes, complex_data, separab
     assert relative_error(of_weight, other) <= SAME_FUNCTION
 
 
+def test_ffts_keep_float32_under_autocast(monkeypatch):
+    monkeypatch.setattr(pruned_fft, "pays", lambda x, modes, training: True)
+    layer = MonarchSpectralConv(2, 2, (8, 6), grid=(12, 12), transform=FourierTransform)
+    x = random(2, 2, 12, 12, dtype=torch.float32)
+    expected = layer(x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(layer(x), expected)
+
+
 def test_what_ffts_do_not_compute_goes_by_matrices(monkeypatch):
     layer = MonarchSpectralConv(2, 2, (8, 6), grid=(12, 12), transform=FourierTransform)
     x = random(2, 2, 12, 12, dtype=torch.complex64)

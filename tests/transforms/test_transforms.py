@@ -198,3 +198,10 @@ def test_shapes_that_do_not_fit():
         MonarchTransform(8)(torch.zeros(2, 7))
     with pytest.raises(ValueError, match="3 heads"):
         MonarchTransform(8, heads=3)(torch.zeros(2, 4, 8))
+
+
+def test_a_real_fourier_synthesis_beyond_the_half_spectrum_is_its_matrix():
+    synthesis = FourierTransform(8, modes=range(7), inverse=True, real=True)
+    spectrum = torch.randn(3, 7, dtype=torch.complex64)
+    expected = (synthesis.as_matrix()[0] @ spectrum.mT).real.mT
+    torch.testing.assert_close(synthesis(spectrum), expected)
