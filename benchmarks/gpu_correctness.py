@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from gpu_layers import (
@@ -61,13 +62,9 @@ def compare(case: str, data: list[Tensor], factors: list[Tensor], kernels: Calla
     for precision in ALLOWED:
         dtype = getattr(torch, precision, torch.float32)
         rounded, exact = [t.to(dtype) for t in data], truth(*(t.to(dtype).double() for t in data), *factors)
-        try:
-            found = kernels(*rounded, *(t.float() for t in factors), "tf32x3" if dtype != torch.float32 else precision)
-            errors = [error(f, e) for f, e in zip(found, exact, strict=True)]
-        except Exception as failure:  # a kernel that does not compile must not hide the others
-            print(f"{case}, {precision}: {failure}", flush=True)
-            errors = [math.inf]
-        rows.append(judged(case, precision, errors))
+        used = precision if dtype == torch.float32 else "tf32x3"
+        run = partial(kernels, *rounded, *(t.float() for t in factors), used)
+        rows.append(judged(case, precision, errors_of(run, exact)))
     return rows
 
 
@@ -78,10 +75,11 @@ def judged(case: str, precision: str, errors: list[float], allowed: float | None
     return row
 
 
-def module_error(f: Callable[[Tensor], Tensor], x: Tensor, exact: Tensor) -> list[float]:
-    """Infinite if it fails: one that does must not hide the others."""
+def errors_of(run: Callable[[], Tensor | list[Tensor]], exact: list[Tensor]) -> list[float]:
+    """Infinite if it fails: one that does, as a kernel that does not compile, must not hide the others."""
     try:
-        return [error(f(x), exact)]
+        found = run()
+        return [error(f, e) for f, e in zip([found] if isinstance(found, Tensor) else found, exact, strict=True)]
     except Exception as failure:
         print(failure, flush=True)
         return [math.inf]
@@ -140,7 +138,7 @@ def layer_correctness() -> Rows:
         with products_in(precision):
             # cuFFT leaves open what a real transform makes of the imaginary part of mode 0, which neuralop gives it.
             allowed = math.inf if name == "neuralop" else None
-            rows.append(judged(f"layer, {name}", precision, module_error(module, x, exact), allowed))
+            rows.append(judged(f"layer, {name}", precision, errors_of(partial(module, x), [exact]), allowed))
     return rows
 
 
@@ -152,6 +150,6 @@ def transform_correctness() -> Rows:
         learned = centred([MonarchTransform(n, centered=True).to(DEVICE) for n in plane], adjoint=False)
         exact = torch.view_as_real(fft2c(x.to(torch.complex128)))
         with products_in(precision):
-            rows.append(judged(f"{plane[0]}×{plane[1]}, fft2c", precision, module_error(fft2c, x, exact)))
-            rows.append(judged(f"{plane[0]}×{plane[1]}, Monarch", precision, module_error(learned, x, exact)))
+            rows.append(judged(f"{plane[0]}×{plane[1]}, fft2c", precision, errors_of(partial(fft2c, x), [exact])))
+            rows.append(judged(f"{plane[0]}×{plane[1]}, Monarch", precision, errors_of(partial(learned, x), [exact])))
     return rows
