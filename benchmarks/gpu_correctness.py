@@ -112,7 +112,7 @@ def monarch_truth(x: Tensor, y: Tensor, left: Tensor, right: Tensor) -> list[Ten
 
 def truncated_operands(n: int, modes: int) -> tuple[list[Tensor], list[Tensor]]:
     heads, channels, columns = 2, 4, modes // 2 + 1
-    data = [real(2, channels, n, n), real(2, channels, columns, 2, modes)]
+    data = [real(2, channels, n, n), real(modes, columns, 2, 2, channels)]
     return data, [real(heads, modes, n, 2), real(heads, columns, n, 2)]
 
 

@@ -1,11 +1,13 @@
 """Truncated transforms of the last two axes as real matrix products: the CPU path, and any device without Triton.
 
-    t[k2, (re|im), i1] = Σ_i2 A_2[k2, i2] f[i1, i2]           one small product an image, the real field its operand
-    s[k2, (re|im), k1] = Σ_i1 A_1[k1, i1] t[k2, ·, i1]        one product for all images: t is already its rows
+    t[(re|im), k2, ·, i1]           = Σ_i2 A_2[k2, i2] f[·, i1, i2]        · stands for samples and channels
+    p[(re|im), k1, (re|im), k2, ·]  = Σ_i1 A_1[k1, i1] t                   products of the parts of A_1 and of t
+    s[k1, k2, (re|im), ·]             from p by one difference and one sum
 
-With the real and imaginary part between the two axes both products read and write contiguous memory, and nothing is
-permuted or recombined in between. A few images are taken through all steps at a time, so that what lies between
-stays in the cache and the allocator hands out the same memory again.
+Each is one matrix product for all images of a head and puts its modes in front, so that nothing is permuted between
+them, and the spectrum comes out as the product over the modes wants it. Some samples, or some heads, are taken
+through all steps at a time, so that what lies between stays in the cache and the allocator hands out the same memory
+again.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,7 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-_SMALL = 2**18  # bytes of a sample up to which it does not pay to take one at a time
+from sciml.kernels.products import times_transposed
+
 _CHUNK = 2**22  # bytes of field worked on at a time: in the cache, and the calls too few to count
 
 
@@ -29,52 +32,27 @@ def derivatives(
     skip: Tensor | None = None,
     gelu: Tensor | None = None,
 ) -> tuple[Tensor | None, ...]:
-    """The derivatives of φ = Re Σ conj(s[k2, k1])·A_1[k1, i1]·A_2[k2, i2]·f[i1, i2] that are wanted, else None.
+    """The derivatives of φ = Re Σ conj(s[k1, k2])·A_1[k1, i1]·A_2[k2, i2]·f[i1, i2] that are wanted, else None.
 
     Args:
         f: (batch, images, n1, n2) real; may be None where only ∂φ/∂f is wanted.
-        s: (batch, images, m2, 2, m1), real and imaginary part on the axis before the last; None where ∂φ/∂s is.
-        a1: (heads, m1, n1, 2), head h for the h-th group of images; None: the rows of f stay, m1 = n1.
+        s: (m1, m2, 2, batch, images), real and imaginary part on the third axis; None where only ∂φ/∂s is wanted.
+        a1: (heads, m1, n1, 2), head h for the h-th group of images. None: the rows of f stay, and s is
+            (m2, 2, batch, images, n1).
         a2: (heads, m2, n2, 2).
         want: for f, s, a1 and a2.
         bias: added to ∂φ/∂f, (images or 1, n1 or 1, 1).
         skip: added to ∂φ/∂f, of its shape.
         gelu: receives the GELU of that sum.
     """
-    like = f if f is not None else s
-    assert like is not None
-    heads, batch, per_head = len(a2), like.shape[0], like.shape[1] // len(a2)
-    rows = a1 is None
-    by_head = batch > 0 and (heads == 1 or rows or like[0].numel() * like.element_size() <= _SMALL)
-    if by_head:
-        f, s = (None if side is None else _by_head(side, heads, rows) for side in (f, s))
-    df, ds, d1, d2 = _derivatives(f, s, a1, a2, want)
-    if by_head:
-        df, ds = (None if side is None else _by_sample(side, (batch, per_head), rows) for side in (df, ds))
+    work = _Work.prepared(f, s, a1, a2, want)
+    for samples, heads in work.chunks():
+        if want[1] or want[2]:
+            work.from_field(samples, heads)
+        if want[0] or want[3]:
+            work.from_spectrum(samples, heads)
+    df, ds, d1, d2 = work.results()
     return _ended(df, bias, skip, gelu), ds, d1, d2
-
-
-def _by_head(side: Tensor, heads: int, rows: bool) -> Tensor:
-    """The images of a head from all samples beside each other, as one sample; or as the rows of one image a head.
-
-    No copy of the field where there is one head. With more, one that pays: few and large products are left.
-    """
-    t = side.unflatten(1, (heads, -1)).transpose(0, 1)  # (heads, batch, images of a head, …)
-    if not rows:
-        return t.flatten(0, 2)[None]
-    return (t.flatten(1, 3) if side.ndim == 4 else t.permute(0, 3, 4, 1, 2, 5).flatten(3))[None]
-
-
-def _by_sample(side: Tensor, images: tuple[int, int], rows: bool) -> Tensor:
-    """The reverse of `_by_head`, images being those of a head: (batch, number)."""
-    t = side[0]
-    if not rows:
-        t = t.unflatten(0, (-1, *images))
-    elif t.ndim == 3:
-        t = t.unflatten(1, (*images, -1))
-    else:
-        t = t.unflatten(3, (*images, -1)).permute(0, 3, 4, 1, 2, 5)
-    return t.transpose(0, 1).flatten(1, 2)
 
 
 def _ended(df: Tensor | None, bias: Tensor | None, skip: Tensor | None, gelu: Tensor | None) -> Tensor | None:
@@ -87,34 +65,39 @@ def _ended(df: Tensor | None, bias: Tensor | None, skip: Tensor | None, gelu: Te
     return df
 
 
-def _derivatives(
-    f: Tensor | None, s: Tensor | None, a1: Tensor | None, a2: Tensor, want: Sequence[bool]
-) -> tuple[Tensor | None, ...]:
-    like = f if f is not None else s
-    assert like is not None
-    batch, images = like.shape[:2]
-    work = _Work.prepared(f, None if s is None else s.contiguous(), a1, a2, want)
-    for here in _chunks(batch, images, images // len(a2), work.image_bytes):
-        if want[1] or want[2]:
-            work.from_field(*here)
-        if want[0] or want[3]:
-            work.from_spectrum(*here)
-    return work.df, work.ds, work.d1(), work.d2()
+Shapes = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+def sizes(f: Tensor | None, s: Tensor | None, a1: Tensor | None, a2: Tensor) -> Shapes:
+    """The shapes of f and s, from one of them and the factors."""
+    if f is not None:
+        batch, images, n1 = f.shape[:3]
+    else:
+        assert s is not None
+        batch, images, n1 = s.shape[2:] if a1 is None else (*s.shape[3:], a1.shape[2])
+    m2, n2 = a2.shape[1:3]
+    modes_first = (m2, 2, batch, images, n1) if a1 is None else (a1.shape[1], m2, 2, batch, images)
+    return (batch, images, n1, n2), modes_first
 
 
 @dataclass
 class _Work:
-    """Operands and results of `derivatives`, the factors as real matrices."""
+    """Operands and results of `derivatives`, the images of a head beside each other, the factors as real matrices.
 
-    f: Tensor | None
-    s: Tensor | None
-    left: Tensor | None  # (heads, 2·n1, 2·m1)
-    right: Tensor  # (images, 2·m2, n2), repeated for those of a head
+    With one head, every image counts as a sample.
+    """
+
+    f: Tensor | None  # (batch, heads, rows, n2), the rows of all images of a head
+    s: Tensor | None  # (m1, m2, 2, batch, heads, images of a head), or (m2, 2, batch, heads, rows)
+    left: Tensor | None  # (heads, 2·m1, n1), the real part above the imaginary one
+    right: Tensor  # (heads, 2·m2, n2)
     df: Tensor | None
     ds: Tensor | None
-    d_left: Tensor | None
+    d_left: Tensor | None  # (heads, 2, 2·m1, n1): for each part of t
     d_right: Tensor | None
-    sizes: tuple[int, int, int, int]
+    batch: int
+    rows: int
+    shapes: Shapes  # of f and s, as they came
 
     @classmethod
     def prepared(
@@ -122,96 +105,115 @@ class _Work:
     ) -> "_Work":
         like = f if f is not None else s
         assert like is not None
-        heads, m2, n2 = a2.shape[:3]
-        batch, images = like.shape[:2]
-        rows = like.shape[2 if f is not None else 4]
-        n1, m1 = (rows, rows) if a1 is None else (a1.shape[2], a1.shape[1])
-        right = a2.to(like.dtype).transpose(2, 3).reshape(heads, 2 * m2, n2)
-        total = torch.promote_types(like.dtype, torch.float32)
+        heads, total = len(a2), torch.promote_types(like.dtype, torch.float32)
+        zeros = like.new_zeros if like.numel() == 0 else like.new_empty  # else the first chunk sets them
+        field, spectrum = sizes(f, s, a1, a2)
+        batch, images, n1, n2 = field
+        if heads == 1:  # of one head, any images make a chunk
+            batch, images = batch * images, 1
+        rows = images // heads * n1
+        modes = (*spectrum[:2], batch, heads, rows) if a1 is None else (*spectrum[:3], batch, heads, images // heads)
+        left, right = (None if a is None else a.to(like.dtype).movedim(3, 1).flatten(1, 2) for a in (a1, a2))
+        assert right is not None
         return cls(
-            f,
-            s,
-            left=None if a1 is None else real_form(a1.to(like.dtype)),
-            right=right.expand(images, -1, -1) if heads == 1 else right.repeat_interleave(images // heads, 0),
-            df=like.new_empty(batch, images, n1, n2) if want[0] else None,
-            ds=like.new_empty(batch, images, m2, 2, m1) if want[1] else None,
-            d_left=like.new_zeros(heads, 2 * n1, 2 * m1, dtype=total) if want[2] else None,
-            d_right=like.new_zeros(heads, 2 * m2, n2, dtype=total) if want[3] else None,
-            sizes=(m1, m2, n1, n2),
+            f=None if f is None else f.reshape(batch, heads, rows, n2),
+            s=None if s is None else s.reshape(modes),
+            left=left,
+            right=right,
+            df=like.new_empty(batch, heads, rows, n2) if want[0] else None,
+            ds=like.new_empty(modes) if want[1] else None,
+            d_left=None if left is None or not want[2] else zeros(heads, 2, *left.shape[1:], dtype=total),
+            d_right=zeros(right.shape, dtype=total) if want[3] else None,
+            batch=batch,
+            rows=rows,
+            shapes=(field, spectrum),
         )
 
-    @property
-    def image_bytes(self) -> int:
-        return self.sizes[2] * self.sizes[3] * self.right.element_size()
+    def chunks(self) -> Iterator[tuple[slice, slice]]:
+        """(samples, heads): of one head some samples, of several the rows of all samples beside each other."""
+        heads, _, n2 = self.right.shape
+        one = max(1, self.rows * n2 * self.right.element_size())
+        samples = max(1, self.batch if heads > 1 else _CHUNK // one)
+        group = max(1, _CHUNK // (one * samples))
+        for b in range(0, self.batch, samples):
+            for h in range(0, heads, group):
+                yield slice(b, b + samples), slice(h, h + group)
 
-    def from_field(self, b: int, here: slice, heads: slice) -> None:
+    def from_field(self, samples: slice, heads: slice) -> None:
         """t = A_2 f, then ∂φ/∂s = A_1 t and ∂φ/∂A_1."""
-        m1, m2, n1, _ = self.sizes
-        assert self.f is not None
-        t = torch.bmm(self.right[here], self.f[b, here].mT)  # (images, (k2, re|im), i1)
+        t = times_transposed(self.right[heads], self._rows(samples, heads))  # (heads, (re|im, k2), rows)
         if self.left is None:
             assert self.ds is not None
-            self.ds[b, here] = t.unflatten(1, (m2, 2))
+            ds = self.ds[:, :, samples, heads]
+            ds.copy_(t.view(ds.shape[3], 2, ds.shape[0], ds.shape[2], -1).permute(2, 1, 3, 0, 4))
             return
         left = self.left[heads]
-        rows = t.view(len(left), -1, 2 * n1)
         if self.ds is not None:
-            torch.bmm(rows, left, out=self.ds[b, here].view(len(left), -1, 2 * m1))
+            ds = self.ds[:, :, :, samples, heads].movedim(4, 0)  # (heads, k1, k2, re|im, samples, images)
+            p = times_transposed(left, t.view(len(left), -1, left.shape[2]))
+            p = p.view(len(left), 2, ds.shape[1], 2, ds.shape[2], *ds.shape[4:])
+            torch.sub(p[:, 0, :, 0], p[:, 1, :, 1], out=ds[:, :, :, 0])
+            torch.add(p[:, 1, :, 0], p[:, 0, :, 1], out=ds[:, :, :, 1])
         if self.d_left is not None:
-            assert self.s is not None
-            _accumulate(self.d_left[heads], rows.mT, self.s[b, here].view(len(left), -1, 2 * m1))
+            s = self._spectrum(samples, heads)
+            parts = t.view(len(left), 2, -1, left.shape[2])
+            for part in range(2):
+                _add(self.d_left[heads, part], times_transposed(s, parts[:, part].mT), first=samples.start == 0)
 
-    def from_spectrum(self, b: int, here: slice, heads: slice) -> None:
+    def from_spectrum(self, samples: slice, heads: slice) -> None:
         """u = A_1^H s, then ∂φ/∂f = Re A_2^H u and ∂φ/∂A_2."""
-        m1, m2, n1, n2 = self.sizes
-        assert self.s is not None
-        u = self.s[b, here].view(-1, 2 * m2, m1)
-        if self.left is not None:
-            left = self.left[heads]
-            u = torch.bmm(u.view(len(left), -1, 2 * m1), left.mT).view(-1, 2 * m2, n1)
-        if self.df is not None:
-            torch.bmm(u.mT, self.right[here], out=self.df[b, here])
+        right = self.right[heads]
+        u = self._half_synthesis(samples, heads)
         if self.d_right is not None:
-            assert self.f is not None
-            products = torch.bmm(u, self.f[b, here])
-            self.d_right[heads] += products.view(heads.stop - heads.start, -1, 2 * m2, n2).sum(1)
+            gradient = times_transposed(u, self._rows(samples, heads).mT)
+            _add(self.d_right[heads], gradient, first=samples.start == 0)
+        if self.df is not None:
+            df = self.df[samples, heads].transpose(0, 1)
+            df.copy_(times_transposed(u.mT, right.mT).view(df.shape))
 
-    def d1(self) -> Tensor | None:
-        return None if self.d_left is None else from_real_form(self.d_left).to(self.right.dtype)
+    def _half_synthesis(self, samples: slice, heads: slice) -> Tensor:
+        """u, (heads, (re|im, k2), rows), in memory as the product that reads it wants it."""
+        s, k2 = self._spectrum(samples, heads), self.right.shape[1] // 2
+        if self.left is None:
+            return s
+        left = self.left[heads]
+        real, imag = left.chunk(2, 1)
+        forms = left, torch.cat([-imag, real], 1)  # each (heads, (re|im, k1), i1): to the real part, and the imaginary
+        if self.df is None:
+            return torch.stack([torch.bmm(s.mT, form) for form in forms], 1).view(len(s), 2 * k2, -1)
+        # Modes last: one product, and a transposition of each image, which is small.
+        form = torch.stack(forms, -1).flatten(2)
+        lines = s.unflatten(2, (k2, -1)).permute(0, 3, 2, 1).flatten(1, 2)  # (heads, (images, k2), (re|im, k1))
+        u = times_transposed(lines, form.mT).view(len(s), -1, k2, form.shape[2])
+        return u.mT.reshape(len(s), -1, 2 * k2).mT
 
-    def d2(self) -> Tensor | None:
-        if self.d_right is None:
-            return None
-        return self.d_right.unflatten(1, (-1, 2)).transpose(2, 3).to(self.right.dtype)
+    def results(self) -> tuple[Tensor | None, ...]:
+        field, spectrum = self.shapes
+        df = None if self.df is None else self.df.view(field)
+        ds = None if self.ds is None else self.ds.view(spectrum)
+        d1 = d2 = None
+        if self.d_left is not None:
+            (rr, ri), (ir, ii) = (part.chunk(2, 1) for part in self.d_left.unbind(1))
+            d1 = torch.stack([rr + ii, ri - ir], -1).to(self.right.dtype)
+        if self.d_right is not None:
+            d2 = torch.stack(self.d_right.chunk(2, 1), -1).to(self.right.dtype)
+        return df, ds, d1, d2
+
+    def _rows(self, samples: slice, heads: slice) -> Tensor:
+        """(heads, rows of all samples, n2) of the field: a view where it is one sample, or all heads are one."""
+        assert self.f is not None
+        return self.f[samples, heads].transpose(0, 1).flatten(1, 2)
+
+    def _spectrum(self, samples: slice, heads: slice) -> Tensor:
+        """(heads, (re|im, k1), (k2, samples, images)), without A_1 (heads, (re|im, k2), (samples, rows)); copied."""
+        assert self.s is not None
+        if self.left is None:
+            return self.s[:, :, samples, heads].permute(3, 1, 0, 2, 4).flatten(1, 2).flatten(2)
+        return self.s[:, :, :, samples, heads].permute(4, 2, 0, 1, 3, 5).flatten(1, 2).flatten(2)
 
 
-def _chunks(batch: int, images: int, per_head: int, image_bytes: int) -> Iterator[tuple[int, slice, slice]]:
-    """(sample, images, heads), so that a chunk is whole heads of a sample, or part of one head."""
-    most = max(1, _CHUNK // max(1, image_bytes))
-    step = most // per_head * per_head if most >= per_head > 0 else most
-    group = max(step, per_head)
-    for b in range(batch):
-        for first in range(0, images, group):
-            for start in range(first, min(first + group, images), step):
-                stop = min(start + step, first + group, images)
-                yield b, slice(start, stop), slice(start // per_head, -(-stop // per_head))
-
-
-def real_form(a: Tensor) -> Tensor:
-    """(heads, m, n, 2) to the real matrix (heads, 2·n, 2·m) that takes rows [Re t | Im t] to [Re At | Im At]."""
-    real, imag = a.transpose(1, 2).unbind(-1)
-    return torch.cat([torch.cat([real, imag], 2), torch.cat([-imag, real], 2)], 1)
-
-
-def from_real_form(d: Tensor) -> Tensor:
-    """The transpose of `real_form`: (heads, 2·n, 2·m) to (heads, m, n, 2)."""
-    (rr, ri), (ir, ii) = (half.unflatten(2, (2, -1)).unbind(2) for half in d.unflatten(1, (2, -1)).unbind(1))
-    return torch.stack([rr + ii, ri - ir], -1).transpose(1, 2)
-
-
-def _accumulate(total: Tensor, a: Tensor, b: Tensor) -> None:
-    """total += a·b, batched; sums of half-precision products are kept in float32."""
-    if total.dtype == a.dtype:
-        torch.baddbmm(total, a, b, out=total)
+def _add(total: Tensor, part: Tensor, *, first: bool) -> None:
+    if first:
+        total.copy_(part)
     else:
-        total += torch.bmm(a, b)
+        total.add_(part)

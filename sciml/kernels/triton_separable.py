@@ -20,6 +20,7 @@ import torch
 import triton
 from torch import Tensor
 
+from sciml.kernels.dense import sizes
 from sciml.kernels.triton_build import INTERPRETED, POINTER, Build
 from sciml.kernels.triton_separable_kernels import (
     truncated_analysis_kernel,
@@ -28,6 +29,9 @@ from sciml.kernels.triton_separable_kernels import (
     truncated_synthesis_kernel,
 )
 
+# The kernels' spectra are (batch, images, m2, 2, m1), so that a block writes a run of numbers: with A_1, and without.
+_IMAGES_FIRST = ((3, 4, 1, 2, 0), (2, 3, 0, 1, 4))
+_MODES_FIRST = ((4, 2, 3, 0, 1), (2, 3, 0, 1, 4))
 GROUPS = 64  # partial sums for each factor gradient and head, at the most
 
 
@@ -67,13 +71,12 @@ class _Launch:
         self, like: Tensor, f: Tensor | None, s: Tensor | None, a1: Tensor | None, a2: Tensor, precision: str
     ) -> None:
         self.like, self.heads = like, len(a2)
-        self.f, self.s = (None if t is None else t.contiguous() for t in (f, s))
+        self.f = None if f is None else f.contiguous()
+        self.s = None if s is None else s.permute(_IMAGES_FIRST[a1 is None]).contiguous()
         self.a2 = a2.to(like.dtype).movedim(-1, 1).contiguous()
         self.a1 = self.a2 if a1 is None else a1.to(like.dtype).movedim(-1, 1).contiguous()  # a pointer that is not read
-        self.batch, self.images = like.shape[:2]
-        self.m2, self.n2 = a2.shape[1:3]
-        rows = like.shape[2 if f is not None else 4]
-        self.m1, self.n1 = (rows, rows) if a1 is None else (a1.shape[1], a1.shape[2])
+        (self.batch, self.images, self.n1, self.n2), _ = sizes(f, s, a1, a2)
+        self.m1, self.m2 = self.n1 if a1 is None else a1.shape[1], a2.shape[1]
         self.first = {"HAS_FIRST": a1 is not None}
         self.blocks = _blocks(self.sizes, a1 is not None, like.dtype, precision)
         self.options = {"PRECISION": precision, **self.blocks, "enable_fp_fusion": True}
@@ -94,7 +97,7 @@ class _Launch:
             truncated_analysis_kernel[grid](
                 self.f, self.a1, self.a2, s, self.images, per_head, *self.sizes, **self.first, **self.options, **_LAUNCH
             )
-        return s
+        return s.permute(_MODES_FIRST[not self.first["HAS_FIRST"]])
 
     def synthesis(self, bias: Tensor | None, skip: Tensor | None, gelu: Tensor | None) -> Tensor:
         f = self.like.new_empty(self.batch, self.images, self.n1, self.n2)

@@ -1,6 +1,6 @@
 """FNO's spectral layer: the truncated form on the last two axes, a product over the modes, and the way back.
 
-The spectrum of the form is (batch, images, m_d, 2, m_{d-1}), its real and imaginary part between the two axes (see
+The spectrum of the form is (m_{d-1}, m_d, 2, batch, images), its real and imaginary part on the third axis (see
 `dense`). A field of one axis is a form without its first factor, the channels of a head as its rows; axes before the
 last two are contracted on the modes, where little is left of the data.
 """
@@ -18,8 +18,8 @@ from sciml.kernels.form import Form
 FORM = Form(
     "truncated",
     partial(dispatch.choose, "truncated"),
-    shape_of_x=lambda y, a, b: (*y.shape[:2], y.shape[4] if a is None else a.shape[2], b.shape[2]),
-    shape_of_y=lambda x, a, b: (*x.shape[:2], b.shape[1], 2, x.shape[2] if a is None else a.shape[1]),
+    shape_of_x=lambda y, a, b: dense.sizes(None, y, a, b)[0],
+    shape_of_y=lambda x, a, b: dense.sizes(x, None, a, b)[1],
 )
 
 
@@ -53,12 +53,12 @@ def _analyse(x: Tensor, matrices: Sequence[Tensor], backend: str) -> Tensor:
     first = None if d == 1 else _pairs(matrices[-2], x)
     images = (heads, channels // heads) if d == 1 else (channels * prod(grid[:-2]), grid[-2])
     y = FORM.apply(x.reshape(batch, *images, grid[-1]), first, _pairs(matrices[-1], x), backend)
-    if d == 1:
-        return y.permute(2, 3, 0, 1, 4).flatten(-2)
-    t = y.unflatten(1, (heads, channels // heads, *grid[:-2]))
-    for axis, matrix in enumerate(matrices[:-2], start=3):
-        t = _contract(t, matrix, axis, d + 2)
-    return t.permute(*range(3, d + 1), d + 3, d + 1, d + 2, 0, 1, 2).flatten(-2)
+    if d <= 2:
+        return y if d == 2 else y.flatten(-2)
+    t = y.unflatten(-1, (heads, channels // heads, *grid[:-2]))  # (m_{d-1}, m_d, 2, b, heads, c, n_1, …)
+    for axis, matrix in enumerate(matrices[:-2], start=6):
+        t = _contract(t, matrix, axis)
+    return t.movedim(tuple(range(6, d + 4)), tuple(range(d - 2))).flatten(-2)
 
 
 def _synthesise(
@@ -68,31 +68,39 @@ def _synthesise(
     heads, d = len(matrices[0]), len(matrices)
     batch, channels = z.shape[-2:]
     first, second = (None if d == 1 else matrices[-2].mH), matrices[-1].mH
-    t = z.unflatten(-1, (heads, channels // heads))
-    if d == 1:
-        t = t.permute(2, 3, 0, 1, 4)
-    else:
-        t = t.permute(d + 1, d + 2, d + 3, *range(d - 2), d - 1, d, d - 2)
-        for axis, matrix in enumerate(matrices[:-2], start=3):
-            t = _contract(t, matrix, axis, d + 2)
-        t = t.flatten(1, d)
+    t = z
+    if d == 1:  # the conjugate of the spectrum and not of the matrix, which with many heads is as large as the field
+        real, imag = z.unflatten(-1, (heads, channels // heads)).unbind(1)
+        t, second = torch.stack([real, -imag], 1), matrices[-1].mT
+    elif d > 2:
+        t = z.unflatten(-1, (heads, channels // heads)).movedim(tuple(range(d - 2)), tuple(range(6, d + 4)))
+        for axis, matrix in enumerate(matrices[:-2], start=6):
+            t = _contract(t, matrix, axis)
+        t = t.flatten(4)
     grid = [m.shape[1] for m in matrices]
     if bias is not None:  # a number for each row where there is one axis, for each image else
         bias = bias.flatten().to(z.dtype)
         bias = bias.view(heads, -1, 1) if d == 1 else bias.repeat_interleave(prod(grid[:-2])).view(-1, 1, 1)
     if skip is not None:
-        skip = skip.to(z.dtype).reshape(*t.shape[:2], channels // heads if d == 1 else grid[-2], grid[-1])
+        images = (heads, channels // heads) if d == 1 else (channels * prod(grid[:-2]), grid[-2])
+        skip = skip.to(z.dtype).reshape(batch, *images, grid[-1])
     operands = (t, None if first is None else _pairs(first, z), _pairs(second, z), bias, skip, backend)
     x = FORM.adjoint_gelu(*operands)[0] if gelu else FORM.adjoint(*operands)
     return x.view(batch, channels, *grid)
 
 
-def _contract(t: Tensor, matrix: Tensor, axis: int, plane: int) -> Tensor:
-    """Multiply (b, heads, c, …), its real and imaginary part along `plane`, by the matrix of each head along `axis`."""
-    rows = t.movedim((1, plane, axis), (0, -2, -1))
-    form = dense.real_form(_pairs(matrix, t))
+def _contract(t: Tensor, matrix: Tensor, axis: int) -> Tensor:
+    """Multiply (m, m', 2, b, heads, c, …), complex by its axis 2, by the matrix of each head along `axis`."""
+    rows = t.movedim((4, 2, axis), (0, -2, -1))
+    form = real_form(_pairs(matrix, t))
     out = torch.bmm(rows.reshape(len(form), -1, form.shape[1]), form)
-    return out.reshape(*rows.shape[:-1], -1).movedim((0, -2, -1), (1, plane, axis))
+    return out.reshape(*rows.shape[:-1], -1).movedim((0, -2, -1), (4, 2, axis))
+
+
+def real_form(a: Tensor) -> Tensor:
+    """(heads, m, n, 2) to the real matrix (heads, 2·n, 2·m) that takes rows [Re t | Im t] to [Re At | Im At]."""
+    real, imag = a.transpose(1, 2).unbind(-1)
+    return torch.cat([torch.cat([real, imag], 2), torch.cat([-imag, real], 2)], 1)
 
 
 def mix(t: Tensor, weight: Tensor) -> Tensor:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from properties import assert_close, random, relative_error, tolerance
 
-from sciml.kernels import dense, ops, reference, truncated
+from sciml.kernels import dense, ops, products, reference, truncated
 
 GRIDS = [((6,), (4,)), ((5, 6), (3, 4)), ((4, 5, 6), (3, 5, 2))]
 
@@ -38,7 +38,8 @@ def test_dense_equals_the_reference(grid, modes, heads, separable, dtype):
 
 def form_operands(heads, first, dtype=torch.float64):
     """f, s, a1, a2 of the truncated form."""
-    f, s = random(2, 4, 3, 4, dtype=dtype, seed=1), random(2, 4, 2, 2, 2 if first else 3, dtype=dtype, seed=2)
+    modes = (2, 2, 2, 2, 4) if first else (2, 2, 2, 4, 3)
+    f, s = random(2, 4, 3, 4, dtype=dtype, seed=1), random(*modes, dtype=dtype, seed=2)
     a1 = random(heads, 2, 3, 2, dtype=dtype, seed=3) if first else None
     return f, s, a1, random(heads, 2, 4, 2, dtype=dtype, seed=4)
 
@@ -62,28 +63,33 @@ def test_form_is_differentiable_twice_and_well_registered(heads, first):
 
 
 @pytest.mark.parametrize("first", [False, True])
-@pytest.mark.parametrize("small", [0, 2**18])
-@pytest.mark.parametrize("images", [1, 2, 3, 4])
+@pytest.mark.parametrize("images", [1, 2, 3, 4, 8])
 @pytest.mark.parametrize("heads", [1, 2, 4])
-def test_images_at_a_time_do_not_matter(heads, images, small, first, monkeypatch):
-    """A sample at a time or all, some images at a time or all: the sums that einsum gives."""
-    operands = f, s, a1, a2 = form_operands(heads, first)
-    monkeypatch.setattr(dense, "_CHUNK", images * 3 * 4 * 8)
-    monkeypatch.setattr(dense, "_SMALL", small)
-    right, field, spectrum = torch.view_as_complex(a2), f.unflatten(1, (heads, -1)), s.unflatten(1, (heads, -1))
-    spectrum = torch.complex(*spectrum.unbind(-2))  # (batch, heads, images, k2, k1)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_images_at_a_time_do_not_matter(heads, images, first, dtype, monkeypatch):
+    """Some images at a time or all, by either library: the sums that einsum gives."""
+    operands = form_operands(heads, first, dtype)
+    f, s, a1, a2 = (None if t is None else t.double() for t in operands)
+    monkeypatch.setattr(dense, "_CHUNK", images * f[0, 0].numel() * operands[0].element_size())
+    monkeypatch.setattr(products, "_WORTH_A_CALL", 1)
+    right, field = torch.view_as_complex(a2), f.unflatten(1, (heads, -1))
+    spectrum = s if first else s.permute(4, 0, 1, 2, 3)  # without a first factor, as if it were the identity
+    spectrum = torch.complex(*spectrum.unbind(2)).unflatten(-1, (heads, -1))  # (k1, k2, batch, heads, images)
     left = torch.view_as_complex(a1) if first else torch.eye(3, dtype=right.dtype).expand(heads, -1, -1)
     y = torch.einsum("bhcij,hlj->bhcil", field.to(right.dtype), right)
-    u = torch.einsum("hki,bhclk->bhcil", left.conj(), spectrum)
+    u = torch.einsum("hki,klbhc->bhcil", left.conj(), spectrum)
+    ds = torch.einsum("hki,bhcil->klbhc", left, y).flatten(3)
+    ds = torch.stack([ds.real, ds.imag], 2)
     expected = [
         torch.einsum("bhcil,hlj->bhcij", u, right.conj()).real.flatten(1, 2),
-        torch.view_as_real(torch.einsum("hki,bhcil->bhclk", left, y)).movedim(-1, -2).flatten(1, 2),
-        torch.view_as_real(torch.einsum("bhclk,bhcil->hki", spectrum, y.conj())) if first else None,
+        ds if first else ds.permute(1, 2, 3, 4, 0),
+        torch.view_as_real(torch.einsum("klbhc,bhcil->hki", spectrum, y.conj())) if first else None,
         torch.view_as_real(torch.einsum("bhcil,bhcij->hlj", u, field.to(u.dtype))),
     ]
     for found, exact in zip(dense.derivatives(*operands, [True, True, first, True]), expected, strict=True):
         assert (found is None) == (exact is None)
         if found is not None:
+            assert found.dtype == dtype
             assert_close(found, exact, n=30)
 
 
@@ -171,12 +177,22 @@ def test_two_stages_are_the_matrix(m, p, q):
 
 def test_real_form_is_complex_multiplication():
     matrix, x = random(1, 3, 5), random(4, 5)
-    form = dense.real_form(torch.view_as_real(matrix))
+    form = truncated.real_form(torch.view_as_real(matrix))
     found, expected = torch.cat([x.real, x.imag], -1) @ form[0], x @ matrix[0].mT
     assert_close(found, torch.cat([expected.real, expected.imag], -1), n=5)
-    d = random(1, 10, 6, dtype=torch.float64)
-    pairing = (torch.view_as_real(matrix) * dense.from_real_form(d)).sum()
-    assert torch.isclose(pairing, (form * d).sum())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("worth", [1, 2**22])
+def test_products_of_any_strides(batch, dtype, worth, monkeypatch):
+    monkeypatch.setattr(products, "_WORTH_A_CALL", worth)
+    a, b = random(batch, 2, 7, 10, dtype=dtype, seed=1), random(10, batch, 9, dtype=dtype, seed=2)
+    for left in (a[:, 0], a[:, 0, :, ::2].repeat(1, 1, 2), a[:, :, ::3].flatten(1, 2), a.flatten(1, 2)[:, 1:6]):
+        for right in (b.permute(1, 2, 0), b.permute(1, 2, 0).contiguous(), b[:, :, 2:7].permute(1, 2, 0)):
+            expected = torch.bmm(left.double(), right.double().mT)
+            assert_close(products.times_transposed(left, right), expected, n=10)
+    assert products.times_transposed(a[:, 0, :0], b.permute(1, 2, 0)).shape == (batch, 0, 9)
 
 
 def test_shapes_that_do_not_fit():

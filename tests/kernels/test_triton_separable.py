@@ -13,7 +13,8 @@ SIZES = [(12, 35, 7, 5), (31, 64, 24, 13), (20, 80, 40, 33)]  # n1, n2, m1, m2: 
 
 def operands(size, heads, first, dtype):
     n1, n2, m1, m2 = size
-    f, s = random(2, 4, n1, n2, dtype=dtype, seed=1), random(2, 4, m2, 2, m1 if first else n1, dtype=dtype, seed=2)
+    modes = (m1, m2, 2, 2, 4) if first else (m2, 2, 2, 4, n1)
+    f, s = random(2, 4, n1, n2, dtype=dtype, seed=1), random(*modes, dtype=dtype, seed=2)
     return f, s, random(heads, m1, n1, 2, dtype=dtype, seed=3) if first else None, random(heads, m2, n2, 2, dtype=dtype)
 
 
@@ -63,7 +64,7 @@ def test_layer_through_the_kernels():
 def test_empty_batch_and_strides(batch):
     f, s, a1, a2 = operands((12, 35, 7, 5), 2, True, torch.float32)
     f = f.transpose(2, 3).contiguous().transpose(2, 3)
-    found = separable.derivatives(f[:batch], s[:batch], a1, a2, [True] * 4)
-    for t, expected in zip(found, dense.derivatives(f[:batch], s[:batch], a1, a2, [True] * 4), strict=True):
+    found = separable.derivatives(f[:batch], s[:, :, :, :batch], a1, a2, [True] * 4)
+    for t, expected in zip(found, dense.derivatives(f[:batch], s[:, :, :, :batch], a1, a2, [True] * 4), strict=True):
         assert t.shape == expected.shape
         assert torch.allclose(t, expected, atol=1e-4)
