@@ -19,6 +19,7 @@ from sciml.cli.messages import explain
 from sciml.cli.run_dir import clear, default_run_dir, find_checkpoint
 from sciml.errors import CheckpointError, ConfigError
 from sciml.hdf5 import replacing
+from sciml.memory import keep_freed_memory
 from sciml.tasks.base import Task
 from sciml.tasks.callbacks import Checkpoints, DivergenceGuard, TrainingCost
 from sciml.tasks.storage import MetricsCSV, SafeCheckpointIO
@@ -44,6 +45,7 @@ def run(args: list[str]) -> int:
 
     Exit status 0, or 143 when SIGTERM ended the training (with a checkpoint).
     """
+    keep_freed_memory()
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=ALLOWED_PACKAGES)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
