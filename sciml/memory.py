@@ -11,8 +11,8 @@ def keep_freed_memory() -> bool:
     """Let the C library keep freed memory for the next allocation; returns whether it does.
 
     By default glibc hands large blocks back to the system when they are freed, and every step of a training on a CPU
-    gets its fields as fresh pages, at a page fault for each 4 KiB: a tenth of the time of an FNO's step at 64², more than
-    half at 256² (docs/performance.md). The process then keeps the most that it ever needed, and somewhat more.
+    gets its fields as fresh pages, at a page fault for each 4 KiB: a tenth of the time of an FNO's step at 64², half of
+    it at 256² (docs/performance.md). The process then keeps the most that it ever needed, and somewhat more.
     Nothing is changed on another C library, or where the user has set one of glibc's MALLOC_ variables.
     """
     chosen = any(name.startswith("MALLOC_") for name in os.environ) or "GLIBC_TUNABLES" in os.environ
