@@ -9,9 +9,10 @@ from sciml.kernels import reference, truncated
 
 AlongAxis = Callable[[Tensor, int], Tensor]
 
-_SMALL = 2**18  # numbers in a field up to which FFTs always win
-_PRODUCTS = 200  # for each point, from which on they do with a backward
-_PRODUCTS_TIMES_N = 5000  # without one, the longer the axis, the sooner
+_SMALL = 2**18  # numbers in a field up to which FFTs always win, by fewer calls
+_SHORT = 32  # points of the last axis up to which they do, since the products are small
+_LONG_ALONE = 4096  # points of an only axis from which on an FFT leaves the cache
+_PRODUCTS, _PRODUCTS_TRAINING = 90, 200  # for each point, from which on FFTs win
 
 
 def spectral_conv(
@@ -41,15 +42,18 @@ def spectral_conv(
 def pays(x: Tensor, modes: Sequence[int], *, training: bool) -> bool:
     """Whether FFTs take less time than dense products on a CPU, by the products for each point of the field.
 
-    FFTs cost about the same for any number of modes, but more for each point where they are short, and much more with
-    a backward, which goes through complex fields. On a small field they win by fewer calls. The limits were fitted to
-    fields of one to three axes, 64 to 8192 points along each, with 8 to n modes (docs/performance.md).
+    FFTs cost about the same for any number of modes, and much more with a backward, which goes through complex fields.
+    The limits were fitted to fields of one to three axes, 32 to 8192 points along each (benchmarks/more_shapes.py).
     """
     if x.device.type != "cpu" or x.dtype not in (torch.float32, torch.float64, torch.complex64, torch.complex128):
         return False
     grid = x.shape[2:]
+    if x.numel() <= _SMALL or grid[-1] <= _SHORT:
+        return True
     products, left = 0.0, 1.0  # of the points, what is left when an axis is transformed
     for m, n in zip(reversed(modes), reversed(grid), strict=True):
         products += left * m * (2 if left == 1 and not x.is_complex() else 4)
         left *= m / n
-    return x.numel() <= _SMALL or products > (_PRODUCTS if training else _PRODUCTS_TIMES_N / grid[-1])
+    if training:
+        return products > _PRODUCTS_TRAINING
+    return products > _PRODUCTS or (len(grid) == 1 and grid[0] < _LONG_ALONE)

@@ -1,0 +1,113 @@
+"""The spectral layer on fields of one to three axes: neuralop's, the fixed transform by either way, the learned one.
+
+    python benchmarks/more_shapes.py [--threads 2] [--repeats 7] [--default-memory]
+
+Medians of interleaved repeats in one process, float32, with freed memory kept as `sciml fit` does it unless
+--default-memory is given. The fixed transform (`FourierTransform`) is measured by FFTs and by dense products, whatever
+`pruned_fft.pays` chooses; "loss" is the time of its choice over that of the better one.
+Writes results/more_shapes.json and .md, or more_shapes_default_memory.
+"""
+
+import argparse
+import json
+import platform
+from collections.abc import Callable
+from datetime import date
+from unittest.mock import patch
+
+import torch
+from neuralop.layers.spectral_convolution import SpectralConv
+from spectral_conv import Call, both, forward, medians
+from torch import Tensor, nn
+from trials import RESULTS
+
+from sciml.kernels import pruned_fft
+from sciml.memory import keep_freed_memory
+from sciml.pde.spectral_conv import MonarchSpectralConv
+from sciml.transforms import FourierTransform
+
+FIELDS = [  # batch, channels, grid
+    (20, 32, (128,)), (20, 64, (512,)), (20, 64, (1024,)), (20, 64, (8192,)),
+    (16, 32, (32, 32)), (16, 32, (64, 64)), (8, 32, (128, 128)), (4, 32, (256, 256)), (2, 16, (512, 512)),
+    (4, 16, (32, 32, 32)), (2, 16, (64, 64, 64)),
+]  # fmt: skip
+MODES = (16, 32, 64)
+SHAPES = [(*field, modes) for field in FIELDS for modes in MODES if modes <= field[2][0]]
+
+
+def by(way: str, call: Call) -> Call:
+    """The call with the fixed transform by "FFTs" or by "products"."""
+
+    def forced() -> None:
+        with patch.object(pruned_fft, "pays", lambda *_, **__: way == "FFTs"):
+            call()
+
+    return forced
+
+
+def calls(modules: dict[str, nn.Module], x: Tensor, measured: Callable[[nn.Module, Tensor], Call]) -> dict[str, Call]:
+    made = {name: measured(module, x) for name, module in modules.items()}
+    fixed = made.pop("fixed")
+    return {**made, "fixed, by FFTs": by("FFTs", fixed), "fixed, by products": by("products", fixed)}
+
+
+def measure(shape: tuple[int, int, tuple[int, ...], int], repeats: int) -> dict:
+    batch, channels, grid, modes = shape
+    x = torch.randn(batch, channels, *grid)
+    conv = SpectralConv(channels, channels, (modes,) * len(grid))
+    made = MonarchSpectralConv.from_spectral_conv
+    modules = {
+        "neuralop": conv,
+        "fixed": made(conv, grid, transform=FourierTransform),
+        "learned": made(conv, grid),
+        "learned, a head per channel": made(conv, grid, channels),
+    }
+    row: dict = {"shape": shape}
+    for quantity, measured in (("forward", forward), ("forward+backward", both)):
+        times = medians(calls(modules, x, measured), repeats)
+        used = modules["fixed"].n_modes
+        chosen = "FFTs" if pruned_fft.pays(x, used, training=quantity != "forward") else "products"
+        best = min(times["fixed, by FFTs"], times["fixed, by products"])
+        row[quantity] = {"ms": times, "chosen": chosen, "loss": times[f"fixed, by {chosen}"] / best}
+    return row
+
+
+def report(rows: list[dict]) -> str:
+    lines = []
+    for quantity in ("forward", "forward+backward"):
+        names = list(rows[0][quantity]["ms"])
+        lines += [f"| {quantity}, ms | {' | '.join(names)} | chosen | loss |", "|---" * (len(names) + 3) + "|"]
+        for row in rows:
+            batch, channels, grid, modes = row["shape"]
+            found = row[quantity]
+            cells = " | ".join(f"{found['ms'][name]:.2f}" for name in names)
+            where = f"{batch}, {channels}, {'×'.join(map(str, grid))}, {modes}"
+            lines.append(f"| {where} | {cells} | {found['chosen']} | {found['loss']:.2f} |")
+        ratios = [row[quantity]["ms"]["learned"] / row[quantity]["ms"]["neuralop"] for row in rows]
+        lines += ["", f"learned over neuralop: {min(ratios):.2f} to {max(ratios):.2f}, of {len(rows)} "
+                  f"{sum(r > 1.05 for r in ratios)} above 1.05; largest loss "
+                  f"{max(row[quantity]['loss'] for row in rows):.2f}", ""]  # fmt: skip
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--default-memory", action="store_true")
+    arguments = parser.parse_args()
+    kept = not arguments.default_memory and keep_freed_memory()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    rows = [measure(shape, arguments.repeats) for shape in SHAPES]
+    text = report(rows)
+    print(text)
+    about = {"date": date.today().isoformat(), "torch": torch.__version__, "threads": arguments.threads,
+             "memory kept": kept, "machine": platform.processor() or platform.machine()}  # fmt: skip
+    name = "more_shapes_default_memory" if arguments.default_memory else "more_shapes"
+    (RESULTS / f"{name}.json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    (RESULTS / f"{name}.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
