@@ -14,6 +14,7 @@ from gpu_layers import (
     DRY,
     MODES,
     PLANES,
+    DenseConv,
     MonarchConv,
     NeuralopConv,
     PrunedFFT,
@@ -27,7 +28,7 @@ from sciml.transforms import MonarchTransform
 from sciml.transforms.factors import split
 
 ALLOWED = {"ieee": 1e-6, "tf32x3": 3e-6, "tf32": 1e-3, "bfloat16": 1e-2, "float16": 2e-3}  # DESIGN.md, section 5
-Rows = list[dict]
+Rows = Iterator[dict]  # one at a time, so that what was measured is kept whatever comes after
 
 
 @contextmanager
@@ -48,24 +49,27 @@ def error(found: Tensor, expected: Tensor) -> float:
 
 def correctness() -> Rows:
     """Every kernel, at every precision, against float64; and the layer as a whole."""
-    rows: Rows = []
     for n, inner in itertools.product((12,) if DRY else (320, 368, 640, 372), (1, 2 if DRY else 320)):
-        rows += compare(f"Monarch, n={n}, inner={inner}", *monarch_operands(n, inner), monarch_kernels, monarch_truth)
+        yield from compare(
+            f"Monarch, n={n}, inner={inner}", *monarch_operands(n, inner), monarch_kernels, monarch_truth
+        )
     for n, modes in itertools.product((20,) if DRY else (64, 128, 256), MODES):
         operands = truncated_operands(n, modes)
-        rows += compare(f"truncated, {n}², {modes} modes", *operands, truncated_kernels, truncated_truth)
-    return rows + layer_correctness() + transform_correctness()
+        yield from compare(f"truncated, {n}², {modes} modes", *operands, truncated_kernels, truncated_truth)
+    batch = 2 if DRY else 16 * triton_separable.GROUPS  # 32 images of a head in each partial sum of a gradient
+    operands = truncated_operands(20 if DRY else 64, MODES[-1], batch)
+    yield from compare(f"truncated, batch {batch}", *operands, truncated_kernels, truncated_truth)
+    yield from layer_correctness()
+    yield from transform_correctness()
 
 
 def compare(case: str, data: list[Tensor], factors: list[Tensor], kernels: Callable, truth: Callable) -> Rows:
-    rows = []
     for precision in ALLOWED:
         dtype = getattr(torch, precision, torch.float32)
         rounded, exact = [t.to(dtype) for t in data], truth(*(t.to(dtype).double() for t in data), *factors)
         used = precision if dtype == torch.float32 else "tf32x3"
         run = partial(kernels, *rounded, *(t.float() for t in factors), used)
-        rows.append(judged(case, precision, errors_of(run, exact)))
-    return rows
+        yield judged(case, precision, errors_of(run, exact))
 
 
 def judged(case: str, precision: str, errors: list[float], allowed: float | None = None) -> dict:
@@ -110,9 +114,9 @@ def monarch_truth(x: Tensor, y: Tensor, left: Tensor, right: Tensor) -> list[Ten
     return [product.detach(), *torch.autograd.grad(product, inputs, y)]
 
 
-def truncated_operands(n: int, modes: int) -> tuple[list[Tensor], list[Tensor]]:
+def truncated_operands(n: int, modes: int, batch: int = 2) -> tuple[list[Tensor], list[Tensor]]:
     heads, channels, columns = 2, 4, modes // 2 + 1
-    data = [real(2, channels, n, n), real(modes, columns, 2, 2, channels)]
+    data = [real(batch, channels, n, n), real(modes, columns, 2, batch, channels)]
     return data, [real(heads, modes, n, 2), real(heads, columns, n, 2)]
 
 
@@ -132,24 +136,25 @@ def layer_correctness() -> Rows:
     layer, x = MonarchConv(conv, n).to(DEVICE), torch.randn(2, CHANNELS, n, n, device=DEVICE)
     sides = [[t.initial_matrix().to(DEVICE) for t in side] for side in (layer.analysis, layer.synthesis)]
     exact = reference.spectral_conv(x.double(), sides[0], layer.weight.double(), sides[1]) + layer.bias
-    methods = {"neuralop": conv, "pruned FFT": PrunedFFT(conv), "Monarch": layer}
-    rows = []
+    methods = {
+        "neuralop": conv,
+        "pruned FFT": PrunedFFT(conv),
+        "Monarch": layer,
+        "dense": DenseConv(conv, n).to(DEVICE),
+    }
     for (name, module), precision in itertools.product(methods.items(), ("tf32x3", "tf32")):
         with products_in(precision):
             # cuFFT leaves open what a real transform makes of the imaginary part of mode 0, which neuralop gives it.
             allowed = math.inf if name == "neuralop" else None
-            rows.append(judged(f"layer, {name}", precision, errors_of(partial(module, x), [exact]), allowed))
-    return rows
+            yield judged(f"layer, {name}", precision, errors_of(partial(module, x), [exact]), allowed)
 
 
 def transform_correctness() -> Rows:
     """The 2-D transform of MRI before training, and cuFFT with its shifts, against float64."""
-    rows = []
     for plane, precision in itertools.product(PLANES, ("tf32x3", "tf32")):
         x = torch.randn(1, COILS, *plane, device=DEVICE, dtype=torch.complex64)
         learned = centred([MonarchTransform(n, centered=True).to(DEVICE) for n in plane], adjoint=False)
         exact = torch.view_as_real(fft2c(x.to(torch.complex128)))
         with products_in(precision):
-            rows.append(judged(f"{plane[0]}×{plane[1]}, fft2c", precision, errors_of(partial(fft2c, x), [exact])))
-            rows.append(judged(f"{plane[0]}×{plane[1]}, Monarch", precision, errors_of(partial(learned, x), [exact])))
-    return rows
+            yield judged(f"{plane[0]}×{plane[1]}, fft2c", precision, errors_of(partial(fft2c, x), [exact]))
+            yield judged(f"{plane[0]}×{plane[1]}, Monarch", precision, errors_of(partial(learned, x), [exact]))

@@ -36,6 +36,7 @@ from gpu_layers import (
     FNO,
     MODES,
     PLANES,
+    DenseConv,
     MonarchConv,
     NeuralopConv,
     PrunedFFT,
@@ -135,10 +136,8 @@ def both(f: Callable[[Tensor], Tensor], inputs: Sequence[Tensor], parameters: Se
 
 
 def layers(grids: Sequence[int]) -> Rows:
-    rows = []
     for n, modes in itertools.product((16,) if DRY else grids, MODES):
-        rows += layer(n, modes)
-    return rows
+        yield from layer(n, modes)
 
 
 def layer(n: int, modes: int) -> Rows:
@@ -150,7 +149,7 @@ def layer(n: int, modes: int) -> Rows:
     methods = {name: (module, "tf32x3") for name, module in fixed(conv, modes).items()}
     for (name, module), precision in itertools.product(own.items(), ("tf32x3", "tf32", "bfloat16")):
         methods[f"{name}, {precision}"] = (module, precision)
-    rows = []
+    methods |= {f"Monarch by PyTorch, {p}": (DenseConv(conv, n), p) for p in ("tf32x3", "tf32")}
     for name, (module, precision) in methods.items():
         module = module.to(DEVICE)
         data = [x.bfloat16() for x in inputs] if precision == "bfloat16" else inputs
@@ -159,8 +158,7 @@ def layer(n: int, modes: int) -> Rows:
             for kind, make in (("forward", forward), ("forward+backward", both)):
                 arguments = (module, data) if kind == "forward" else (module, data, list(module.parameters()))
                 case = f"{n}², {modes} modes, {kind}"
-                rows.append(measured(case, name, partial(make, *arguments), floors[kind], len(data)))
-    return rows
+                yield measured(case, name, partial(make, *arguments), floors[kind], len(data))
 
 
 def fixed(conv: NeuralopConv, modes: int) -> dict[str, nn.Module]:
@@ -188,24 +186,23 @@ def layer_floors(x: Tensor, modes: int, precision: str) -> dict[str, float]:
 
 def mri() -> Rows:
     """Floors: two passes over memory, 4 fields; backward 8 more, as each axis reads two fields for its factors."""
-    rows = []
     for plane in PLANES:
         inputs = rotated(1, COILS, *plane, dtype=torch.complex64)
         axes = [MonarchTransform(n, centered=True).to(DEVICE) for n in plane]
         factors = [f for axis in axes for f in (axis.left, axis.right)]
         for precision, adjoint in itertools.product(("tf32x3", "tf32"), (False, True)):
             fixed, learned = (ifft2c if adjoint else fft2c), centred(axes, adjoint)
-            methods = {fixed.__name__: (fixed, [])} if precision == "tf32x3" else {}
+            plain = torch.fft.ifft2 if adjoint else torch.fft.fft2
+            methods = {fixed.__name__: (fixed, []), "without shifts": (plain, [])} if precision == "tf32x3" else {}
             methods[f"Monarch, {precision}"] = (learned, factors)
             work = 8 * sum(p + q for p, q in map(split, plane)) * inputs[0].numel() / FLOORS[precision]
             floor = 1e3 * max(4 * 8 * inputs[0].numel() / FLOORS["bytes"], work)
             case = f"{COILS} coils, {plane[0]}×{plane[1]}, {'adjoint, ' if adjoint else ''}forward"
             with products_in(precision):
                 for name, (f, parameters) in methods.items():
-                    rows.append(measured(case, name, partial(forward, f, inputs), floor, len(inputs)))
+                    yield measured(case, name, partial(forward, f, inputs), floor, len(inputs))
                     make = partial(both, f, inputs, parameters)
-                    rows.append(measured(f"{case}+backward", name, make, 3 * floor, len(inputs)))
-    return rows
+                    yield measured(f"{case}+backward", name, make, 3 * floor, len(inputs))
 
 
 def network() -> Rows:
@@ -219,7 +216,6 @@ def network() -> Rows:
     }
     inputs = rotated(BATCH, 3, n, n)
     floor = 1e3 * 4 * 12 * 4 * BATCH * CHANNELS * n * n / FLOORS["bytes"]
-    rows = []
     for (name, kind), compiled in itertools.product(kinds.items(), (False, True)):
         model = FNO(CHANNELS, kind).to(DEVICE)
         optimizer = torch.optim.Adam(model.parameters(), capturable=not DRY)
@@ -232,17 +228,14 @@ def network() -> Rows:
             optimizer.step()
 
         method = name + (", compiled" if compiled else "")
-        rows.append(measured(f"FNO step, {n}², {modes} modes", method, lambda step=step: step, floor, len(inputs)))
-    return rows
+        yield measured(f"FNO step, {n}², {modes} modes", method, lambda step=step: step, floor, len(inputs))
 
 
 def blocks() -> Rows:
     """Other tiles for the Monarch product than those chosen by counting instructions: which are best?"""
     tiles = [(1, 32, 1)] if DRY else itertools.product((1, 2, 4), (16, 32, 64), (1, 2, 4))
-    rows = []
     for tile, n, rows_first in itertools.product(tiles, (12,) if DRY else (320, 640), (True, False)):
-        rows.append(tiled(dict(zip(("BLOCK_K1", "BLOCK_LINES", "SPLIT_K1"), tile, strict=True)), n, rows_first))
-    return rows
+        yield tiled(dict(zip(("BLOCK_K1", "BLOCK_LINES", "SPLIT_K1"), tile, strict=True)), n, rows_first)
 
 
 def tiled(tile: dict[str, int], n: int, along_rows: bool) -> dict:
@@ -259,7 +252,7 @@ def tiled(tile: dict[str, int], n: int, along_rows: bool) -> dict:
 SECTIONS = {"correctness": correctness, "layers": layers, "mri": mri, "network": network, "blocks": blocks}
 
 
-def table(rows: Rows) -> str:
+def table(rows: list[dict]) -> str:
     if "errors" in rows[0]:
         lines = ["| case | precision | relative L2 errors | allowed | |", "|---|---|---|---|---|"]
         for row in rows:
@@ -289,12 +282,15 @@ def former() -> dict[str, dict]:
     return json.loads(found[0].read_text()) if found else {}
 
 
-def merged(old: Rows, new: Rows) -> Rows:
+def merged(old: list[dict], new: dict) -> list[dict]:
+    """In its former place, since the first method of a case is what the others are compared to."""
+
     def key(row: dict) -> tuple:
         return row["case"], row.get("method", row.get("precision"))
 
-    again = {key(row) for row in new}
-    return [*(row for row in old if key(row) not in again), *new]
+    if any(key(row) == key(new) for row in old):
+        return [new if key(row) == key(new) else row for row in old]
+    return [*old, new]
 
 
 def write(sections: dict[str, dict]) -> None:
@@ -317,9 +313,9 @@ def main() -> int:
     torch.manual_seed(0)
     sections = {} if DRY else former()
     for name in arguments.sections:
-        rows = layers(arguments.grids) if name == "layers" else SECTIONS[name]()
-        sections[name] = {"about": about, "rows": merged(sections.get(name, {"rows": []})["rows"], rows)}
-        write(sections)
+        for row in layers(arguments.grids) if name == "layers" else SECTIONS[name]():
+            sections[name] = {"about": about, "rows": merged(sections.get(name, {"rows": []})["rows"], row)}
+            write(sections)  # after each row: the machine may be taken away
     wrong = [row for row in sections.get("correctness", {"rows": []})["rows"] if not row["right"]]
     print(f"{len(wrong)} wrong results; {OUT / 'gpu_suite.md'}")
     return bool(wrong)

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from sciml.kernels.products import times_transposed
 
-_CHUNK = 2**22  # bytes of field worked on at a time: in the cache, and the calls too few to count
+_CHUNK = 2**22  # bytes of field worked on at a time on a CPU: in the cache, and the calls too few to count
+_CHUNK_ELSEWHERE = 2**28
 
 
 def derivatives(
@@ -133,8 +134,9 @@ class _Work:
         """(samples, heads): of one head some samples, of several the rows of all samples beside each other."""
         heads, _, n2 = self.right.shape
         one = max(1, self.rows * n2 * self.right.element_size())
-        samples = max(1, self.batch if heads > 1 else _CHUNK // one)
-        group = max(1, _CHUNK // (one * samples))
+        chunk = _CHUNK if self.right.device.type == "cpu" else _CHUNK_ELSEWHERE
+        samples = max(1, self.batch if heads > 1 else chunk // one)
+        group = max(1, chunk // (one * samples))
         for b in range(0, self.batch, samples):
             for h in range(0, heads, group):
                 yield slice(b, b + samples), slice(h, h + group)
