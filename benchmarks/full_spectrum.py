@@ -7,11 +7,10 @@ Medians of interleaved repeats, complex64, 2 threads. fft2c is the FFT with its 
 """
 
 import json
-import platform
 from datetime import date
 
 import torch
-from spectral_conv import Call, medians
+from spectral_conv import Call, medians, processor
 from torch import Tensor
 from trials import RESULTS
 
@@ -55,7 +54,7 @@ def main() -> None:
         ratio = f["Monarch"] / f["fft2"]
         times = [f["fft2"], f["fft2c"], f["Monarch"], ratio, fb["fft2c"], fb["Monarch"]]
         lines.append(f"| {row['shape']} | " + " | ".join(f"{t:.1f}" for t in times) + " |")
-    about = {"date": date.today().isoformat(), "torch": torch.__version__, "machine": platform.machine()}
+    about = {"date": date.today().isoformat(), "torch": torch.__version__, "machine": processor()}
     (RESULTS / "full_spectrum.json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
     (RESULTS / "full_spectrum.md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))

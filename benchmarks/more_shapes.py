@@ -10,14 +10,13 @@ Writes results/more_shapes.json and .md, or more_shapes_default_memory.
 
 import argparse
 import json
-import platform
 from collections.abc import Callable
 from datetime import date
 from unittest.mock import patch
 
 import torch
 from neuralop.layers.spectral_convolution import SpectralConv
-from spectral_conv import Call, both, forward, medians
+from spectral_conv import Call, both, forward, medians, processor
 from torch import Tensor, nn
 from trials import RESULTS
 
@@ -103,7 +102,7 @@ def main() -> None:
     text = report(rows)
     print(text)
     about = {"date": date.today().isoformat(), "torch": torch.__version__, "threads": arguments.threads,
-             "memory kept": kept, "machine": platform.processor() or platform.machine()}  # fmt: skip
+             "memory kept": kept, "machine": processor()}  # fmt: skip
     name = "more_shapes_default_memory" if arguments.default_memory else "more_shapes"
     (RESULTS / f"{name}.json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
     (RESULTS / f"{name}.md").write_text(text)

@@ -47,11 +47,13 @@ def derivatives(
         gelu: receives the GELU of that sum.
     """
     work = _Work.prepared(f, s, a1, a2, want)
-    for samples, heads in work.chunks():
+    for here in work.chunks():
+        field = work.rows_of_field(*here) if want[1] or want[2] or want[3] else None
+        spectrum = work.lines_of_spectrum(*here) if want[0] or want[2] or want[3] else None
         if want[1] or want[2]:
-            work.from_field(samples, heads)
+            work.from_field(*here, field, spectrum)
         if want[0] or want[3]:
-            work.from_spectrum(samples, heads)
+            work.from_spectrum(*here, field, spectrum)
     df, ds, d1, d2 = work.results()
     return _ended(df, bias, skip, gelu), ds, d1, d2
 
@@ -141,9 +143,22 @@ class _Work:
             for h in range(0, heads, group):
                 yield slice(b, b + samples), slice(h, h + group)
 
-    def from_field(self, samples: slice, heads: slice) -> None:
+    def rows_of_field(self, samples: slice, heads: slice) -> Tensor:
+        """(heads, rows of all samples, n2) of the field: a view where it is one sample, or all heads are one."""
+        assert self.f is not None
+        return self.f[samples, heads].transpose(0, 1).flatten(1, 2)
+
+    def lines_of_spectrum(self, samples: slice, heads: slice) -> Tensor:
+        """(heads, (re|im, k1), (k2, samples, images)), without A_1 (heads, (re|im, k2), (samples, rows)); copied."""
+        assert self.s is not None
+        if self.left is None:
+            return self.s[:, :, samples, heads].permute(3, 1, 0, 2, 4).flatten(1, 2).flatten(2)
+        return self.s[:, :, :, samples, heads].permute(4, 2, 0, 1, 3, 5).flatten(1, 2).flatten(2)
+
+    def from_field(self, samples: slice, heads: slice, f: Tensor | None, s: Tensor | None) -> None:
         """t = A_2 f, then ∂φ/∂s = A_1 t and ∂φ/∂A_1."""
-        t = times_transposed(self.right[heads], self._rows(samples, heads))  # (heads, (re|im, k2), rows)
+        assert f is not None
+        t = times_transposed(self.right[heads], f)  # (heads, (re|im, k2), rows)
         if self.left is None:
             assert self.ds is not None
             ds = self.ds[:, :, samples, heads]
@@ -157,27 +172,28 @@ class _Work:
             torch.sub(p[:, 0, :, 0], p[:, 1, :, 1], out=ds[:, :, :, 0])
             torch.add(p[:, 1, :, 0], p[:, 0, :, 1], out=ds[:, :, :, 1])
         if self.d_left is not None:
-            s = self._spectrum(samples, heads)
+            assert s is not None
             parts = t.view(len(left), 2, -1, left.shape[2])
             for part in range(2):
                 _add(self.d_left[heads, part], times_transposed(s, parts[:, part].mT), first=samples.start == 0)
 
-    def from_spectrum(self, samples: slice, heads: slice) -> None:
+    def from_spectrum(self, samples: slice, heads: slice, f: Tensor | None, s: Tensor | None) -> None:
         """u = A_1^H s, then ∂φ/∂f = Re A_2^H u and ∂φ/∂A_2."""
+        assert s is not None
         right = self.right[heads]
-        u = self._half_synthesis(samples, heads)
+        u = self._half_synthesis(heads, s)
         if self.d_right is not None:
-            gradient = times_transposed(u, self._rows(samples, heads).mT)
-            _add(self.d_right[heads], gradient, first=samples.start == 0)
+            assert f is not None
+            _add(self.d_right[heads], times_transposed(u, f.mT), first=samples.start == 0)
         if self.df is not None:
             df = self.df[samples, heads].transpose(0, 1)
             df.copy_(times_transposed(u.mT, right.mT).view(df.shape))
 
-    def _half_synthesis(self, samples: slice, heads: slice) -> Tensor:
+    def _half_synthesis(self, heads: slice, s: Tensor) -> Tensor:
         """u, (heads, (re|im, k2), rows), in memory as the product that reads it wants it."""
-        s, k2 = self._spectrum(samples, heads), self.right.shape[1] // 2
         if self.left is None:
             return s
+        k2 = self.right.shape[1] // 2
         left = self.left[heads]
         real, imag = left.chunk(2, 1)
         forms = left, torch.cat([-imag, real], 1)  # each (heads, (re|im, k1), i1): to the real part, and the imaginary
@@ -200,18 +216,6 @@ class _Work:
         if self.d_right is not None:
             d2 = torch.stack(self.d_right.chunk(2, 1), -1).to(self.right.dtype)
         return df, ds, d1, d2
-
-    def _rows(self, samples: slice, heads: slice) -> Tensor:
-        """(heads, rows of all samples, n2) of the field: a view where it is one sample, or all heads are one."""
-        assert self.f is not None
-        return self.f[samples, heads].transpose(0, 1).flatten(1, 2)
-
-    def _spectrum(self, samples: slice, heads: slice) -> Tensor:
-        """(heads, (re|im, k1), (k2, samples, images)), without A_1 (heads, (re|im, k2), (samples, rows)); copied."""
-        assert self.s is not None
-        if self.left is None:
-            return self.s[:, :, samples, heads].permute(3, 1, 0, 2, 4).flatten(1, 2).flatten(2)
-        return self.s[:, :, :, samples, heads].permute(4, 2, 0, 1, 3, 5).flatten(1, 2).flatten(2)
 
 
 def _add(total: Tensor, part: Tensor, *, first: bool) -> None:
