@@ -47,25 +47,15 @@ def derivatives(
         gelu: receives the GELU of that sum.
     """
     work = _Work.prepared(f, s, a1, a2, want)
+    end = _End.prepared(work, bias, skip, gelu)
     for here in work.chunks():
         field = work.rows_of_field(*here) if want[1] or want[2] or want[3] else None
         spectrum = work.lines_of_spectrum(*here) if want[0] or want[2] or want[3] else None
         if want[1] or want[2]:
             work.from_field(*here, field, spectrum)
         if want[0] or want[3]:
-            work.from_spectrum(*here, field, spectrum)
-    df, ds, d1, d2 = work.results()
-    return _ended(df, bias, skip, gelu), ds, d1, d2
-
-
-def _ended(df: Tensor | None, bias: Tensor | None, skip: Tensor | None, gelu: Tensor | None) -> Tensor | None:
-    if df is not None:
-        for added in (bias, skip):
-            if added is not None:
-                df.add_(added)
-        if gelu is not None:
-            torch.ops.aten.gelu.out(df, out=gelu)
-    return df
+            work.from_spectrum(*here, field, spectrum, end)
+    return work.results()
 
 
 Shapes = tuple[tuple[int, ...], tuple[int, ...]]
@@ -177,7 +167,7 @@ class _Work:
             for part in range(2):
                 _add(self.d_left[heads, part], times_transposed(s, parts[:, part].mT), first=samples.start == 0)
 
-    def from_spectrum(self, samples: slice, heads: slice, f: Tensor | None, s: Tensor | None) -> None:
+    def from_spectrum(self, samples: slice, heads: slice, f: Tensor | None, s: Tensor | None, end: "_End") -> None:
         """u = A_1^H s, then ∂φ/∂f = Re A_2^H u and ∂φ/∂A_2."""
         assert s is not None
         right = self.right[heads]
@@ -186,8 +176,9 @@ class _Work:
             assert f is not None
             _add(self.d_right[heads], times_transposed(u, f.mT), first=samples.start == 0)
         if self.df is not None:
-            df = self.df[samples, heads].transpose(0, 1)
-            df.copy_(times_transposed(u.mT, right.mT).view(df.shape))
+            df = self.df[samples, heads]
+            product = times_transposed(u.mT, right.mT).view(df.transpose(0, 1).shape).transpose(0, 1)
+            end.write(product, df, samples, heads)
 
     def _half_synthesis(self, heads: slice, s: Tensor) -> Tensor:
         """u, (heads, (re|im, k2), rows), in memory as the product that reads it wants it."""
@@ -216,6 +207,35 @@ class _Work:
         if self.d_right is not None:
             d2 = torch.stack(self.d_right.chunk(2, 1), -1).to(self.right.dtype)
         return df, ds, d1, d2
+
+
+@dataclass
+class _End:
+    """What is added to ∂φ/∂f, and where its GELU goes, a chunk at a time while it is in the cache."""
+
+    added: list[Tensor]  # (batch, heads, rows, 1 or n2)
+    gelu: Tensor | None
+
+    @classmethod
+    def prepared(cls, work: _Work, bias: Tensor | None, skip: Tensor | None, gelu: Tensor | None) -> "_End":
+        (batch, images, n1, n2), _ = work.shapes
+        by_head = work.batch, len(work.right), work.rows
+        added = [] if bias is None else [bias.expand(batch, images, n1, 1).reshape(*by_head, 1)]
+        if skip is not None:
+            added.append(skip.reshape(*by_head, n2))
+        return cls(added, None if gelu is None else gelu.view(*by_head, n2))
+
+    def write(self, product: Tensor, df: Tensor, samples: slice, heads: slice) -> None:
+        """df = product + what is added; the product is overwritten."""
+        terms = [t[samples, heads] for t in self.added]
+        for t in terms[:-1]:
+            product.add_(t)
+        if terms:
+            torch.add(product, terms[-1], out=df)
+        else:
+            df.copy_(product)
+        if self.gelu is not None:
+            torch.ops.aten.gelu.out(df, out=self.gelu[samples, heads])
 
 
 def _add(total: Tensor, part: Tensor, *, first: bool) -> None:

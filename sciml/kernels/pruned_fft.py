@@ -9,10 +9,11 @@ from sciml.kernels import reference, truncated
 
 AlongAxis = Callable[[Tensor, int], Tensor]
 
-_SMALL = 2**18  # numbers in a field up to which FFTs always win, by fewer calls
-_SHORT = 32  # points of the last axis up to which they do, since the products are small
-_LONG_ALONE = 4096  # points of an only axis from which on an FFT leaves the cache
-_PRODUCTS, _PRODUCTS_TRAINING = 90, 200  # for each point, from which on FFTs win
+# Where FFTs are at least as fast, without and with a backward:
+_SMALL = 2**18  # numbers in a field up to which they always are, by fewer calls
+_SHORT = 32  # points of the last axis up to which they always are
+_ALONE, _ALONE_TRAINING = 4096, 1024  # points of an only axis below which they are
+_PRODUCTS, _PRODUCTS_TRAINING = 50, 200  # for each point, from which on they are
 
 
 def spectral_conv(
@@ -54,6 +55,5 @@ def pays(x: Tensor, modes: Sequence[int], *, training: bool) -> bool:
     for m, n in zip(reversed(modes), reversed(grid), strict=True):
         products += left * m * (2 if left == 1 and not x.is_complex() else 4)
         left *= m / n
-    if training:
-        return products > _PRODUCTS_TRAINING
-    return products > _PRODUCTS or (len(grid) == 1 and grid[0] < _LONG_ALONE)
+    alone, most = (_ALONE_TRAINING, _PRODUCTS_TRAINING) if training else (_ALONE, _PRODUCTS)
+    return products > most or (len(grid) == 1 and grid[0] < alone)
