@@ -127,7 +127,7 @@ class _Work:
         heads, _, n2 = self.right.shape
         one = max(1, self.rows * n2 * self.right.element_size())
         chunk = _CHUNK if self.right.device.type == "cpu" else _CHUNK_ELSEWHERE
-        samples = max(1, self.batch if heads > 1 else chunk // one)
+        samples = max(1, min(self.batch, chunk // one))
         group = max(1, chunk // (one * samples))
         for b in range(0, self.batch, samples):
             for h in range(0, heads, group):

@@ -94,7 +94,7 @@ def _contract(t: Tensor, matrix: Tensor, axis: int) -> Tensor:
     rows = t.movedim((4, 2, axis), (0, -2, -1))
     form = real_form(_pairs(matrix, t))
     out = torch.bmm(rows.reshape(len(form), -1, form.shape[1]), form)
-    return out.reshape(*rows.shape[:-1], -1).movedim((0, -2, -1), (4, 2, axis))
+    return out.reshape(*rows.shape[:-1], matrix.shape[1]).movedim((0, -2, -1), (4, 2, axis))
 
 
 def real_form(a: Tensor) -> Tensor:

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 from properties import assert_close, random, relative_error, tolerance
@@ -96,10 +98,13 @@ def test_images_at_a_time_do_not_matter(heads, images, first, dtype, monkeypatch
 @pytest.mark.parametrize(("grid", "modes"), GRIDS)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.complex128])
 @pytest.mark.parametrize("gelu", [False, True])
-def test_what_the_last_pass_adds(grid, modes, dtype, gelu):
+@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("chunk", [1, 2**22])
+def test_what_the_last_pass_adds(grid, modes, dtype, gelu, heads, chunk, monkeypatch):
     if gelu and dtype.is_complex:
         pytest.skip("PyTorch has no GELU of complex numbers")
-    analysis, weight, synthesis = operands(grid, modes, 2, False, dtype)
+    monkeypatch.setattr(dense, "_CHUNK", chunk)
+    analysis, weight, synthesis = operands(grid, modes, heads, False, dtype)
     x, bias = random(2, 4, *grid, dtype=dtype), random(6, *[1] * len(grid), dtype=torch.float64, seed=8)
     ends = (bias.requires_grad_(), random(2, 6, *grid, dtype=dtype, seed=9).requires_grad_())
 
@@ -182,17 +187,65 @@ def test_real_form_is_complex_multiplication():
     assert_close(found, torch.cat([expected.real, expected.imag], -1), n=5)
 
 
+def matrices(batch, rows, columns, dtype, seed):
+    """Contiguous, transposed, with a gap after each row, every second column, the same for all of a batch."""
+    yield random(batch, rows, columns, dtype=dtype, seed=seed)
+    yield random(batch, columns, rows, dtype=dtype, seed=seed).mT
+    yield random(batch, rows, columns + 3, dtype=dtype, seed=seed)[:, :, :columns]
+    yield random(batch, rows, 2 * columns, dtype=dtype, seed=seed)[:, :, ::2]
+    yield random(1, rows, columns, dtype=dtype, seed=seed).expand(batch, -1, -1)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize("worth", [1, 2**22])
 def test_products_of_any_strides(batch, dtype, worth, monkeypatch):
     monkeypatch.setattr(products, "_WORTH_A_CALL", worth)
-    a, b = random(batch, 2, 7, 10, dtype=dtype, seed=1), random(10, batch, 9, dtype=dtype, seed=2)
-    for left in (a[:, 0], a[:, 0, :, ::2].repeat(1, 1, 2), a[:, :, ::3].flatten(1, 2), a.flatten(1, 2)[:, 1:6]):
-        for right in (b.permute(1, 2, 0), b.permute(1, 2, 0).contiguous(), b[:, :, 2:7].permute(1, 2, 0)):
-            expected = torch.bmm(left.double(), right.double().mT)
-            assert_close(products.times_transposed(left, right), expected, n=10)
-    assert products.times_transposed(a[:, 0, :0], b.permute(1, 2, 0)).shape == (batch, 0, 9)
+    for a, b in itertools.product(matrices(batch, 7, 10, dtype, 1), matrices(batch, 9, 10, dtype, 2)):
+        assert_close(products.times_transposed(a, b), torch.bmm(a.double(), b.double().mT), n=10)
+        assert products.times_transposed(a[:, :0], b).shape == (batch, 0, 9)
+        assert torch.equal(products.times_transposed(a[:, :, :0], b[:, :, :0]), a.new_zeros(batch, 7, 9))
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch without oneDNN")
+def test_which_products_go_by_onednn(monkeypatch):
+    seen = []
+    linear = products._linear
+    monkeypatch.setattr(products, "_linear", lambda a, b: seen.append((a, b)) or linear(a, b))
+
+    def calls(batch, rows, dtype=torch.float32):
+        seen.clear()
+        products.times_transposed(random(batch, 64, 64, dtype=dtype), random(batch, rows, 64, dtype=dtype))
+        return len(seen)
+
+    assert calls(1, 8) == 1
+    assert (calls(3, 8), calls(3, 1024)) == (0, 3)
+    assert calls(1, 8, torch.float64) == calls(1, 8, torch.bfloat16) == 0
+    monkeypatch.setattr(products.torch.backends.mkldnn, "enabled", False)
+    assert calls(1, 8) == 0
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_sums_over_chunks_of_half_precision_are_float32(heads, monkeypatch):
+    """Gradients over 256 samples, a few at a time: added up in bfloat16 they would lose two digits."""
+    f, s = random(256, 2, 3, 4, dtype=torch.bfloat16) + 1, random(2, 2, 2, 256, 2, dtype=torch.bfloat16, seed=1) + 1
+    factors = random(heads, 2, 3, 2, dtype=torch.bfloat16, seed=2), random(heads, 2, 4, 2, dtype=torch.bfloat16, seed=3)
+    exact = dense.derivatives(*(t.double() for t in (f, s, *factors)), [False, False, True, True])
+    monkeypatch.setattr(dense, "_CHUNK", 2 * 2 * 3 * 4)
+    for found, expected in zip(dense.derivatives(f, s, *factors, [False, False, True, True]), exact, strict=True):
+        assert found is None or relative_error(found, expected) <= 1e-2
+
+
+@pytest.mark.parametrize(("grid", "modes"), GRIDS)
+@pytest.mark.parametrize("heads", [1, 2])
+def test_empty_batch(grid, modes, heads):
+    inputs = [
+        t.requires_grad_() for t in (*operands(grid, modes, heads, False)[0], operands(grid, modes, heads, False)[1])
+    ]
+    synthesis = operands(grid, modes, heads, False)[2]
+    y = ops.spectral_conv(torch.zeros(0, 4, *grid, dtype=torch.float64), inputs[:-1], inputs[-1], synthesis)
+    assert y.shape == (0, 6, *grid)
+    assert not any(gradient.any() for gradient in torch.autograd.grad(y.sum(), inputs))
 
 
 def test_shapes_that_do_not_fit():
