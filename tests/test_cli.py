@@ -120,6 +120,14 @@ def test_a_run_can_be_understood_and_repeated_from_its_directory(folder: Path, s
     assert (status, printed.count("sound")) == (0, 2)
 
 
+def test_memory_is_kept_from_the_start(folder: Path, sciml: Sciml, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[bool] = []
+    monkeypatch.setattr("sciml.cli.train.keep_freed_memory", lambda: kept.append(True))
+    monkeypatch.setattr(PDETask, "training_step", lambda *_: pytest.fail("trains before") if not kept else None)
+    assert sciml("fit")[0] == 0
+    assert kept == [True]
+
+
 # neuralop's own layer has no float64
 @pytest.mark.parametrize(
     ("precision", "transform"), [("bf16-mixed", "fft"), ("bf16-mixed", "monarch"), ("64-true", "monarch")]
