@@ -31,7 +31,7 @@ SPLITS = ((16, 20), (16, 23), (20, 32), (12, 31), (4, 83))  # (p, q) of n = 320,
 GROUPS = 64  # partial sums of a factor's gradient: their memory is bounded, and with the tiles they fill a GPU
 # One stage: loads come from the L1 cache, so there is nothing to prefetch. The limits are above what the kernels need;
 # left alone, ptxas spills a register or two to reach the next lower step of occupancy.
-PRODUCT = {"num_warps": 4, "num_stages": 1, "maxnreg": 240}
+PRODUCT = {"num_warps": 4, "num_stages": 1, "maxnreg": 255}
 GRADIENT = {"num_warps": 4, "num_stages": 1, "maxnreg": 255}
 
 
