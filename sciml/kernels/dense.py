@@ -123,7 +123,7 @@ class _Work:
         )
 
     def chunks(self) -> Iterator[tuple[slice, slice]]:
-        """(samples, heads): of one head some samples, of several the rows of all samples beside each other."""
+        """(samples, heads): as many samples as a chunk takes of one head, then as many heads."""
         heads, _, n2 = self.right.shape
         one = max(1, self.rows * n2 * self.right.element_size())
         chunk = _CHUNK if self.right.device.type == "cpu" else _CHUNK_ELSEWHERE
