@@ -14,4 +14,4 @@ class Rowwise(nn.Module):
     """
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        return super()._apply(lambda tensor: fn(tensor.reshape(-1)).view(tensor.shape), recurse)  # type: ignore[no-untyped-call]
+        return super()._apply(lambda tensor: fn(tensor.reshape(-1)).view(tensor.shape), recurse)
