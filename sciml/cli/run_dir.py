@@ -1,18 +1,20 @@
-"""Where a run's files are: config.yaml, checkpoints/, metrics, predictions and figures in one directory."""
+"""Which run a command is about, and which of its checkpoints."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from sciml.errors import CheckpointError, ConfigError
+from sciml.runs.directory import RunDirectory
 
 
 def default_run_dir(configs: Sequence[object]) -> Path:
-    """runs/NAME for NAME.yaml, the first configuration; the run's own directory for its config.yaml."""
+    """runs/NAME for NAME.yaml, the first configuration; the run's own directory for a run's config.yaml."""
     if not configs:
         raise ConfigError("run_dir: not set, and no --config to name it after; give one of them")
     first = Path(str(configs[0]))
-    return first.parent if first.name == "config.yaml" else Path("runs") / first.stem
+    run = RunDirectory(first.parent)
+    ours = first.name == "config.yaml" and (run.is_run or bool(run.about))
+    return first.parent if ours else Path("runs") / first.stem
 
 
 def find_checkpoint(run_dir: Path, name: str | None) -> Path:
@@ -26,11 +28,3 @@ def find_checkpoint(run_dir: Path, name: str | None) -> Path:
     raise CheckpointError(
         f"{folder}: no {name or 'best or last'} checkpoint; train with `sciml fit` first, or give --ckpt_path"
     )
-
-
-def clear(run_dir: Path) -> None:
-    """Removes what an earlier run left here: results must not mix."""
-    for name in ("checkpoints", "tensorboard", "figures", "reconstructions"):
-        shutil.rmtree(run_dir / name, ignore_errors=True)
-    for name in ("config.yaml", "metrics.csv", "metrics.json", "predictions.h5"):
-        (run_dir / name).unlink(missing_ok=True)
