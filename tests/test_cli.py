@@ -20,6 +20,7 @@ from sciml.tasks.callbacks import TrainingCost
 from sciml.tasks.pde import PDETask
 from sciml.tasks.storage import read_checkpoint
 
+
 def test_a_run_can_be_understood_and_repeated_from_its_directory(folder: Path, sciml: Sciml) -> None:
     assert sciml("fit")[0] == 0
     run = folder / "runs" / "tiny"
@@ -151,7 +152,7 @@ def test_divergence_stops_the_run_and_keeps_the_last_good_checkpoint(
     monkeypatch.setattr(PDETask, "training_step", training_step)
     status, printed = sciml("fit")
     assert status == 1
-    assert printed.startswith("sciml: NonFinite: step 3 (epoch 1): the loss is inf")
+    assert "\nsciml: NonFinite: step 3 (epoch 1): the loss is inf" in printed
     kept = read_checkpoint(folder / "runs/tiny/checkpoints/last.ckpt")
     assert kept["global_step"] == 2
     assert all(bool(value.isfinite().all()) for value in kept["state_dict"].values())
@@ -275,8 +276,14 @@ def test_damaged_checkpoint_is_named(folder: Path, sciml: Sciml) -> None:
 def test_checkpoint_of_another_network_is_named(folder: Path, sciml: Sciml) -> None:
     assert sciml("fit")[0] == 0
     status, printed = sciml("test", "--model.net.init_args.hidden_channels=8")
+    assert status == 2
+    assert "runs/tiny/checkpoints/best.ckpt: trained with" in printed
+    assert "model.net.hidden_channels: 4 to 8" in printed
+    Path("runs/tiny/config.yaml").unlink()
+    status, printed = sciml("test", "--model.net.init_args.hidden_channels=8")
     assert status == 1
-    assert "CheckpointError: runs/tiny/checkpoints/best.ckpt" in printed
+    assert "CheckpointError: runs/tiny/checkpoints/best.ckpt: of another network" in printed
+    assert len(printed) < 400
 
 
 def test_data_takes_keys_with_dashes_and_underscores(folder: Path, sciml: Sciml) -> None:

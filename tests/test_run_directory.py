@@ -1,5 +1,6 @@
 """Who may write into a run's directory, and what is never touched."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -116,10 +117,8 @@ def test_replacing_can_be_cut_short_anywhere(path: Path, monkeypatch: pytest.Mon
             RunDirectory(path).begin("name: new\n", ABOUT)
         except KeyboardInterrupt:
             left[0] = 2  # and the one that clears up is killed as well
-            try:
+            with contextlib.suppress(KeyboardInterrupt):
                 RunDirectory(path).settle()
-            except KeyboardInterrupt:
-                pass
         monkeypatch.setattr(os, "replace", replace)
         RunDirectory(path).settle()
         assert files(path) == before, allowed

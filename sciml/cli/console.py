@@ -38,8 +38,10 @@ class Console(Callback):
 
     def on_train_end(self, trainer: Trainer, *args: Any) -> None:
         done = f"{trainer.current_epoch} epochs, {trainer.global_step} steps"
-        self._say(trainer, f"done  {done}; {self.run_dir / 'checkpoints'}; next: sciml test --config "
-                  f"{self.run_dir / 'config.yaml'}")
+        self._say(
+            trainer,
+            f"done  {done}; {self.run_dir / 'checkpoints'}; next: sciml test --config {self.run_dir / 'config.yaml'}",
+        )
 
     def _say(self, trainer: Trainer, line: str) -> None:
         if trainer.is_global_zero:

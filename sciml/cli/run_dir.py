@@ -18,9 +18,12 @@ def default_run_dir(configs: Sequence[object]) -> Path:
 
 
 def find_checkpoint(run_dir: Path, name: str | None) -> Path:
-    """A path; or `best` or `last` of this run; None: its best, else its last. CheckpointError: there is none."""
+    """A path; or `best` or `last` of this run; None: its best, else its last. CheckpointError if there is none."""
     folder = run_dir / "checkpoints"
     if name is not None and name not in ("best", "last"):
+        if not Path(name).is_file():
+            there = sorted(path.name for path in folder.glob("*.ckpt"))
+            raise CheckpointError(f"{name}: no such checkpoint; {folder} has {', '.join(there) or 'none'}")
         return Path(name)
     for candidate in (name,) if name else ("best", "last"):
         if (folder / f"{candidate}.ckpt").exists():

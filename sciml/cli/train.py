@@ -3,7 +3,6 @@
 import logging
 import sys
 import warnings
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from sciml.cli.applications import application, chosen
+from sciml.cli.config import dumped
 from sciml.cli.console import Console
 from sciml.cli.messages import explain
 from sciml.cli.ownership import Ownership
@@ -25,19 +25,7 @@ from sciml.cli.run_dir import default_run_dir, find_checkpoint
 from sciml.errors import ConfigError
 from sciml.memory import keep_freed_memory
 from sciml.runs.directory import RUN, RunDirectory
-from sciml.runs.settings import (
-    MAY_CONTINUE_WITH,
-    MUST_CONTINUE_WITH,
-    NOT_TESTED,
-    TESTED,
-    TRAINING_ONLY,
-    Change,
-    changes,
-    flat,
-    listed,
-    read_config,
-    select,
-)
+from sciml.runs.settings import Origin
 from sciml.tasks.base import Task
 from sciml.tasks.callbacks import Checkpoints, DivergenceGuard, TrainingCost
 from sciml.tasks.resume import Continued, check_optimizer, check_progress, check_weights
@@ -204,23 +192,16 @@ class RunCLI(LightningCLI):
             self._require_place()  # again, now that nobody else can write here
 
     def _check_resume(self, path: Path) -> None:
-        """Refuse what would silently be another run; apply or name what may change."""
+        """Refuse what would silently be another run; apply and name what may change."""
+        origin = Origin(path, self._own_settings)
+        origin.require_same_run()
         checkpoint = read_checkpoint(path)
-        found = self._changes(path)
-        if refused := select(found, ("*",), MAY_CONTINUE_WITH) | select(found, MUST_CONTINUE_WITH):
-            raise ConfigError(
-                f"{path}: a run is continued with its own settings, and these differ: {listed(refused)}; set them back "
-                f"(--config {_config_beside(path)}), or start a new run"
-            )
         check_weights(self.model.net, checkpoint, path)
         check_optimizer(self.model, checkpoint, path)
-        length = self.trainer.max_epochs, self.trainer.max_steps
-        check_progress(checkpoint, max_epochs=length[0], max_steps=length[1], path=path)
-        self.console.notes += [f"continues {path}"] + [f"now {key}: {change}" for key, change in found.items()]
-        rates = _rates(self._trained_settings(path)), _rates(self._own_settings())
-        ratios = [new / old if old and new else 1.0 for old, new in zip(*rates, strict=True)]
-        stretch = bool(select(found, ("trainer.max_epochs", "trainer.max_steps")))
-        self.trainer.callbacks.insert(0, Continued(*ratios, stretch=stretch))  # type: ignore[attr-defined]
+        check_progress(checkpoint, self.trainer.max_epochs, self.trainer.max_steps, path)
+        self.console.notes += [f"continues {path}"] + [f"now {key}: {c}" for key, c in origin.changes.items()]
+        continued = Continued(*origin.rate_ratios, stretch=origin.has_other_length)
+        self.trainer.callbacks.insert(0, continued)  # type: ignore[attr-defined]
 
     def before_validate(self) -> None:
         self._use_checkpoint()
@@ -267,62 +248,37 @@ class RunCLI(LightningCLI):
         """The run's best checkpoint, or the one asked for, of this network under the settings it was trained with."""
         path = find_checkpoint(self.run.path, self._settings.ckpt_path)
         self._settings.ckpt_path = str(path)
-        found = select(self._changes(path), ("model.*",), TRAINING_ONLY)
-        if found:
-            raise ConfigError(
-                f"{path}: trained with other settings of the network: {listed(found)}; set them back, or use "
-                f"--config {_config_beside(path)}"
-            )
+        self.origin = Origin(path, self._own_settings)
+        self.origin.require_same_network()
         check_weights(self.model.net, read_checkpoint(path), path)
 
     def _test_target(self) -> RunDirectory:
         """Where results go: the run itself for its own test data, a folder beside them for other data."""
-        path = Path(self._settings.ckpt_path)
-        if not self.run.owns(path):
+        if not self.run.owns(self.origin.checkpoint):
             self.run.require_evaluation()
             return self.run
-        others = select(self._changes(path), TESTED, NOT_TESTED)
-        return self.run.beside("evaluations", self._data()) if others else self.run
+        return self.run.beside("evaluations", self._data()) if self.origin.tests_other_data else self.run
 
     def _data(self) -> dict[str, Any]:
         """What tells the data of an evaluation, and how it was computed, from others; JSON values."""
-        trainer = self._own_settings()["trainer"]
+        trainer = self._own_settings["trainer"]
         asked = {k: trainer.get(k) for k in ("precision", "limit_test_batches", "limit_predict_batches")}
-        describe = getattr(self.datamodule, "describe", lambda split: {"path": str(self._own_settings()["data"]["path"])})
+        describe = getattr(self.datamodule, "describe", lambda split: {"path": str(self._own_settings["data"]["path"])})
         return describe("test") | {k: v for k, v in asked.items() if v is not None}
 
     def _checkpoint_name(self) -> str:
         path = Path(self._settings.ckpt_path)
         return path.name if self.run.owns(path) else str(path.resolve())
 
-    def _changes(self, checkpoint: Path) -> dict[str, Change]:
-        """Settings in which this command and the run that made the checkpoint differ, if that run is known."""
-        return changes(self._trained_settings(checkpoint), self._own_settings())
-
-    def _trained_settings(self, checkpoint: Path) -> dict[str, Any]:
-        path = _config_beside(checkpoint)
-        return read_config(path) if path.is_file() else {}
-
+    @property
     def _own_settings(self) -> dict[str, Any]:
         return yaml.safe_load(self._config_text())
 
     def _config_text(self) -> str:
-        """config.yaml of this run, which parses back to the same settings."""
+        """config.yaml of this run. ConfigError unless it parses back to the same settings."""
         if self._text is None:
-            parser = self._parser(self.subcommand)
             settings = self.config[self.subcommand].clone()
             settings.run_dir = settings.ckpt_path = None  # it is the directory it lies in, and stays so when moved
             settings.overwrite = False
-            self._text = parser.dump(settings)
+            self._text = dumped(self._parser(self.subcommand), settings)
         return self._text
-
-
-def _config_beside(checkpoint: Path) -> Path:
-    return checkpoint.parent.parent / "config.yaml"
-
-
-def _rates(settings: Mapping[str, Any]) -> tuple[float | None, float | None]:
-    """The optimizer's learning rate, and that of the factors."""
-    found = flat(settings)
-    rate = found.get("model.optimizer.lr")
-    return rate, found.get("model.factor_lr") or rate

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import yaml  # type: ignore[import-untyped]
 
-from sciml.errors import CorruptFile
+from sciml.errors import ConfigError, CorruptFile
 
 # What may change when a run is continued, since the training up to there and from there on stays the same, or since
 # the new value is applied: learning rates, the length of training, where things are, what is printed and tested.
@@ -51,8 +51,64 @@ NOT_TESTED = (
     "data.cache_dir",
     "data.seed",
 )
-TESTED = ("data.*", "trainer.precision", "trainer.limit_*", "trainer.overfit_batches", "trainer.fast_dev_run")
+TESTED = (
+    "data.*",
+    "trainer.precision",
+    "trainer.limit_test_batches",
+    "trainer.overfit_batches",
+    "trainer.fast_dev_run",
+)
 PATHS = ("data.path", "data.test_path")
+
+
+class Origin:
+    """The checkpoint that a command starts from, and the settings of the run that it belongs to.
+
+    Args:
+        checkpoint: The file; the run's config.yaml lies one folder above its own.
+        settings: What is asked for now.
+    """
+
+    def __init__(self, checkpoint: Path, settings: Mapping[str, Any]) -> None:
+        self.checkpoint = checkpoint
+        self.config = checkpoint.parent.parent / "config.yaml"
+        self.trained = read_config(self.config) if self.config.is_file() else {}
+        self.settings = settings
+        self.changes = changes(self.trained, settings)
+
+    def require_same_run(self) -> None:
+        """Raise ConfigError if a training from here would be another run than the one continued."""
+        refused = select(self.changes, ("*",), MAY_CONTINUE_WITH) | select(self.changes, MUST_CONTINUE_WITH)
+        if refused:
+            raise ConfigError(
+                f"{self.checkpoint}: a run is continued with its own settings, and these differ: {listed(refused)}; "
+                f"set them back (--config {self.config}), or start a new run"
+            )
+
+    def require_same_network(self) -> None:
+        """Raise ConfigError if the network would compute something else than the one that was trained."""
+        refused = select(self.changes, ("model.*",), TRAINING_ONLY)
+        if refused:
+            raise ConfigError(
+                f"{self.checkpoint}: trained with other settings of the network: {listed(refused)}; set them back, or "
+                f"use --config {self.config}"
+            )
+
+    @property
+    def tests_other_data(self) -> bool:
+        """Whether other samples would be tested, or in another way, than by the run itself."""
+        return bool(select(self.changes, TESTED, NOT_TESTED))
+
+    @property
+    def has_other_length(self) -> bool:
+        return bool(select(self.changes, ("trainer.max_epochs", "trainer.max_steps")))
+
+    @property
+    def rate_ratios(self) -> tuple[float, float]:
+        """By what the optimizer's learning rate and that of the factors have changed."""
+        rates = _rates(self.trained), _rates(self.settings)
+        optimizer, factors = (new / old if old and new else 1.0 for old, new in zip(*rates, strict=True))
+        return optimizer, factors
 
 
 class Change(NamedTuple):
@@ -129,3 +185,9 @@ def _same(key: str, old: Any, new: Any) -> bool:
 def _shown(value: Any, most: int = 60) -> str:
     text = "null" if value is None else os.fspath(value) if isinstance(value, os.PathLike) else str(value)
     return text if len(text) <= most else f"{text[:most]}…"
+
+
+def _rates(settings: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    found = flat(settings)
+    rate = found.get("model.optimizer.lr")
+    return rate, found.get("model.factor_lr") or rate

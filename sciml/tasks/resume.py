@@ -36,13 +36,13 @@ def check_weights(net: nn.Module, checkpoint: Mapping[str, Any], path: object) -
         )
 
 
-def check_progress(checkpoint: Mapping[str, Any], *, max_epochs: int | None, max_steps: int, path: object) -> None:
+def check_progress(checkpoint: Mapping[str, Any], max_epochs: int | None, max_steps: int, path: object) -> None:
     """Raise ConfigError if the training that is asked for is shorter than what the checkpoint has behind it."""
     done = checkpoint.get("loops", {}).get("fit_loop", {}).get("epoch_progress", {}).get("current", {})
     epochs, steps = int(done.get("processed", 0)), int(checkpoint.get("global_step", 0))
-    if max_epochs not in (None, -1) and int(max_epochs) < epochs:  # type: ignore[arg-type]
+    if max_epochs is not None and 0 <= max_epochs < epochs:
         raise ConfigError(f"trainer.max_epochs: {max_epochs}, but {path} has {epochs} epochs behind it; ask for more")
-    if max_steps not in (None, -1) and max_steps < steps:
+    if 0 <= max_steps < steps:
         raise ConfigError(f"trainer.max_steps: {max_steps}, but {path} has {steps} steps behind it; ask for more")
 
 

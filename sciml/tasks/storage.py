@@ -107,35 +107,36 @@ class MetricsCSV(Logger):
 
 
 def _rows(path: Path) -> tuple[dict[int, dict[str, Any]], bool]:
-    """Rows by step, and whether some could not be read."""
+    """Rows by step, and whether something could not be read."""
     rows: dict[int, dict[str, Any]] = {}
-    text = path.read_text(encoding="utf-8", errors="replace")
-    damaged = not text.endswith("\n")
+    text = path.read_text(encoding="utf-8", errors="replace").replace("\0", "\ufffd")
+    damaged = not text.endswith("\n") or "\ufffd" in text
     try:
-        for row in csv.DictReader(text.replace("\0", "\ufffd").splitlines()):
-            if "step" not in row or any(_is_broken(key, value) for key, value in row.items()):
-                damaged = True
+        for row in csv.DictReader(text.splitlines()):
+            cells = {key: value for key, value in row.items() if _is_cell(key, value)}
+            damaged |= len(cells) < len(row)
+            if str(cells.get("step", "")).isdecimal():
+                rows[int(cells["step"])] = cells
             else:
-                rows[int(row["step"])] = row
+                damaged = True
     except csv.Error:
         damaged = True
     if damaged:
         warnings.warn(
-            f"{path}: damaged; {len(rows)} rows could be read and are kept, the file is moved to {path.name}.damaged",
+            f"{path}: damaged; the values of {len(rows)} rows could be read and are kept; the file as it is moves to "
+            f"{path.name}.damaged",
             stacklevel=2,
         )
     return rows, damaged
 
 
-def _is_broken(key: str | None, value: Any) -> bool:
-    """Whether this is no cell of such a table: a number, or nothing where the metric was not logged."""
-    if not isinstance(key, str) or not isinstance(value, str):  # too many cells, or too few
-        return True
+def _is_cell(key: str | None, value: Any) -> bool:
+    """Whether it is a number, or nothing where the metric was not logged, in a column with a name."""
     try:
-        float(value or 0)
-        return key == "step" and int(value) < 0
+        named = isinstance(key, str) and key.isprintable() and key != "" and "\ufffd" not in key
+        return named and isinstance(value, str) and float(value or 0) is not None
     except ValueError:
-        return True
+        return False
 
 
 class Curves(TensorBoardLogger):
