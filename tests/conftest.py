@@ -7,6 +7,8 @@ os.environ.setdefault("WANDB_MODE", "disabled")  # neuralop imports wandb
 import pytest
 import torch
 
+pytest_plugins = ["tiny_cli"]
+
 torch.set_num_threads(1)  # pytest-xdist's workers have the cores between them
 
 

@@ -1,12 +1,28 @@
 """What a run leaves behind: metrics, predictions and figures; and several runs in one table."""
 
-from sciml.runs.evaluation import Evaluation
-from sciml.runs.images import write_images, write_reconstructions
-from sciml.runs.storage import read_evaluation, read_metrics, write_evaluation
-from sciml.runs.table import compare
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from sciml.runs.directory import RunDirectory
+    from sciml.runs.evaluation import Evaluation
+    from sciml.runs.images import write_images, write_reconstructions
+    from sciml.runs.storage import read_evaluation, read_metrics, write_evaluation
+    from sciml.runs.table import compare
+
+_MODULE = {
+    "Evaluation": "evaluation",
+    "RunDirectory": "directory",
+    "compare": "table",
+    "read_evaluation": "storage",
+    "read_metrics": "storage",
+    "write_evaluation": "storage",
+    "write_images": "images",
+    "write_reconstructions": "images",
+}
 __all__ = [
     "Evaluation",
+    "RunDirectory",
     "compare",
     "read_evaluation",
     "read_metrics",
@@ -14,3 +30,10 @@ __all__ = [
     "write_images",
     "write_reconstructions",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # On first use: matplotlib takes its time to import, and training needs it not.
+    if name not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
