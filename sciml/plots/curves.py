@@ -27,7 +27,9 @@ def error_against_time(curves: Mapping[str, ArrayLike], times: ArrayLike) -> Fig
             ax.fill_between(when[known], low, high, color=colour, alpha=0.18, lw=0)
         mean = np.nanmean(values[:, known], axis=0)
         ax.plot(when[known], mean, color=colour, marker="o", ms=3.5, label=label)
-    ax.set(xlabel="t", ylabel="relative L2", xlim=(when[0], when[-1]))
+    ax.set(xlabel="t", ylabel="relative L2")
+    if when[0] != when[-1]:
+        ax.set_xlim(when[0], when[-1])
     if any((values > 0).any() for values in drawn.values()):  # perfect predictions cannot be shown on a logarithm
         ax.set_yscale("log")
         _plain_ticks(ax.yaxis)
@@ -51,7 +53,8 @@ def spectra(
         ax.plot(
             k, np.asarray(spectrum)[:, 1 : shells + 1].mean(0), color=f"C{number + 1}", lw=1.5, ls="--", label=label
         )
-    ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log", yscale="log", xlim=(1, shells))
+    limits = (1, shells) if shells > 1 else (0.5, 2)  # one point has no range of its own
+    ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log", yscale="log", xlim=limits)
     if true.any():
         ax.set_ylim(bottom=0.5 * max(true.min(), 1e-11 * true.max()))  # rounding errors of float32 lie below
     _plain_ticks(ax.xaxis)

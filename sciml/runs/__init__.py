@@ -2,7 +2,8 @@
 
 from sciml.runs.evaluation import Evaluation
 from sciml.runs.images import write_images, write_reconstructions
-from sciml.runs.storage import read_evaluation, read_metrics, write_evaluation
+from sciml.runs.metrics_json import read_metrics
+from sciml.runs.storage import read_evaluation, write_evaluation
 from sciml.runs.table import compare
 
 __all__ = [

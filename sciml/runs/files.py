@@ -1,0 +1,100 @@
+"""How an evaluation takes its place: data files together, then figures, and nothing of anyone else's removed."""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from sciml import hdf5
+from sciml.errors import BadSchema
+
+logger = logging.getLogger(__name__)
+
+Drawing = tuple[str, Callable[[], Figure | None]]  # a figure's name, and what draws it; None: nothing to draw
+
+
+@contextmanager
+def replacing_together() -> Iterator[Callable[[Path], Path]]:
+    """Gives a temporary path for each target; all take their places, in that order, when the block ends without error.
+
+    Until then every previous file stays as it was; after an error nothing is left behind.
+    """
+    staged: dict[Path, Path] = {}
+
+    def temporary(target: Path) -> Path:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staged[target] = target.with_name(f".{target.name}.partial")
+        return staged[target]
+
+    try:
+        yield temporary
+        for path in staged.values():  # before the first is moved: a full disk may show only now
+            _sync(path)
+        for target, path in staged.items():
+            os.replace(path, target)
+        for parent in {target.parent for target in staged}:
+            _sync(parent)
+    finally:
+        for path in staged.values():
+            path.unlink(missing_ok=True)
+
+
+def as_json(metrics: Mapping[str, Any]) -> str:
+    """Raises BadSchema, naming the key, for what JSON does not have: NaN, infinity, objects."""
+    for key, value in metrics.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise BadSchema(f"metrics.json: {key}: expected finite numbers, text, lists and dicts ({error})") from error
+    return json.dumps(metrics, indent=2, allow_nan=False) + "\n"
+
+
+def earlier_entries(folder: Path) -> dict[str, list[str]]:
+    """The figures and volumes that the evaluation in this folder says it wrote; none if it is damaged or older."""
+    try:
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        metrics = None
+    found = metrics if isinstance(metrics, dict) else {}
+    return {key: _names(found.get(key)) for key in ("figures", "volumes")}
+
+
+def remove(folder: Path, names: Iterable[str]) -> None:
+    """Removes these files of a folder, and the folder if nothing is left in it."""
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def write_figures(folder: Path, drawings: Sequence[Drawing]) -> None:
+    """folder/NAME.png of each; one that cannot be drawn or stored costs a warning."""
+    for name, draw in drawings:
+        try:
+            figure = draw()
+            if figure is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                with hdf5.replacing(folder / f"{name}.png") as temporary:
+                    figure.savefig(temporary, format="png", dpi=130)
+        except Exception as error:  # matplotlib raises nearly anything, and a picture is no reason to lose a result
+            reason = " ".join(str(error).split()) or type(error).__name__
+            logger.warning("figure %s was not written: %s", folder / f"{name}.png", reason)
+
+
+def _names(listed: Any) -> list[str]:
+    """Plain file names only: an edited metrics.json must not reach outside of its folder."""
+    entries = list(listed) if isinstance(listed, list | dict) else []
+    return [e for e in entries if isinstance(e, str) and e not in ("", ".", "..") and not set(e) & set("/\\\0")]
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
