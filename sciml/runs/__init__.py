@@ -1,7 +1,7 @@
 """What a run leaves behind: metrics, predictions and figures; and several runs in one table."""
 
 from sciml.runs.evaluation import Evaluation
-from sciml.runs.images import write_images, write_reconstructions
+from sciml.runs.images import read_reconstructions, write_images, write_reconstructions
 from sciml.runs.metrics_json import read_metrics
 from sciml.runs.storage import read_evaluation, write_evaluation
 from sciml.runs.table import compare
@@ -11,6 +11,7 @@ __all__ = [
     "compare",
     "read_evaluation",
     "read_metrics",
+    "read_reconstructions",
     "write_evaluation",
     "write_images",
     "write_reconstructions",
