@@ -37,7 +37,7 @@ def no_figures(monkeypatch):
 
 
 def make_run(folder: Path, config: str = "seed: 0\n", **info) -> Path:
-    runs.write_evaluation(folder, evaluation(8, info=info))
+    runs.write_evaluation(folder, evaluation(8, info={"data": {"path": "data.h5"}} | info))
     (folder / "config.yaml").write_text(config)
     return folder
 

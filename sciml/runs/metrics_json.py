@@ -15,6 +15,7 @@ NUMBERS = {
     *("samples", "excluded", "excluded_frames", "excluded_spectrum", "diverged"),
     *("parameters", "factor_parameters", "seconds_per_epoch", "peak_memory_mb", "epochs", "step", "epoch"),
 }
+TEXTS = {"checkpoint"}
 LISTS = {"relative_l2_step", "time"}
 DICTS = {"zero_filled", "by_acceleration", "by_acquisition", "volumes", "data"}
 DESCRIPTIONS = {"data"}  # whose entries are compared with one another, and mean nothing here
@@ -58,6 +59,8 @@ def _check(path: Path, entries: Mapping[str, Any], prefix: str) -> None:
         name = f"{prefix}{key}"
         if key in DICTS and not isinstance(value, dict):
             raise _wrong(path, name, "a JSON object", value)
+        if key in TEXTS and not isinstance(value, str | None):
+            raise _wrong(path, name, "text", value)
         if key in LISTS and not isinstance(value, list):
             raise _wrong(path, name, "a list of numbers", value)
         if key in NUMBERS and value is not None and not _is_number(value):
