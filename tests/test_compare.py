@@ -149,6 +149,8 @@ class TestData:
         with pytest.raises(BadSchema, match=r"a and b .*grid: \[64, 64\] and \[32, 32\]; mask\.kind: – and random"):
             runs.compare([a, b])
         assert runs.compare([a, make(tmp_path / "c")])
+        with pytest.raises(BadSchema, match=r"a and few .*measured: 5 and 3\)"):
+            runs.compare([a, make(tmp_path / "few", samples=3)])
 
     def test_on_request_a_column_says_which(self, tmp_path: Path) -> None:
         a, b = make(tmp_path / "a"), make(tmp_path / "b", data=DATA | {"grid": [32, 32]})

@@ -237,8 +237,11 @@ class TestEvaluation:
         found = json.loads(runs.write_evaluation(tmp_path, e, net=torch.nn.Linear(2, 2)).read_text())
         assert (found["relative_l2"] is None) == (value == 0.0)
         assert not caplog.messages
-        expected = {name for name in found["figures"] if name != "factors.png"}  # a network without learned transforms
-        assert {path.name for path in tmp_path.glob("figures/*")} == expected
+        names = {path.name for path in tmp_path.glob("figures/*")}
+        assert names == set(found["figures"])
+        kind = {(1, True): {"maps.png"}, (1, False): {"profiles.png"}}.get((frames, len(grid) > 1), set())
+        assert names >= kind if frames == 1 else names >= {"rollout_first.png", "error_against_time.png"}
+        assert "factors.png" not in names  # a network without learned transforms
 
     def test_a_failure_keeps_what_was_there(self, tmp_path, monkeypatch):
         monkeypatch.setattr(storage, "draw", lambda *_: [("old", Figure)])
@@ -278,10 +281,12 @@ class TestEvaluation:
         assert found["figures"] == ["old.png", "both.png"]
         found["figures"] += ["../outside.png", str(tmp_path / "outside.png"), ".", 3]
         (tmp_path / "metrics.json").write_text(json.dumps(found))
-        monkeypatch.setattr(storage, "draw", lambda *_: [("both", Figure), ("new", Figure)])
-        runs.write_evaluation(tmp_path, evaluation(8))
-        data = {"metrics.json", "predictions.h5", "outside.png"}
-        assert stored(tmp_path) == data | {"figures/mine.png", "figures/both.png", "figures/new.png"}
+        drawings = [("both", Figure), ("new", Figure), ("mine", lambda: 1 / 0), ("none", lambda: None)]
+        monkeypatch.setattr(storage, "draw", lambda *_: drawings)
+        for _ in range(2):  # a figure that failed never becomes this program's to remove
+            runs.write_evaluation(tmp_path, evaluation(8))
+            data = {"metrics.json", "predictions.h5", "outside.png"}
+            assert stored(tmp_path) == data | {"figures/mine.png", "figures/both.png", "figures/new.png"}
 
     @pytest.mark.parametrize(
         ("shapes", "time"),
@@ -320,6 +325,39 @@ class TestReading:
             del file.attrs["periodic"]
         with pytest.raises(BadSchema, match="periodic"):
             runs.read_evaluation(tmp_path)
+
+    @pytest.mark.usefixtures("no_figures")
+    def test_predictions_are_read_with_and_without_targets(self, tmp_path):
+        e = evaluation(8)
+        runs.write_evaluation(tmp_path, e)
+        for _ in range(2):
+            found = runs.read_predictions(tmp_path)
+            assert torch.equal(found.prediction, e.prediction)
+            assert torch.equal(found.input, e.input)
+            assert np.array_equal(found.time, e.time)
+            assert found.attributes["quantity"] == "u"
+            with h5py.File(tmp_path / "predictions.h5", "r+") as file:
+                if "target" in file:
+                    del file["target"]
+        with pytest.raises(BadSchema, match=r"no dataset 'target': predictions, not an evaluation.*read_predictions"):
+            runs.read_evaluation(tmp_path)
+
+    def test_predictions_alone(self, tmp_path):
+        with pytest.raises(BadSchema, match=r"predictions\.h5 is missing.*sciml predict"):
+            runs.read_predictions(tmp_path)
+        for shape, fits in [((2, 3, 8), True), ((2, 3), False)]:
+            with h5py.File(tmp_path / "predictions.h5", "w") as file:
+                file["prediction"] = np.ones(shape, "f4")
+            if fits:
+                found = runs.read_predictions(tmp_path)
+                assert (found.input, found.time, found.attributes) == (None, None, {})
+            else:
+                with pytest.raises(BadSchema, match=r"expected \(N, T, \*grid\)"):
+                    runs.read_predictions(tmp_path)
+        with h5py.File(tmp_path / "predictions.h5", "w") as file:
+            file["prediction"], file["time"] = np.ones((2, 3, 8), "f4"), np.arange(4.0)
+        with pytest.raises(BadSchema, match=r"time: expected \(3,\)"):
+            runs.read_predictions(tmp_path)
 
     @pytest.mark.usefixtures("no_figures")
     def test_predictions_and_metrics_of_two_evaluations_are_told_apart(self, tmp_path):

@@ -41,7 +41,8 @@ def volume_metrics(target: np.ndarray, prediction: np.ndarray, maxval: float | N
         raise ValueError(f"maxval: expected a positive number, got {largest}; the target should hold magnitudes")
     # By a power of two near the target's largest value: no bit of a mantissa changes, and squares stay in range.
     exponent = -int(np.frexp(np.abs(target).max())[1])
-    target, prediction, largest = (np.ldexp(values, exponent) for values in (target, prediction, largest))
+    target, prediction = np.ldexp(target, exponent), np.ldexp(prediction, exponent)
+    largest = float(np.ldexp(largest, exponent))
     with np.errstate(divide="ignore"):  # a perfect prediction has an infinite PSNR
         psnr = peak_signal_noise_ratio(target, prediction, data_range=largest)
     similarity = [structural_similarity(t, p, data_range=largest) for t, p in zip(target, prediction, strict=True)]

@@ -3,14 +3,17 @@
 from sciml.runs.evaluation import Evaluation
 from sciml.runs.images import read_reconstructions, write_images, write_reconstructions
 from sciml.runs.metrics_json import read_metrics
+from sciml.runs.predictions import Predictions, read_predictions
 from sciml.runs.storage import read_evaluation, write_evaluation
 from sciml.runs.table import compare
 
 __all__ = [
     "Evaluation",
+    "Predictions",
     "compare",
     "read_evaluation",
     "read_metrics",
+    "read_predictions",
     "read_reconstructions",
     "write_evaluation",
     "write_images",

@@ -30,10 +30,10 @@ def stamp(path: str | os.PathLike[str]) -> dict[str, int]:
 
 def stamp_of(checkpoint: Mapping[str, Any]) -> dict[str, int]:
     """`step` and `epoch` of what Lightning saved. Raises CheckpointError when they are not there."""
-    found = {"step": checkpoint.get("global_step"), "epoch": checkpoint.get("epoch")}
-    if not all(type(value) is int for value in found.values()):
+    step, epoch = checkpoint.get("global_step"), checkpoint.get("epoch")
+    if not (isinstance(step, int) and isinstance(epoch, int)):
         raise CheckpointError("it does not say at which step it was saved")
-    return found
+    return {"step": step, "epoch": epoch}
 
 
 def relative(path: str | os.PathLike[str], run_dir: str | os.PathLike[str]) -> str:

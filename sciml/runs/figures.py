@@ -46,10 +46,10 @@ def _map(evaluation: Evaluation, samples: dict[str, int]) -> Figure:
         _plane(field[list(samples.values())]) for field in (evaluation.target, evaluation.prediction, evaluation.input)
     )
     last, ends = given[:, -1], (target[:, 0], prediction[:, 0])
-    options = {"titles": titles, "quantity": evaluation.quantity}
     if target.ndim == 3:
-        return plots.profiles(_places(evaluation), *ends, initial=last, **options)
-    return plots.maps(last, *ends, length=evaluation.length, **options)
+        places = _places(evaluation)
+        return plots.profiles(places, *ends, initial=last, titles=titles, quantity=evaluation.quantity)
+    return plots.maps(last, *ends, length=evaluation.length, titles=titles, quantity=evaluation.quantity)
 
 
 def _rollout(evaluation: Evaluation, name: str, index: int) -> Figure:

@@ -72,18 +72,34 @@ def remove(folder: Path, names: Iterable[str]) -> None:
         folder.rmdir()
 
 
-def write_figures(folder: Path, drawings: Sequence[Drawing]) -> None:
-    """folder/NAME.png of each; one that cannot be drawn or stored costs a warning."""
+def replace_figures(folder: Path, drawings: Sequence[Drawing], earlier: Iterable[str]) -> list[str]:
+    """Removes the `earlier` files of a folder, then writes NAME.png of each drawing; the file names written.
+
+    One that cannot be drawn or stored costs a warning: a picture is no reason to lose a result.
+    """
+    remove(folder, earlier)
+    written = []
     for name, draw in drawings:
+        path = folder / f"{name}.png"
         try:
             figure = draw()
             if figure is not None:
                 folder.mkdir(parents=True, exist_ok=True)
-                with hdf5.replacing(folder / f"{name}.png") as temporary:
+                with hdf5.replacing(path) as temporary:
                     figure.savefig(temporary, format="png", dpi=130)
-        except Exception as error:  # matplotlib raises nearly anything, and a picture is no reason to lose a result
-            reason = " ".join(str(error).split()) or type(error).__name__
-            logger.warning("figure %s was not written: %s", folder / f"{name}.png", reason)
+                written.append(path.name)
+        except Exception as error:  # matplotlib raises nearly anything
+            logger.warning("figure %s was not written: %s", path, " ".join(str(error).split()) or type(error).__name__)
+    return written
+
+
+def record_figures(path: Path, metrics: Mapping[str, Any], written: Sequence[str]) -> None:
+    """Adds to metrics.json which figures are this evaluation's, and so may be removed by the next."""
+    try:
+        with hdf5.replacing(path) as temporary:
+            temporary.write_text(as_json({**metrics, "figures": list(written)}), encoding="utf-8")
+    except OSError as error:
+        logger.warning("%s: the list of figures could not be added: %s", path, error)
 
 
 def _names(listed: Any) -> list[str]:

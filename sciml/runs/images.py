@@ -17,7 +17,15 @@ from sciml.errors import BadSchema, NonFinite
 from sciml.metrics import volume_metrics
 from sciml.mri.files import write_reconstruction
 from sciml.mri.volumes import METRICS, Volume
-from sciml.runs.files import Drawing, as_json, earlier_entries, remove, replacing_together, write_figures
+from sciml.runs.files import (
+    Drawing,
+    as_json,
+    earlier_entries,
+    record_figures,
+    remove,
+    replace_figures,
+    replacing_together,
+)
 
 GROUPS = ("acceleration", "acquisition")
 
@@ -57,7 +65,7 @@ def write_images(
     _check_names(volumes)
     found = {v.name: _measured(v) | dict(about[v.name]) for v in volumes}
     drawings = _figures(volumes, found, net)
-    metrics = _summary(volumes, found, info or {}) | {"figures": [f"{name}.png" for name, _ in drawings]}
+    metrics = _summary(volumes, found, info or {})
     text = as_json(metrics)
     folder = Path(run_dir)
     earlier = earlier_entries(folder)
@@ -65,8 +73,8 @@ def write_images(
         _store(folder / "reconstructions", volumes, temporary)
         temporary(folder / "metrics.json").write_text(text, encoding="utf-8")
     remove(folder / "reconstructions", [name for name in earlier["volumes"] if name not in found])
-    remove(folder / "figures", earlier["figures"])
-    write_figures(folder / "figures", drawings)
+    drawn = replace_figures(folder / "figures", drawings, earlier["figures"])
+    record_figures(folder / "metrics.json", metrics, drawn)
     if bad := metrics["diverged"]:
         name = metrics["first_bad_volume"]
         count = int((~np.isfinite(next(v.prediction for v in volumes if v.name == name))).sum())

@@ -15,7 +15,8 @@ def different_data(names: Sequence[str], metrics: Metrics, *, any_data: bool) ->
     Runs that do not say (`unknown_data`) count as no difference. Raises BadSchema, unless `any_data`, naming the first
     two runs that differ and in what.
     """
-    described = [_flat(m["data"]) if m.get("data") else None for m in metrics]
+    # A limit on the batches leaves samples out that the description does not know of.
+    described = [_flat({**m["data"], "measured": m.get("samples")}) if m.get("data") else None for m in metrics]
     known = [(name, found) for name, found in zip(names, described, strict=True) if found is not None]
     keys = list(dict.fromkeys(key for _, found in known for key in found))
     differing = [key for key in keys if len({found.get(key) for _, found in known}) > 1]

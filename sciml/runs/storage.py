@@ -14,7 +14,7 @@ from sciml import hdf5
 from sciml.errors import BadSchema, NonFinite
 from sciml.runs.evaluation import FIELDS, Evaluation
 from sciml.runs.figures import draw
-from sciml.runs.files import as_json, earlier_entries, remove, replacing_together, write_figures
+from sciml.runs.files import as_json, earlier_entries, record_figures, replace_figures, replacing_together
 from sciml.runs.measures import Measures, measure
 from sciml.runs.metrics_json import missing, read_metrics
 
@@ -42,16 +42,15 @@ def write_evaluation(run_dir: str | os.PathLike[str], evaluation: Evaluation, *,
     """
     measures = measure(evaluation)
     drawings = draw(evaluation, measures, net)
-    metrics = summary(measures, evaluation) | {"figures": [f"{name}.png" for name, _ in drawings]}
+    metrics = summary(measures, evaluation)
     as_json(metrics)
     folder = Path(run_dir)
     earlier = earlier_entries(folder)
     with replacing_together() as temporary:
-        fingerprint = _write_predictions(temporary(folder / "predictions.h5"), evaluation)
-        text = as_json(metrics | {"predictions_fingerprint": fingerprint})
-        temporary(folder / "metrics.json").write_text(text, encoding="utf-8")
-    remove(folder / "figures", earlier["figures"])
-    write_figures(folder / "figures", drawings)
+        metrics["predictions_fingerprint"] = _write_predictions(temporary(folder / "predictions.h5"), evaluation)
+        temporary(folder / "metrics.json").write_text(as_json(metrics), encoding="utf-8")
+    drawn = replace_figures(folder / "figures", drawings, earlier["figures"])
+    record_figures(folder / "metrics.json", metrics, drawn)
     _refuse_diverged(folder, measures, evaluation)
     return folder / "metrics.json"
 

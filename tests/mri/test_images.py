@@ -60,7 +60,7 @@ def test_a_volume_without_signal_is_left_out_of_the_means(tmp_path: Path) -> Non
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes most of the time."""
-    monkeypatch.setattr(images, "write_figures", lambda folder, drawings: None)
+    monkeypatch.setattr(images, "replace_figures", lambda *_: [])
 
 
 @pytest.mark.usefixtures("no_figures")
