@@ -119,7 +119,7 @@ class TestCheckpoints:
         assert "which is no longer there" in runs.compare([other])
 
     def test_metrics_that_name_no_step(self, tmp_path: Path) -> None:
-        old = make(tmp_path / "old", checkpoint="checkpoints/best.ckpt")
+        old = make(tmp_path / "old", checkpoint="runs/old/checkpoints/best.ckpt")
         save(old, "best", 4)
         assert "does not say at which step" in runs.compare([old])
 

@@ -164,6 +164,23 @@ class TestEvaluation:
         stored = runs.read_evaluation(tmp_path).prediction
         assert torch.equal(stored.isfinite(), e.prediction.isfinite())
 
+    def test_a_target_that_is_not_finite_is_no_zero_target(self, tmp_path):
+        e = evaluation(8)
+        e.target[3, 1, 2] = torch.nan
+        with pytest.raises(NonFinite, match="target: sample 3 has 1 values"):
+            runs.write_evaluation(tmp_path / "run", e)
+        assert not (tmp_path / "run").exists()
+
+    def test_a_file_in_the_place_of_the_figures_costs_warnings(self, tmp_path, monkeypatch, caplog):
+        monkeypatch.setattr(storage, "draw", lambda *_: [("one", Figure)])
+        runs.write_evaluation(tmp_path, evaluation(8))
+        (tmp_path / "figures/one.png").unlink()
+        (tmp_path / "figures").rmdir()
+        (tmp_path / "figures").write_bytes(b"the user's")
+        assert runs.write_evaluation(tmp_path, evaluation(8)).exists()
+        assert (tmp_path / "figures").read_bytes() == b"the user's"
+        assert "one.png" in caplog.text
+
     def test_figures_of_a_diverged_rollout(self, tmp_path):
         e = evaluation(8)
         e.prediction[2, 1:] = torch.inf

@@ -67,9 +67,13 @@ def comparison(errors: Mapping[str, ArrayLike], *, xlabel: str = "relative L2") 
     """A line for each run: a dot for each seed's error, a bar at their mean, the mean written beside it."""
     figure, ax = _axes(height=1.1 + 0.42 * len(errors))
     seeds = {label: np.atleast_1d(np.asarray(values, dtype=float)) for label, values in errors.items()}
-    best = min(seeds, key=lambda label: float(seeds[label].mean()))
+    finite = [label for label, points in seeds.items() if np.isfinite(points).all()]  # NaN is never the best
+    best = min(finite, key=lambda label: float(seeds[label].mean()), default=None)
     for row, (label, points) in enumerate(seeds.items()):
         mean, colour = float(points.mean()), "C0" if label == best else "0.45"
+        if label not in finite:
+            ax.annotate("diverged", (0, row), (8, 0), textcoords="offset points", va="center")
+            continue
         ax.hlines(row, 0, mean, color=colour, lw=7, alpha=0.35)
         ax.plot(points, np.full(points.shape, row), "o", color=colour, ms=4.5)
         ax.annotate(
@@ -82,7 +86,7 @@ def comparison(errors: Mapping[str, ArrayLike], *, xlabel: str = "relative L2") 
         )
     ax.set(xlabel=xlabel, yticks=range(len(errors)), ylim=(len(errors) - 0.4, -0.6))
     ax.set_yticklabels(list(seeds))
-    ax.set_xlim(0, 1.18 * max(float(points.max()) for points in seeds.values()))
+    ax.set_xlim(0, 1.18 * max((float(seeds[label].max()) for label in finite), default=1.0) or 1.0)
     ax.tick_params(axis="y", length=0)
     return figure
 

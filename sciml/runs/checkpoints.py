@@ -45,6 +45,8 @@ def staleness(run: Path, metrics: Mapping[str, Any]) -> str | None:
     """Why the metrics may not be those of the weights that the run has now; None: they are, or it has no weights."""
     folder = run / "checkpoints"
     present = [folder / f"{name}.ckpt" for name in NAMES if (folder / f"{name}.ckpt").is_file()]
+    if present and (metrics.get("step") is None or metrics.get("epoch") is None):
+        return f"metrics.json does not say at which step of the training it was measured; {AGAIN}"
     measured = run / metrics["checkpoint"] if metrics.get("checkpoint") else None
     if measured is not None and measured.resolve().parent != folder.resolve():
         if present:
@@ -56,9 +58,7 @@ def staleness(run: Path, metrics: Mapping[str, Any]) -> str | None:
 
 
 def _difference(now: Path, measured: Path | None, metrics: Mapping[str, Any]) -> str | None:
-    then = {key: metrics[key] for key in ("step", "epoch") if metrics.get(key) is not None}
-    if len(then) < 2:
-        return f"metrics.json does not say at which step of the training it was measured; {AGAIN}"
+    then = {key: metrics.get(key) for key in ("step", "epoch")}
     try:
         found = stamp(now)
     except CheckpointError as error:

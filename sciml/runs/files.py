@@ -56,8 +56,9 @@ def as_json(metrics: Mapping[str, Any]) -> str:
 
 def earlier_entries(folder: Path) -> dict[str, list[str]]:
     """The figures and volumes that the evaluation in this folder says it wrote; none if it is damaged or older."""
+    path = folder / "metrics.json"
     try:
-        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        metrics = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (OSError, ValueError, RecursionError):
         metrics = None
     found = metrics if isinstance(metrics, dict) else {}
@@ -65,11 +66,17 @@ def earlier_entries(folder: Path) -> dict[str, list[str]]:
 
 
 def remove(folder: Path, names: Iterable[str]) -> None:
-    """Removes these files of a folder, and the folder if nothing is left in it."""
-    for name in names:
-        (folder / name).unlink(missing_ok=True)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    """Removes these files of a folder, and the folder if nothing is left in it; what cannot be costs a warning."""
+    if not folder.is_dir():
+        return
+    try:
+        for path in (folder / name for name in names):
+            if path.is_file() or path.is_symlink():
+                path.unlink(missing_ok=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    except OSError as error:
+        logger.warning("%s: what an earlier evaluation left could not be removed: %s", folder, error)
 
 
 def replace_figures(folder: Path, drawings: Sequence[Drawing], earlier: Iterable[str]) -> list[str]:

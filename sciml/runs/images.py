@@ -63,7 +63,7 @@ def write_images(
             anything is written.
     """
     _check_names(volumes)
-    found = {v.name: _measured(v) | dict(about[v.name]) for v in volumes}
+    found = {v.name: _measured(v, v.prediction) | dict(about[v.name]) for v in volumes}
     drawings = _figures(volumes, found, net)
     metrics = _summary(volumes, found, info or {})
     text = as_json(metrics)
@@ -141,13 +141,14 @@ def _first_bad_slice(volume: Volume) -> int | None:
     return int(bad.argmax()) if bad.any() else None
 
 
-def _measured(volume: Volume) -> dict[str, float]:
-    """NaN where there is no target to compare with; infinite where the reconstruction is not finite."""
+def _measured(volume: Volume, image: np.ndarray) -> dict[str, float]:
+    """NaN where there is no target to compare with; infinite where the image is not finite."""
+    if volume.target is None or not volume.target.any():
+        return dict.fromkeys(METRICS, math.nan)
+    if not np.isfinite(image).all():
+        return dict.fromkeys(METRICS, math.inf)
     try:
-        if _first_bad_slice(volume) is None:
-            return volume.metrics()
-        measurable = volume.target is not None and volume.target.any()
-        return dict.fromkeys(METRICS, math.inf if measurable else math.nan)
+        return volume_metrics(volume.target, image)
     except ValueError as error:
         raise BadSchema(f"{volume.name}: cannot be measured: {error}") from error
 
@@ -156,7 +157,7 @@ def _summary(
     volumes: Sequence[Volume], found: Mapping[str, Mapping[str, Any]], info: Mapping[str, Any]
 ) -> dict[str, Any]:
     summary = {**info, **_means(found.values())}
-    plain = [volume_metrics(v.target, v.zero_filled) for v in volumes if v.target is not None]
+    plain = [_measured(v, v.zero_filled) for v in volumes]
     summary["zero_filled"] = {name: _mean(m[name] for m in plain) for name in METRICS}
     for group in GROUPS:
         kinds = sorted({str(m[group]) for m in found.values()})

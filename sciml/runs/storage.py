@@ -37,9 +37,10 @@ def write_evaluation(run_dir: str | os.PathLike[str], evaluation: Evaluation, *,
     Figures show the first, the median and the worst sample by relative_l2, and what the transforms of `net` learned.
 
     Raises:
-        NonFinite: a sample diverged; once everything is written.
+        NonFinite: a sample diverged; once everything is written. A target is not finite; before anything is written.
         BadSchema: an entry of `info` that JSON cannot hold; before anything is written.
     """
+    _check_targets(evaluation.target)
     measures = measure(evaluation)
     drawings = draw(evaluation, measures, net)
     metrics = summary(measures, evaluation)
@@ -148,6 +149,12 @@ def _stored(field: Tensor) -> np.ndarray:
         if largest > limits.max or 0 < largest < limits.tiny:
             return values.numpy()
     return values.float().numpy()
+
+
+def _check_targets(target: Tensor) -> None:
+    for sample, field in enumerate(target):
+        if bad := int((~field.isfinite()).sum()):
+            raise NonFinite(f"target: sample {sample} has {bad} values that are NaN or infinite; repair or remove it")
 
 
 def _refuse_diverged(folder: Path, measures: Measures, evaluation: Evaluation) -> None:

@@ -76,6 +76,7 @@ def test_a_volume_with_nan_is_named_and_the_others_are_measured(tmp_path: Path) 
     expected = [peak_signal_noise_ratio(v.target, v.prediction, data_range=v.target.max()) for v in volumes[::2]]
     assert found["by_acceleration"]["4"]["psnr"] == pytest.approx(np.mean(expected))
     assert found["excluded"] == 0
+    assert found["zero_filled"]["psnr"] < 20
     kept = images.read_reconstructions(tmp_path)
     assert [int(np.isnan(kept[v.name]).sum()) for v in volumes] == [0, 1, 0]
 
