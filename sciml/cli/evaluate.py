@@ -9,13 +9,14 @@ from sciml.hdf5 import add_samples, writing
 from sciml.mri.data import MRIDataModule
 from sciml.pde.data import PDEDataModule
 from sciml.runs import Evaluation, write_evaluation, write_images, write_reconstructions
+from sciml.runs.checkpoints import relative
 from sciml.tasks.base import Task, count_parameters
 from sciml.tasks.callbacks import Collector
 from sciml.tasks.mri import VolumeCollector
 from sciml.transforms import factor_parameters
 
 
-def evaluate_fields(run_dir: Path, found: Collector, data: PDEDataModule, task: Task, checkpoint: str) -> Path:
+def evaluate_fields(run_dir: Path, found: Collector, data: PDEDataModule, task: Task, checkpoint: str | None) -> Path:
     """Metrics, predictions and figures of the test set; the path of metrics.json."""
     source = data.test_source
     evaluation = Evaluation(
@@ -24,7 +25,7 @@ def evaluate_fields(run_dir: Path, found: Collector, data: PDEDataModule, task: 
         periodic=source.sampling == "periodic",
         length=float(source.attributes.get("length", 1.0)),
         quantity=source.names[-1],
-        info=_info(task, checkpoint),
+        info=_info(run_dir, data, task, checkpoint),
     )
     return write_evaluation(run_dir, evaluation, net=task.net)
 
@@ -39,14 +40,16 @@ def save_fields(run_dir: Path, found: Collector, data: PDEDataModule) -> Path:
     return path
 
 
-def evaluate_images(run_dir: Path, found: VolumeCollector, data: MRIDataModule, task: Task, checkpoint: str) -> Path:
+def evaluate_images(
+    run_dir: Path, found: VolumeCollector, data: MRIDataModule, task: Task, checkpoint: str | None
+) -> Path:
     """Metrics, reconstructions and figures of the test volumes; the path of metrics.json."""
     about = {
         info.name: {"acceleration": data.acceleration(info.name), "acquisition": info.acquisition}
         for info in data.dataset("test").infos
     }
     volumes = found.stack.volumes()
-    return write_images(run_dir, volumes, about=about, net=task.net, info=_info(task, checkpoint))
+    return write_images(run_dir, volumes, about=about, net=task.net, info=_info(run_dir, data, task, checkpoint))
 
 
 def save_images(run_dir: Path, found: VolumeCollector, data: MRIDataModule) -> Path:
@@ -54,10 +57,14 @@ def save_images(run_dir: Path, found: VolumeCollector, data: MRIDataModule) -> P
     return write_reconstructions(run_dir, found.stack.volumes())
 
 
-def _info(task: Task, checkpoint: str) -> dict[str, Any]:
+def _info(run_dir: Path, data: Any, task: Task, checkpoint: str | None) -> dict[str, Any]:
+    """What metrics.json says beside the errors: sizes and costs, whose weights these are, and on which data."""
+    weights = {} if checkpoint is None else {"checkpoint": relative(checkpoint, run_dir), **task.loaded}
+    describe = getattr(data, "describe", None)
     return {
         "parameters": count_parameters(task.net.parameters()),
         "factor_parameters": count_parameters(factor_parameters(task.net)),
-        "checkpoint": checkpoint,
+        **weights,
+        **({} if describe is None else {"data": describe("test")}),
         **task.training_cost,
     }

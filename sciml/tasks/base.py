@@ -55,6 +55,7 @@ class Task(LightningModule):
         self._dft = initial_factors(net) if factor_decay else []
         self.register_state_dict_post_hook(_drop_neuralop_metadata)
         self.training_cost: dict[str, Any] = {}  # filled by TrainingCost, kept in the checkpoint
+        self.loaded: dict[str, int] = {}  # `step` and `epoch` of the checkpoint whose weights these are
 
     @abstractmethod
     def check_data(self, batch: Any) -> None:
@@ -94,6 +95,8 @@ class Task(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         self.training_cost = dict(checkpoint.get("training_cost", {}))
+        kept = {"step": checkpoint.get("global_step"), "epoch": checkpoint.get("epoch")}
+        self.loaded = {name: value for name, value in kept.items() if value is not None}
 
 
 def parameter_groups(net: nn.Module, factor_lr: float | None = None) -> list[dict[str, Any]]:
