@@ -67,20 +67,19 @@ class SliceDataset(Dataset[SliceBatch]):
             kspace, whole = moved(kspace, coils, rng)
             target = centre_crop(whole, info.target_size)
         maximum = torch.tensor(1.0 if info.maximum is None else info.maximum)
-        return SliceBatch(kspace * mask, mask[None], maps, target, maximum, [info.name], [k])
+        return SliceBatch(kspace * mask, mask[None], maps, target, maximum, [info.name], [k], info.target_size)
 
     def _mask(self, info: VolumeInfo, stored: Slice, epoch: int, number: int) -> np.ndarray:
         """(1 or y, x); False in columns that were never measured."""
-        mask = self.settings.mask
-        if mask.kind == "file":
-            if stored.mask is None:
-                raise BadSchema(f"{info.path}: no dataset 'mask', and data.mask has kind: file; set another kind")
-            return np.atleast_2d(stored.mask)
-        seed: Seed = volume_seed(info.name) if self.settings.seed is None else (self.settings.seed, epoch, number)
-        drawn = mask.draw(info.shape[2:], seed)
+        if self.settings.mask.kind == "file":
+            assert stored.mask is not None  # the data module has checked
+            mask = np.atleast_2d(stored.mask)
+        else:
+            seed: Seed = volume_seed(info.name) if self.settings.seed is None else (self.settings.seed, epoch, number)
+            mask = self.settings.mask.draw(info.shape[2:], seed)
         left, right = info.padding
-        drawn[:, :left] = drawn[:, right:] = False
-        return drawn
+        mask[:, :left] = mask[:, right:] = False
+        return mask
 
     def _maps(self, source: MapSource, info: VolumeInfo, k: int, stored: Slice, mask: Tensor) -> Tensor | None:
         if source == "espirit":
@@ -92,8 +91,8 @@ def collate(items: list[SliceBatch]) -> SliceBatch:
     """Single slices, each as a batch without its first axis, to one batch."""
     columns = list(zip(*items, strict=True))
     kspace, mask, maps, target, maxval = (None if parts[0] is None else torch.stack(parts) for parts in columns[:5])
-    names, numbers = ([value for part in parts for value in part] for parts in columns[5:])
-    return SliceBatch(kspace, mask, maps, target, maxval, names, numbers)  # type: ignore[arg-type]
+    names, numbers = ([value for part in parts for value in part] for parts in columns[5:7])
+    return SliceBatch(kspace, mask, maps, target, maxval, names, numbers, items[0].size)  # type: ignore[arg-type]
 
 
 class MRIDataModule(lightning.LightningDataModule):
@@ -172,6 +171,7 @@ class MRIDataModule(lightning.LightningDataModule):
             needed = (self.maps, self.augment) if split == "train" else (self.maps,)
             if "file" in needed:
                 _check_maps(infos)
+            _check_masks(infos, self.mask)
             training = Settings(self.mask, self.maps, self.seed, self.augment)
             self._sets[split] = SliceDataset(infos, training if split == "train" else Settings(self.mask, self.maps))
         return self._sets[split]
@@ -214,6 +214,18 @@ def _check_maps(infos: list[VolumeInfo]) -> None:
     lacking = [info for info in infos if not info.has_maps]
     if lacking:
         raise BadSchema(f"{lacking[0].path}: no dataset 'sens_maps', and data.maps or augment is file; set espirit")
+
+
+def _check_masks(infos: list[VolumeInfo], mask: Mask) -> None:
+    """Data that come undersampled have one mask; a second one would declare sampled what is zero."""
+    for info in infos:
+        if mask.kind == "file" and not info.has_mask:
+            raise BadSchema(f"{info.path}: no dataset 'mask', and data.mask has kind: file; set another kind")
+        if mask.kind != "file" and info.undersampled:
+            raise BadSchema(
+                f"{info.path}: undersampled by its own dataset 'mask', and data.mask has kind: {mask.kind}; "
+                "set data.mask.init_args.kind: file"
+            )
 
 
 def _check_ranges(**values: tuple[int | None, int]) -> None:

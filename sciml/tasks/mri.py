@@ -54,20 +54,19 @@ class MRITask(Task):
         self._validation = VolumeStack()
 
     def forward(self, batch: SliceBatch) -> Tensor:
-        """Magnitudes (B, h, w), of the target's size if there is one.
+        """Magnitudes (B, h, w), of the target's size; without a target, of the size that the file's header asks for.
 
-        Raises BadSchema when the target is larger than the image.
+        Raises BadSchema when that is larger than the image.
         """
         image = self.net(batch.kspace, batch.mask, batch.maps)
         image = image.abs() if image.is_complex() else image
-        if batch.target is None:
+        size = batch.size if batch.target is None else (batch.target.shape[-2], batch.target.shape[-1])
+        if size is None:
             return image
         try:
-            return centre_crop(image, (batch.target.shape[-2], batch.target.shape[-1]))
+            return centre_crop(image, size)
         except ValueError as error:
-            raise BadSchema(
-                f"{batch.volume[0]}: slice {batch.slice[0]}: target {batch.target.shape}: {error}"
-            ) from error
+            raise BadSchema(f"{batch.volume[0]}: slice {batch.slice[0]}: {size} wanted: {error}") from error
 
     def check_data(self, batch: SliceBatch) -> None:
         """Raise ConfigError unless the network can be trained on such slices."""

@@ -17,6 +17,7 @@ from sciml.mri.coils import birdcage_maps
 from sciml.mri.data import MRIDataModule
 from sciml.mri.files import read_slice
 from sciml.mri.fourier import fft2c, ifft2c
+from sciml.mri.header import write_header
 from sciml.mri.masks import Mask, undersampling_mask, volume_seed
 from sciml.mri.sense import combine, expand, rss
 
@@ -117,6 +118,34 @@ def test_file_mask_and_predict_without_targets(tmp_path: Path) -> None:
     np.testing.assert_array_equal(batch.mask[0, 0, 0], mask)
     with pytest.raises(BadSchema, match=r"no target.*data\.test_split: multicoil_val"):
         data.setup("test")
+
+
+def test_columns_that_were_not_measured_are_false_in_the_files_mask_too(tmp_path: Path) -> None:
+    header = write_header((24, 24)).replace("<maximum>23</maximum><center>12<", "<maximum>19</maximum><center>10<")
+    mask = np.ones(24, bool)
+    write_tiny(tmp_path / "multicoil_test", 1, mask=mask, target=None, header=header)
+    data = MRIDataModule(str(tmp_path), Mask("file"))
+    data.setup("predict")
+    found = next(iter(data.predict_dataloader())).mask[0, 0, 0].numpy()
+    np.testing.assert_array_equal(found, (np.arange(24) >= 2) & (np.arange(24) < 22))
+
+
+def test_two_masks_are_never_multiplied(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "multicoil_test", 2, mask=np.arange(24) % 2 == 0, target=None)
+    with pytest.raises(BadSchema, match=r"volume_0\.h5: undersampled by its own.*equispaced.*kind: file"):
+        MRIDataModule(str(tmp_path), EQUISPACED).setup("predict")
+    write_tiny(tmp_path / "multicoil_test", 1, target=None)
+    with pytest.raises(BadSchema, match=r"volume_0\.h5: no dataset 'mask'"):
+        MRIDataModule(str(tmp_path), Mask("file")).setup("predict")
+
+
+def test_a_files_mask_that_leaves_nothing_out_is_no_second_mask(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "multicoil_test", 1, mask=np.ones(24, bool))
+    (first, *_) = batches(
+        MRIDataModule(str(tmp_path), EQUISPACED, train_split="multicoil_test", val_split="multicoil_test"), "test"
+    )
+    drawn = undersampling_mask("equispaced", 24, center_fraction=0.2, acceleration=3, seed=volume_seed("volume_0.h5"))
+    np.testing.assert_array_equal(first.mask[0, 0, 0], drawn)
 
 
 def test_espirit_maps_come_from_the_sampled_centre(tmp_path: Path) -> None:

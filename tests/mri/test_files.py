@@ -166,8 +166,117 @@ def test_nan_is_counted_with_its_slice(path: Path) -> None:
 def test_nan_maximum(path: Path) -> None:
     with h5py.File(path, "a") as file:
         file.attrs["max"] = np.nan
-    with pytest.raises(BadSchema, match="attribute max"):
+    with pytest.raises(NonFinite, match=r"volume_0\.h5: attribute max: nan"):
         open_volume(path)
+
+
+@pytest.mark.parametrize("value", [-1.0, "large", np.array([1.0, 2.0])])
+def test_maximum_that_is_none(path: Path, value: object) -> None:
+    with h5py.File(path, "a") as file:
+        file.attrs["max"] = value
+    with pytest.raises(BadSchema, match=r"volume_0\.h5.*attribute max"):
+        open_volume(path)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4])
+@pytest.mark.parametrize("value", [None, 0.0])
+def test_without_a_maximum_it_is_the_targets(path: Path, scale: float, value: float | None) -> None:
+    target = scale * stored(path, "reconstruction_rss")
+    rewrite(path, "reconstruction_rss", target)
+    with h5py.File(path, "a") as file:
+        del file.attrs["max"]
+        if value is not None:
+            file.attrs["max"] = value
+    assert open_volume(path).maximum == pytest.approx(float(target.max()), rel=1e-6)
+
+
+def test_attributes_as_matlab_writes_them(path: Path) -> None:
+    header = stored(path, "ismrmrd_header")
+    rewrite(path, "ismrmrd_header", np.array([header], dtype=h5py.string_dtype()))
+    with h5py.File(path, "a") as file:
+        file.attrs["max"] = np.array([[0.5]])
+        file.attrs["acquisition"] = np.array([b"AXT2"])
+    info = open_volume(path)
+    assert (info.maximum, info.acquisition) == (0.5, "AXT2")
+
+
+def test_beyond_single_precision_is_counted_with_its_slice(path: Path) -> None:
+    kspace = stored(path, "kspace").astype(np.complex128)
+    kspace[1, 0, 0, :3] = 1e300
+    rewrite(path, "kspace", kspace)
+    with pytest.raises(NonFinite, match=r"kspace: slice 1 has 3 values that are beyond the range of complex64"):
+        read_slice(open_volume(path), 1)
+
+
+def test_nan_in_the_maps_is_counted_with_its_slice(path: Path) -> None:
+    maps = stored(path, "sens_maps")
+    maps[0, 1, 2, 3] = np.inf
+    rewrite(path, "sens_maps", maps)
+    info = open_volume(path)
+    read_slice(info, 0)
+    with pytest.raises(NonFinite, match=r"volume_0\.h5: sens_maps: slice 0 has 1 value"):
+        read_slice(info, 0, maps=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        (np.full(24, np.nan), NonFinite, "24 of 24 values are NaN"),
+        (np.array([b"yes"] * 24), BadSchema, "expected 1 where k-space was sampled and 0 elsewhere"),
+        (np.full(24, 0.5), BadSchema, "expected 0 and 1, found 0.5 and 23 other"),
+        (np.arange(24) % 3, BadSchema, "expected 0 and 1, found 2"),
+        (np.zeros(24), BadSchema, "samples nothing"),
+        (np.ones((2, 24)), BadSchema, r"expected \(24,\) or \(24, 24\)"),
+    ],
+)
+def test_mask_that_is_none(path: Path, values: np.ndarray, error: type, message: str) -> None:
+    with h5py.File(path, "a") as file:
+        file["mask"] = values
+    with pytest.raises(error, match=rf"volume_0\.h5: mask: .*{message}"):
+        open_volume(path)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.float64])
+@pytest.mark.parametrize("shape", [(24,), (24, 24)])
+def test_masks_of_zeros_and_ones_are_read(path: Path, dtype: type, shape: tuple[int, ...]) -> None:
+    mask = np.random.default_rng(0).random(shape) < 0.5
+    with h5py.File(path, "a") as file:
+        file["mask"] = mask.astype(dtype)
+    info = open_volume(path)
+    assert (info.has_mask, info.undersampled) == (True, True)
+    np.testing.assert_array_equal(read_slice(info, 0).mask, mask)
+
+
+@pytest.mark.parametrize(
+    ("size", "recon", "expected"),
+    [
+        ((32, 24), (24, 24), (24, 24)),
+        ((32, 18), (16, 16), (16, 16)),
+        ((32, 20), (24, 24), (20, 20)),  # fastMRI's FLAIR 203: the square of the width
+        ((16, 18), (20, 18), (16, 18)),
+    ],
+)
+def test_without_a_target_the_header_says_what_is_reconstructed(
+    tmp_path: Path, size: tuple[int, int], recon: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    write_volume(tmp_path / "a.h5", np.ones((1, 2, *size), np.complex64), header=write_header(size, recon))
+    assert open_volume(tmp_path / "a.h5").target_size == expected
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "1" * 5000])
+def test_header_with_impossible_sizes(path: Path, text: str) -> None:
+    header = write_header((24, 24)).replace("<x>24</x>", f"<x>{text}</x>", 1)
+    rewrite(path, "ismrmrd_header", header)
+    with pytest.raises(BadSchema, match=r"volume_0\.h5: ismrmrd_header") as found:
+        open_volume(path)
+    assert len(str(found.value)) < 400
+
+
+def test_file_that_was_replaced_after_it_was_checked(path: Path) -> None:
+    info = open_volume(path)
+    write_tiny(path.parent, 1, coils=2)
+    with pytest.raises(BadSchema, match=r"volume_0\.h5: kspace \(2, 2, 24, 24\).*another file"):
+        read_slice(info, 0)
 
 
 def test_declared_far_larger_than_the_file(tmp_path: Path) -> None:

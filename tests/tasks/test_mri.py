@@ -1,7 +1,9 @@
 """The reconstruction task: losses against their formulas, cropping, and validation measured on whole volumes."""
 
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import pytest
 import skimage.metrics
 import torch
@@ -10,7 +12,11 @@ from torch import nn
 from sciml.errors import BadSchema, ConfigError
 from sciml.mri.batches import SliceBatch
 from sciml.mri.classical import ZeroFilled
-from sciml.mri.fourier import Fourier2d, fft2c
+from sciml.mri.data import MRIDataModule
+from sciml.mri.files import write_volume
+from sciml.mri.fourier import Fourier2d, fft2c, ifft2c
+from sciml.mri.header import write_header
+from sciml.mri.masks import Mask
 from sciml.mri.sense import Sense
 from sciml.mri.volumes import VolumeStack
 from sciml.tasks.mri import MRITask
@@ -85,6 +91,35 @@ def test_slices_are_gathered_to_volumes_in_order() -> None:
 def test_target_larger_than_the_image_is_refused_with_its_place() -> None:
     with pytest.raises(BadSchema, match=r"v\.h5: slice 0"):
         MRITask(ZeroFilled(), ADAM)(batch(size=8, target=12))
+
+
+def test_without_a_target_the_image_has_the_size_that_is_wanted() -> None:
+    image = torch.randn(2, 16, 16, dtype=torch.complex64)
+    given = batch()._replace(target=None, size=(10, 6))
+    torch.testing.assert_close(MRITask(Answers(image), ADAM)(given), image.abs()[:, 3:13, 5:11])
+    whole = MRITask(Answers(image), ADAM)(given._replace(size=None))
+    torch.testing.assert_close(whole, image.abs())
+
+
+def test_prediction_of_a_test_file_is_the_headers_size(tmp_path: Path) -> None:
+    """As fastMRI's test step: 640 × 368 of which 320 × 320 are reconstructed, and narrower than that."""
+    for size, expected in (((32, 24), (16, 16)), ((32, 14), (14, 14))):
+        path = tmp_path / str(size[1]) / "multicoil_test" / "a.h5"
+        path.parent.mkdir(parents=True)
+        rng = np.random.default_rng(0)
+        kspace = rng.standard_normal((2, 3, *size)) + 1j * rng.standard_normal((2, 3, *size))
+        write_volume(path, kspace, mask=np.ones(size[1]), header=write_header(size, (16, 16)))
+        data = MRIDataModule(str(path.parents[1]), Mask("file"), batch_size=2)
+        data.setup("predict")
+        (given,) = data.predict_dataloader()
+        stack = VolumeStack()
+        stack.add(given, MRITask(ZeroFilled(), ADAM).predict_step(given, 0))
+        (volume,) = stack.volumes()
+        assert volume.prediction.shape == volume.zero_filled.shape == (2, *expected)
+        top, left = ((n - m) // 2 for n, m in zip(size, expected, strict=True))
+        whole = np.sqrt((np.abs(ifft2c(torch.from_numpy(kspace)).numpy()) ** 2).sum(1))
+        cropped = whole[:, top : top + expected[0], left : left + expected[1]]
+        np.testing.assert_allclose(volume.prediction, cropped, rtol=1e-5)
 
 
 def test_check_data_says_what_does_not_fit() -> None:
