@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from sciml.errors import BadSchema, ConfigError
 from sciml.mri.augment import moved
 from sciml.mri.batches import ShapeBatches, SliceBatch
+from sciml.mri.cache import Cache, open_cache
 from sciml.mri.coils import cached_maps
 from sciml.mri.files import Challenge, Slice, VolumeInfo, read_slice
 from sciml.mri.index import volumes
@@ -28,6 +29,7 @@ class Settings(NamedTuple):
     maps: MapSource = "none"
     seed: int | None = None  # of training masks, one for each slice and epoch; None: evaluation, one for each volume
     augment: MapSource = "none"
+    cache: Cache | None = None  # of ESPIRiT's maps
 
 
 class SliceDataset(Dataset[SliceBatch]):
@@ -83,7 +85,7 @@ class SliceDataset(Dataset[SliceBatch]):
 
     def _maps(self, source: MapSource, info: VolumeInfo, k: int, stored: Slice, mask: Tensor) -> Tensor | None:
         if source == "espirit":
-            return cached_maps(info.path, k, torch.from_numpy(stored.kspace), mask)
+            return cached_maps(info.path, k, torch.from_numpy(stored.kspace), mask, cache=self.settings.cache)
         return torch.from_numpy(stored.maps) if source == "file" and stored.maps is not None else None
 
 
@@ -109,7 +111,7 @@ class MRIDataModule(lightning.LightningDataModule):
         train_split, val_split, test_split: Folders within `path`; by default <challenge>_train, _val, _test. `test`
             needs targets, which fastMRI's own test set lacks: evaluate on its multicoil_val.
         n_train: First volumes by name to train on; by default all.
-        maps: Coil maps that a batch brings: none, espirit (from the sampled centre, cached beside the data), or file
+        maps: Coil maps that a batch brings: none, espirit (from the sampled centre, kept in the cache), or file
             (`sens_maps`).
         augment: Whose maps serve to move the object in front of its coils while training (`moved`): none for no
             augmentation, espirit or file, also where the network estimates its own. Needs fully sampled data.
@@ -117,6 +119,8 @@ class MRIDataModule(lightning.LightningDataModule):
         num_workers: Loader processes.
         seed: Of order, masks and augmentation while training.
         skip_corrupt: Leave out damaged files, counted in the log, instead of raising.
+        cache_dir: Where the index of the files and ESPIRiT's maps are kept, by the data's absolute path; by default
+            the user's cache folder. Nothing is ever written beside the data.
 
     Raises:
         ConfigError: A number out of range, or augmentation of data that come with their masks.
@@ -139,6 +143,7 @@ class MRIDataModule(lightning.LightningDataModule):
         num_workers: int = 0,
         seed: int = 0,
         skip_corrupt: bool = False,
+        cache_dir: str | None = None,
     ) -> None:
         super().__init__()
         _check_ranges(n_train=(n_train, 1), batch_size=(batch_size, 1), num_workers=(num_workers, 0), seed=(seed, 0))
@@ -149,6 +154,7 @@ class MRIDataModule(lightning.LightningDataModule):
         self.splits = {split: name or f"{challenge}_{split}" for split, name in named.items()}
         self.n_train, self.maps, self.augment = n_train, maps, augment
         self.batch_size, self.num_workers, self.seed, self.skip_corrupt = batch_size, num_workers, seed, skip_corrupt
+        self.cache_dir = cache_dir
         self._sets: dict[str, SliceDataset] = {}
 
     def setup(self, stage: str | None = None) -> None:
@@ -163,7 +169,8 @@ class MRIDataModule(lightning.LightningDataModule):
         """The slices of train, val or test."""
         if split not in self._sets:
             folder = self.path / self.splits[split]
-            infos = volumes(folder, self.challenge, skip_corrupt=self.skip_corrupt)
+            cache = open_cache(folder, self.cache_dir) if folder.is_dir() else None
+            infos = volumes(folder, self.challenge, skip_corrupt=self.skip_corrupt, cache=cache)
             if split == "train" and self.n_train is not None:
                 if self.n_train > len(infos):
                     raise BadSchema(f"{folder}: {len(infos)} volumes stored, n_train={self.n_train} asked")
@@ -172,8 +179,10 @@ class MRIDataModule(lightning.LightningDataModule):
             if "file" in needed:
                 _check_maps(infos)
             _check_masks(infos, self.mask)
-            training = Settings(self.mask, self.maps, self.seed, self.augment)
-            self._sets[split] = SliceDataset(infos, training if split == "train" else Settings(self.mask, self.maps))
+            settings = Settings(self.mask, self.maps, cache=cache)
+            if split == "train":
+                settings = settings._replace(seed=self.seed, augment=self.augment)
+            self._sets[split] = SliceDataset(infos, settings)
         return self._sets[split]
 
     def acceleration(self, volume: str) -> int | None:

@@ -13,6 +13,7 @@ from tiny_mri import write_splits, write_tiny
 from sciml.errors import BadSchema, ConfigError
 from sciml.mri.augment import FARTHEST, moved
 from sciml.mri.batches import ShapeBatches, SliceBatch
+from sciml.mri.cache import open_cache
 from sciml.mri.coils import birdcage_maps
 from sciml.mri.data import MRIDataModule
 from sciml.mri.files import read_slice
@@ -154,7 +155,33 @@ def test_espirit_maps_come_from_the_sampled_centre(tmp_path: Path) -> None:
     (batch,) = batches(data, "val")
     norms = batch.maps.abs().square().sum(1)
     assert ((norms - 1).abs() < 1e-3)[norms > 0.5].all()
-    assert len(list((tmp_path / "multicoil_val" / ".sciml_maps").iterdir())) == 1
+    kept = open_cache(tmp_path / "multicoil_val").folder
+    assert len(list((kept / "maps").iterdir())) == 1
+
+
+def test_the_data_folder_stays_as_it_was(tmp_path: Path, user_cache: Path) -> None:
+    """fastMRI's own loader opens every file that it finds there."""
+    folder = write_splits(tmp_path / "data", 1, size=40, coils=4, slices=1)
+    (folder / "multicoil_val" / ".sciml_index_multicoil.json").write_text("of an older version")
+    before = {p: p.stat().st_mtime_ns for p in [folder, *folder.rglob("*")]}
+    mask = Mask("equispaced", center_fractions=[0.3], accelerations=[2])
+    for cache_dir in (None, str(tmp_path / "own")):
+        for split in ("train", "val"):
+            batches(MRIDataModule(str(folder), mask, maps="espirit", cache_dir=cache_dir), split)
+    assert {p: p.stat().st_mtime_ns for p in [folder, *folder.rglob("*")]} == before
+    assert any((tmp_path / "own").rglob("index_multicoil.json"))
+
+
+def test_empty_slice_has_zero_maps(tmp_path: Path) -> None:
+    write_splits(tmp_path, 1, size=40, coils=4, slices=2)
+    path = tmp_path / "multicoil_val" / "volume_0.h5"
+    with h5py.File(path, "r+") as file:
+        file["kspace"][1] = file["reconstruction_rss"][1] = 0
+    for _ in range(2):  # computed, and from the cache
+        data = MRIDataModule(str(tmp_path), Mask(center_fractions=[0.3], accelerations=[2]), maps="espirit")
+        first, second = batches(data, "val")
+        assert first.maps.abs().any()
+        assert not second.maps.any()
 
 
 @pytest.mark.parametrize("size", [(16, 16), (12, 34)])

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from tiny_mri import write_tiny
 
-from sciml.errors import BadSchema, CorruptFile, NonFinite, UnsafeFile
+from sciml.errors import BadSchema, ConfigError, CorruptFile, NonFinite, UnsafeFile
+from sciml.mri.cache import Cache, open_cache
 from sciml.mri.files import open_volume, read_slice, write_reconstruction, write_volume
 from sciml.mri.header import parse_header, write_header
 from sciml.mri.index import volumes
@@ -321,26 +322,111 @@ def test_header_with_entities_is_refused() -> None:
 # the folder: rows 2 and 20
 
 
+def entries(cache: Cache) -> dict:
+    return json.loads((cache.folder / "index_multicoil.json").read_text())["volumes"]
+
+
 def test_index_is_json_and_follows_changes(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     paths = write_tiny(folder, 2)
-    assert [info.name for info in volumes(folder, "multicoil")] == ["volume_0.h5", "volume_1.h5"]
-    cache = folder / ".sciml_index_multicoil.json"
-    json.loads(cache.read_text())
-    stamp = cache.stat().st_mtime_ns
-    assert volumes(folder, "multicoil")[0].shape == (2, 2, 24, 24)
-    assert cache.stat().st_mtime_ns == stamp, "nothing had changed"
+    cache = open_cache(folder)
+    assert [info.name for info in volumes(folder, "multicoil", cache=cache)] == ["volume_0.h5", "volume_1.h5"]
+    index = cache.folder / "index_multicoil.json"
+    assert sorted(entries(cache)) == ["volume_0.h5", "volume_1.h5"]
+    stamp = index.stat().st_mtime_ns
+    assert volumes(folder, "multicoil", cache=cache)[0].shape == (2, 2, 24, 24)
+    assert index.stat().st_mtime_ns == stamp, "nothing had changed"
     write_tiny(folder, 1, slices=3)
-    assert volumes(folder, "multicoil")[0].shape == (3, 2, 24, 24)
+    assert volumes(folder, "multicoil", cache=cache)[0].shape == (3, 2, 24, 24)
     paths[1].unlink()
-    assert len(volumes(folder, "multicoil")) == 1
+    assert len(volumes(folder, "multicoil", cache=cache)) == 1
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"version": 99}', '{"version": 1, "volumes": {"volume_0.h5": 3}}'])
+def test_index_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tiny(tmp_path / "data", 2)
+    cache = open_cache(tmp_path / "data")
+    expected = volumes(tmp_path / "data", "multicoil", cache=cache)
+    monkeypatch.setattr("sciml.mri.index.open_volume", lambda *args: pytest.fail("opened again"))
+    assert volumes(tmp_path / "data", "multicoil", cache=cache) == expected
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+DAMAGED = {
+    "empty": "",
+    "cut": "{",
+    "version": '{"version": 99}',
+    "without volumes": '{"version": 2}',
+    "number": '{"version": 2, "volumes": {"volume_0.h5": 3}}',
+    "list": '{"version": 2, "volumes": [1]}',
+    "other JSON": "[3]",
+    "deep": DEEP,
+    "deep entry": f'{{"version": 2, "volumes": {{"volume_0.h5": {DEEP}}}}}',
+    "not UTF-8": "\xff",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED.keys())
 def test_damaged_index_is_made_anew(tmp_path: Path, content: str) -> None:
     write_tiny(tmp_path / "data", 1)
-    (tmp_path / "data" / ".sciml_index_multicoil.json").write_text(content)
-    assert len(volumes(tmp_path / "data", "multicoil")) == 1
+    cache = open_cache(tmp_path / "data")
+    (cache.folder / "index_multicoil.json").write_text(content, encoding="latin-1")
+    assert volumes(tmp_path / "data", "multicoil", cache=cache) == volumes(tmp_path / "data", "multicoil")
+    assert sorted(entries(cache)) == ["volume_0.h5"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("padding", [0, 1]),
+        ("shape", [1e12, 2, 24, 24]),
+        ("shape", [2, 2, 24]),
+        ("shape", [2, 2, 24, 24, [[[]]]]),
+        ("maximum", float("inf")),
+        ("maximum", None),
+        ("target", "kspace"),
+        ("has_mask", "yes"),
+        ("acquisition", 10**400),
+    ],
+)
+def test_entries_that_were_edited_are_made_anew(tmp_path: Path, key: str, value: object) -> None:
+    write_tiny(tmp_path / "data", 2)
+    cache = open_cache(tmp_path / "data")
+    expected = volumes(tmp_path / "data", "multicoil", cache=cache)
+    index = cache.folder / "index_multicoil.json"
+    content = json.loads(index.read_text())
+    content["volumes"]["volume_1.h5"]["info"][key] = value
+    index.write_text(json.dumps(content))
+    assert volumes(tmp_path / "data", "multicoil", cache=cache) == expected
+    content["volumes"]["volume_1.h5"] = content["volumes"]["volume_0.h5"]  # another file's
+    index.write_text(json.dumps(content))
+    assert volumes(tmp_path / "data", "multicoil", cache=cache) == expected
+
+
+def test_caches_lie_elsewhere_by_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user_cache: Path
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name / "data").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a")
+    here = open_cache(Path("data"))
+    assert here == open_cache(tmp_path / "a" / "data")
+    assert here != open_cache(tmp_path / "b" / "data")
+    assert here.folder.is_relative_to(user_cache)
+    assert open_cache(Path("data"), str(tmp_path / "own")).folder.is_relative_to(tmp_path / "own")
+    with pytest.raises(ConfigError, match=r"data\.cache_dir: .*choose a folder elsewhere"):
+        open_cache(Path("data"), "data/cache")
+
+
+def test_cache_that_cannot_be_written_costs_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_tiny(tmp_path / "data", 1)
+    (tmp_path / "file").touch()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            cache = open_cache(tmp_path / "data", str(tmp_path / "file"))
+            assert not cache.writable
+            assert len(volumes(tmp_path / "data", "multicoil", cache=cache)) == 1
+    assert len(caplog.records) == 1
+    assert "set data.cache_dir" in caplog.text
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
