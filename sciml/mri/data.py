@@ -235,6 +235,11 @@ def _check_masks(infos: list[VolumeInfo], mask: Mask) -> None:
                 f"{info.path}: undersampled by its own dataset 'mask', and data.mask has kind: {mask.kind}; "
                 "set data.mask.init_args.kind: file"
             )
+    for size, path in {info.shape[2:]: info.path for info in infos}.items():
+        try:
+            mask.check(size)
+        except ConfigError as error:
+            raise ConfigError(f"data.mask: {error} (k-space {size} of {path})") from error
 
 
 def _check_ranges(**values: tuple[int | None, int]) -> None:

@@ -231,6 +231,8 @@ def test_augmentation_needs_no_maps_in_the_batch(folder: Path) -> None:
         ({"batch_size": 0}, ConfigError, "batch_size=0"),
         ({"seed": -1}, ConfigError, "seed=-1"),
         ({"mask": Mask("file"), "augment": "file"}, ConfigError, "augment"),
+        ({"mask": Mask(center_fractions=[0.5])}, ConfigError, r"data\.mask: 12 central.*\(24, 24\) of .*volume_1\.h5"),
+        ({"mask": Mask("poisson", center_fractions=[0.9])}, ConfigError, "data.mask: center_fraction=0.9"),
         ({"n_train": 3}, BadSchema, "2 volumes stored, n_train=3"),
         ({"train_split": "knees"}, BadSchema, "no such folder.*multicoil_test, multicoil_train"),
     ],
