@@ -1,7 +1,7 @@
 """fastMRI folders as training, validation and test batches."""
 
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import lightning
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from sciml.errors import BadSchema, ConfigError
+from sciml.metrics.images import WINDOW
 from sciml.mri.augment import moved
 from sciml.mri.batches import ShapeBatches, SliceBatch
 from sciml.mri.cache import Cache, open_cache
@@ -185,6 +186,22 @@ class MRIDataModule(lightning.LightningDataModule):
             self._sets[split] = SliceDataset(infos, settings)
         return self._sets[split]
 
+    def describe(self, split: str = "test") -> dict[str, Any]:
+        """Which data an evaluation of train, val or test uses, as plain JSON values: equal for equal data alone.
+
+        Not how they are read: batch size, workers and caches leave results as they are.
+        """
+        data = self.dataset(split)
+        return {
+            "path": str(self.path.resolve()),
+            "split": self.splits[split],
+            "challenge": self.challenge,
+            "volumes": len(data.infos),
+            "slices": len(data),
+            "mask": self.mask.describe(),
+            "maps": self.maps,
+        }
+
     def acceleration(self, volume: str) -> int | None:
         """The nominal acceleration at which a volume is evaluated; None for a mask from the file."""
         return None if self.mask.kind == "file" else self.mask.acceleration(volume_seed(volume))
@@ -217,6 +234,12 @@ class MRIDataModule(lightning.LightningDataModule):
         if lacking:
             remedy = f"; set data.test_split: {self.challenge}_val, or use `sciml predict`" if split == "test" else ""
             raise BadSchema(f"{lacking[0].path}: no target (reconstruction_rss or reconstruction_esc){remedy}")
+        for info in infos:
+            if min(info.target_size) < WINDOW:
+                raise BadSchema(
+                    f"{info.path}: target {info.target_size}, smaller than SSIM's window of {WINDOW} × {WINDOW}; leave "
+                    "the volume out"
+                )
 
 
 def _check_maps(infos: list[VolumeInfo]) -> None:

@@ -57,8 +57,7 @@ def volumes(
 
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
-        there = sorted(p.name for p in folder.parent.iterdir()) if folder.parent.is_dir() else []
-        raise BadSchema(f"{folder}: no such folder; {folder.parent} has {', '.join(there) or 'nothing'}")
+        raise BadSchema(f"{folder}: {_absent(folder)}")
     paths = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
     stray = [p.name for p in paths if p.suffix != ".h5" or not p.is_file()]
     if stray:
@@ -66,6 +65,30 @@ def _files(folder: Path) -> list[Path]:
     if not paths:
         raise BadSchema(f"{folder}: empty; expected fastMRI volumes, one .h5 file each")
     return paths
+
+
+def _absent(folder: Path) -> str:
+    """What is there instead of a split's folder, and what to set."""
+    parent, split = folder.parent, folder.name
+    if folder.exists():
+        return "a file; expected a folder of fastMRI volumes, one .h5 file each"
+    if parent.is_dir():
+        if any(parent.glob("*.h5")):
+            renamed = "" if parent.name == split else f", and the split that should be {split} to {parent.name}"
+            return (
+                f"no such folder; {parent} holds volumes itself: set data.path to {parent.absolute().parent}{renamed}"
+            )
+        return f"no such folder; {parent} has {_names(parent)}"
+    there = next(p for p in folder.absolute().parents if p.exists())
+    if there.is_dir():
+        return f"no such folder; {there} is there and has {_names(there)}"
+    whole = there.parent.parent if there.suffix == ".h5" else there.parent
+    return f"no such folder; {there} is a file: set data.path to the folder that holds {split}, such as {whole}"
+
+
+def _names(folder: Path) -> str:
+    found = sorted(p.name for p in folder.iterdir())
+    return (", ".join(found[:5]) or "nothing") + (f" and {len(found) - 5} more" if len(found) > 5 else "")
 
 
 def _stamp(path: Path) -> list[int]:

@@ -6,7 +6,7 @@ the `_fraction` kinds correct for that. Nothing is drawn from a global generator
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -90,6 +90,14 @@ class Mask:
                 _central_ellipse(shape, fraction, acceleration)
             elif self.kind != "file":
                 _columns(self.kind, shape[1], fraction, acceleration, np.random.RandomState(0))
+
+    def describe(self) -> dict[str, Any]:
+        """Its settings as plain JSON values; of kind file the kind alone, for the others play no part."""
+        if self.kind == "file":
+            return {"kind": self.kind}
+        fractions, accelerations = (np.asarray(v).tolist() for v in (self.center_fractions, self.accelerations))
+        settings = {"center_fractions": fractions, "accelerations": accelerations, "fixed_seed": self.fixed_seed}
+        return {"kind": self.kind, **settings}
 
     def acceleration(self, seed: Seed) -> int:
         """The nominal acceleration of the mask that `draw` gives for this seed."""

@@ -1,6 +1,7 @@
 """The data module: masks, maps, batches, and what it refuses."""
 
 import itertools
+import json
 import pickle
 from pathlib import Path
 
@@ -240,6 +241,62 @@ def test_augmentation_needs_no_maps_in_the_batch(folder: Path) -> None:
 def test_refusals(folder: Path, options: dict, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         MRIDataModule(str(folder), **{"mask": EQUISPACED, **options}).setup()
+
+
+def test_what_lies_at_the_path_is_said_with_the_remedy(folder: Path) -> None:
+    volume = folder / "multicoil_train" / "volume_0.h5"
+    expected = {
+        volume: rf"{volume} is a file: set data.path to the folder that holds multicoil_train, such as {folder}$",
+        folder / "multicoil_train": rf"multicoil_train holds volumes itself: set data.path to {folder}$",
+        folder / "multicoil_test": rf"to {folder}, and the split that should be multicoil_train to multicoil_test$",
+        folder / "a" / "b": rf"{folder} is there and has multicoil_test, multicoil_train, multicoil_val$",
+        volume / "c": rf"{volume} is a file",
+    }
+    for path, message in expected.items():
+        with pytest.raises(BadSchema, match=message) as found:
+            MRIDataModule(str(path), EQUISPACED).setup("fit")
+        assert str(found.value).startswith(f"{path}/multicoil_train: ")
+    with pytest.raises(BadSchema, match=r"volume_0\.h5: a file; expected a folder"):
+        MRIDataModule(str(folder), EQUISPACED, train_split="multicoil_train/volume_0.h5").setup("fit")
+
+
+def test_folder_of_many_files_is_named_in_short(folder: Path) -> None:
+    for i in range(200):
+        (folder / f"other_{i:03d}").touch()
+    with pytest.raises(BadSchema, match=r"has multicoil_test, .* and 198 more") as found:
+        MRIDataModule(str(folder), EQUISPACED, train_split="knees").setup("fit")
+    assert len(str(found.value)) < 600
+
+
+def test_target_smaller_than_the_window_of_ssim(tmp_path: Path) -> None:
+    write_splits(tmp_path, 1, target=np.ones((2, 6, 9)))
+    with pytest.raises(BadSchema, match=r"volume_0\.h5: target \(6, 9\), smaller than SSIM's window of 7 × 7"):
+        MRIDataModule(str(tmp_path), EQUISPACED).setup("fit")
+    MRIDataModule(str(tmp_path), EQUISPACED).setup("predict")
+
+
+def test_description_says_which_data_and_nothing_else(folder: Path) -> None:
+    mask = Mask("random", center_fractions=[np.float64(0.2)], accelerations=[np.int64(4)], fixed_seed=3)
+    found = MRIDataModule(str(folder), mask, maps="file").describe()
+    assert found == {
+        "path": str(folder.resolve()),
+        "split": "multicoil_test",
+        "challenge": "multicoil",
+        "volumes": 2,
+        "slices": 4,
+        "mask": {"kind": "random", "center_fractions": [0.2], "accelerations": [4], "fixed_seed": 3},
+        "maps": "file",
+    }
+    assert json.loads(json.dumps(found)) == found
+    other = MRIDataModule(str(folder), mask, maps="file", batch_size=4, num_workers=1, cache_dir=str(folder.parent))
+    assert other.describe() == found
+    assert other.describe("val")["split"] == "multicoil_val"
+
+
+def test_description_of_data_that_come_with_their_masks(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "multicoil_val", 1, mask=np.arange(24) % 2 == 0)
+    data = MRIDataModule(str(tmp_path), Mask("file"), test_split="multicoil_val")
+    assert data.describe()["mask"] == {"kind": "file"}
 
 
 def test_training_file_without_target(tmp_path: Path) -> None:

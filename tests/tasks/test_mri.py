@@ -9,7 +9,7 @@ import skimage.metrics
 import torch
 from torch import nn
 
-from sciml.errors import BadSchema, ConfigError
+from sciml.errors import BadSchema, ConfigError, NonFinite
 from sciml.mri.batches import SliceBatch
 from sciml.mri.classical import ZeroFilled
 from sciml.mri.data import MRIDataModule
@@ -135,3 +135,56 @@ def test_nothing_to_train_is_no_error() -> None:
     task.log = lambda *args, **options: None  # no trainer
     assert task.training_step(batch(), 0) is None
     assert task.configure_optimizers() is None
+
+
+@pytest.mark.parametrize("loss", ["l1", "mse", "ssim"])
+def test_empty_slices_do_not_count_in_the_loss(loss: str) -> None:
+    given = batch(4)
+    empty = torch.tensor([False, True, False, True])
+    given.target[empty] = 0
+    given.maxval[1] = 0  # slice 1 of an empty volume, slice 3 of another
+    image = torch.rand(4, 12, 12)
+    task, logged = MRITask(Answers(image), ADAM, loss=loss), {}
+    task.log = lambda name, value, **options: logged.update({name: (value, options["batch_size"])})
+    found = task.training_step(given, 0)
+    rest = given._replace(target=given.target[~empty], maxval=given.maxval[~empty])
+    expected = MRITask(Answers(image[~empty]), ADAM, loss=loss)
+    torch.testing.assert_close(found, expected._loss(expected(rest), rest))
+    assert logged["train_loss"][1] == 2
+    found.backward()
+    assert not task.net.image.grad[empty].any()
+
+
+def test_loss_of_empty_slices_alone_is_zero_and_finite() -> None:
+    given = batch(2)
+    given = given._replace(target=torch.zeros_like(given.target), maxval=torch.zeros(2))
+    task, logged = MRITask(Answers(torch.rand(2, 12, 12)), ADAM), {}
+    task.log = lambda name, value, **options: logged.update({name: options["batch_size"]})
+    loss = task.training_step(given, 0)
+    loss.backward()
+    assert loss.item() == 0
+    assert not task.net.image.grad.any()
+    assert logged == {"train_loss": 0}
+
+
+def test_empty_volumes_are_left_out_of_validation_and_counted() -> None:
+    given = batch(4)._replace(volume=["a.h5", "a.h5", "b.h5", "b.h5"], slice=[0, 1, 0, 1])
+    given.target[2:] = 0
+    given.maxval[2:] = 0
+    image = torch.rand(4, 12, 12)
+    task, logged = MRITask(Answers(image), ADAM), {}
+    task.log = lambda name, value, **options: logged.update({name: value})
+    with torch.no_grad():
+        task.validation_step(given, 0)
+    task.on_validation_epoch_end()
+    assert logged["val_excluded"] == 1
+    expected = float((image - given.target)[:2].square().sum() / given.target[:2].square().sum())
+    assert logged["val_nmse"] == pytest.approx(expected, rel=1e-5)
+    assert all(np.isfinite(float(value)) for value in logged.values())
+
+
+def test_reconstruction_that_is_not_finite_ends_validation() -> None:
+    image = torch.rand(2, 12, 12)
+    image[1, 0, :3] = torch.nan
+    with pytest.raises(NonFinite, match=r"v\.h5: slice 1: 3 values of the reconstruction"):
+        MRITask(Answers(image), ADAM).validation_step(batch(), 0)
