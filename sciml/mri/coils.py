@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import shutil
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from sciml.mri.calibration import calibration_region
 from sciml.mri.sense import rss
 
 logger = logging.getLogger(__name__)
+
+LEAST_FREE = 2**30  # bytes of the user's disk that a cache does not take
 
 
 def birdcage_maps(coils: int, size: int) -> Tensor:
@@ -121,6 +124,9 @@ def _read_maps(entry: Path, shape: tuple[int, ...]) -> Tensor | None:
 def _write_maps(entry: Path, maps: Tensor) -> None:
     try:
         entry.parent.mkdir(exist_ok=True)
+        if shutil.disk_usage(entry.parent).free < LEAST_FREE + maps.numel() * maps.element_size():
+            _log_not_written(entry.parent, "less than 1 GiB would be left free")
+            return
         with hdf5.writing(entry) as file:
             hdf5.add_samples(file, "maps", maps.numpy())
     except OSError as error:

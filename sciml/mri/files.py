@@ -22,7 +22,7 @@ import h5py
 import numpy as np
 
 from sciml import hdf5
-from sciml.errors import BadSchema, NonFinite
+from sciml.errors import BadSchema, CorruptFile, NonFinite, UnsafeFile
 from sciml.mri.header import write_header
 from sciml.mri.schema import (
     TARGETS,
@@ -184,11 +184,15 @@ def write_reconstruction(folder: str | os.PathLike[str], name: str, volume: np.n
 
 @contextmanager
 def _named(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Puts the file's name before what the checks say."""
+    """Puts the file's name before what the checks say, and before what h5py says of types that make no sense."""
     try:
         yield
+    except UnsafeFile:
+        raise
     except (BadSchema, NonFinite) as error:
         raise type(error)(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise CorruptFile(f"{path}: damaged ({error}); fetch it again") from error
 
 
 def _check_unchanged(file: h5py.File, info: VolumeInfo) -> None:

@@ -280,6 +280,15 @@ def test_file_that_was_replaced_after_it_was_checked(path: Path) -> None:
         read_slice(info, 0)
 
 
+def test_type_that_makes_no_sense_is_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: h5py.Dataset) -> np.dtype:
+        raise ValueError("Insufficient precision in available types to represent (31, 23, 8, 0, 23)")
+
+    monkeypatch.setattr(h5py.Dataset, "dtype", property(refuse))  # as h5py does for a flipped bit in a type
+    with pytest.raises(CorruptFile, match=r"volume_0\.h5: damaged \(Insufficient precision"):
+        open_volume(path)
+
+
 def test_declared_far_larger_than_the_file(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "bomb.h5", "w") as file:
         file.create_dataset("kspace", shape=(10**4, 16, 640, 368), dtype=np.complex64, chunks=(1, 1, 64, 64))

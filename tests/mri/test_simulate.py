@@ -1,6 +1,7 @@
 """Simulated volumes, their coils, and the maps estimated from them."""
 
 import logging
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -234,6 +235,18 @@ def test_maps_where_nothing_can_be_kept(calibrated, tmp_path: Path, caplog: pyte
                 assert torch.equal(cached_maps(tmp_path / "v.h5", 0, kspace, mask, cache=place), expected)
     assert caplog.text.count("not written") == 1
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_maps_never_fill_the_disk(
+    calibrated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kspace, mask, _, _ = calibrated
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(coils.shutil, "disk_usage", lambda path: usage._replace(free=2**30))
+    with caplog.at_level(logging.WARNING):
+        cached_maps(tmp_path / "v.h5", 0, kspace, mask, cache=Cache(tmp_path, True))
+    assert "less than 1 GiB would be left free" in caplog.text
+    assert not list(tmp_path.rglob("*.h5"))
 
 
 def test_espirit_is_sigpys_at_any_scale(calibrated) -> None:
