@@ -236,3 +236,23 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def attribute(owner: h5py.File | h5py.Group | h5py.Dataset, key: str, default: Any = None) -> Any:
+    """The attribute `key` as a plain str, int, float, bool or complex; `default` where it is missing or empty.
+
+    Raises BadSchema for an array of several values.
+    """
+    value = owner.attrs.get(key)
+    if value is None or isinstance(value, h5py.Empty):
+        return default
+    if np.size(value) != 1:
+        raise BadSchema(f"{owner.file.filename}: attribute {key}: expected one value, found {np.shape(value)}")
+    return plain(value)
+
+
+def plain(value: Any) -> Any:
+    """The scalar that an array of one element, a NumPy scalar or bytes stand for, as MATLAB and others write them."""
+    value = value.reshape(-1)[0] if isinstance(value, np.ndarray) else value
+    value = value.item() if isinstance(value, np.generic) else value
+    return value.decode(errors="replace").rstrip("\0") if isinstance(value, bytes) else value

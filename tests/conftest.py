@@ -4,6 +4,9 @@ os.environ.setdefault("TRITON_INTERPRET", "1")  # kernels run without a GPU; rea
 os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("WANDB_MODE", "disabled")  # neuralop imports wandb
 
+from pathlib import Path
+
+import platformdirs
 import pytest
 import torch
 
@@ -22,3 +25,11 @@ def float64():
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(autouse=True)
+def user_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No test reads or fills the user's own cache folder."""
+    folder = tmp_path_factory.getbasetemp() / "user_cache"
+    monkeypatch.setattr(platformdirs, "user_cache_dir", lambda name: str(folder / name))
+    return folder / "sciml"

@@ -1,15 +1,20 @@
 """Simulated volumes, their coils, and the maps estimated from them."""
 
+import logging
+import shutil
+from functools import partial
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 import torch
+from sigpy.mri.app import EspiritCalib
 
 from sciml.errors import BadSchema, ConfigError, CorruptFile, NonFinite
 from sciml.mri import coils
 from sciml.mri.anatomy import load_anatomy, square, subject
+from sciml.mri.cache import Cache
 from sciml.mri.coils import birdcage_maps, cached_maps, espirit_maps
 from sciml.mri.files import open_volume, read_slice
 from sciml.mri.fourier import fft2c, ifft2c
@@ -187,16 +192,87 @@ def test_maps_are_kept_by_content(calibrated, tmp_path: Path, monkeypatch: pytes
     calls = []
     monkeypatch.setattr(coils, "espirit_maps", lambda k, m, **o: calls.append(1) or torch.ones_like(k) * len(calls))
     path = tmp_path / "v.h5"
-    first = cached_maps(path, 0, kspace, mask)
-    torch.testing.assert_close(cached_maps(path, 0, kspace, mask), first)
+    kept = partial(cached_maps, cache=Cache(tmp_path / "cache", True))
+    (tmp_path / "cache").mkdir()
+    first = kept(path, 0, kspace, mask)
+    torch.testing.assert_close(kept(path, 0, kspace, mask), first)
     outside = kspace.clone()
     outside[..., 0] += 1
-    torch.testing.assert_close(cached_maps(path, 0, outside, mask), first)  # the centre is the same
+    torch.testing.assert_close(kept(path, 0, outside, mask), first)  # the centre is the same
     assert len(calls) == 1
-    cached_maps(path, 0, 2 * kspace, mask)
-    cached_maps(path, 0, kspace, mask, crop=0.5)
+    kept(path, 0, 2 * kspace, mask)
+    kept(path, 0, kspace, mask, crop=0.5)
     assert len(calls) == 3
-    for entry in (tmp_path / ".sciml_maps").iterdir():
-        entry.write_bytes(b"damaged")
-    cached_maps(path, 0, kspace, mask)
-    assert len(calls) == 4
+    entries = list((tmp_path / "cache" / "maps").iterdir())
+    for wrong in (None, first.numpy()[:1], first.numpy().real, np.full_like(first.numpy(), np.nan)):
+        for entry in entries:
+            entry.write_bytes(b"damaged")
+            if wrong is not None:
+                with h5py.File(entry, "w") as file:
+                    file["maps"] = wrong
+        before = len(calls)
+        assert bool(kept(path, 0, kspace, mask).isfinite().all())
+        assert len(calls) == before + 1
+    assert len(entries) == len(list((tmp_path / "cache" / "maps").iterdir())) == 3
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["cache"]
+
+
+def test_maps_that_are_not_finite_are_never_kept(calibrated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kspace, mask, _, _ = calibrated
+    monkeypatch.setattr(coils, "espirit_maps", lambda k, m, **o: torch.full_like(k, torch.nan))
+    with pytest.raises(NonFinite, match=r"v\.h5: slice 3: \d+ values of ESPIRiT's maps"):
+        cached_maps(tmp_path / "v.h5", 3, kspace, mask, cache=Cache(tmp_path, True))
+    assert not list(tmp_path.iterdir())
+
+
+def test_maps_where_nothing_can_be_kept(calibrated, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    kspace, mask, _, _ = calibrated
+    expected = cached_maps(tmp_path / "v.h5", 0, kspace, mask)
+    (tmp_path / "file").touch()
+    with caplog.at_level(logging.WARNING):
+        for place in (Cache(tmp_path / "file", True), Cache(tmp_path / "missing", False)):
+            for _ in range(2):
+                assert torch.equal(cached_maps(tmp_path / "v.h5", 0, kspace, mask, cache=place), expected)
+    assert caplog.text.count("not written") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_maps_never_fill_the_disk(
+    calibrated, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kspace, mask, _, _ = calibrated
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(coils.shutil, "disk_usage", lambda path: usage._replace(free=2**30))
+    with caplog.at_level(logging.WARNING):
+        cached_maps(tmp_path / "v.h5", 0, kspace, mask, cache=Cache(tmp_path, True))
+    assert "less than 1 GiB would be left free" in caplog.text
+    assert not list(tmp_path.rglob("*.h5"))
+
+
+def test_espirit_is_sigpys_at_any_scale(calibrated) -> None:
+    kspace, mask, _, _ = calibrated
+    sampled = kspace * mask
+    found = espirit_maps(sampled, mask)
+    app = EspiritCalib(sampled.numpy(), calib_width=12, kernel_width=4, crop=0.8, thresh=0.02, show_pbar=False)
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_allclose(found, app.run(), rtol=1e-5, atol=1e-6)
+    for scale in (2.0**-70, 2.0**60):  # whose squares leave single precision
+        assert torch.equal(espirit_maps(scale * sampled, mask), found)
+
+
+def test_espirit_without_signal_gives_zero_maps(calibrated) -> None:
+    kspace, mask, _, _ = calibrated
+    assert torch.equal(espirit_maps(torch.zeros_like(kspace), mask), torch.zeros_like(kspace))
+    outside = torch.where(mask, 0, kspace)
+    assert torch.equal(espirit_maps(outside, mask), torch.zeros_like(kspace))
+
+
+@pytest.mark.parametrize("dead", [0, 1])
+def test_espirit_of_a_coil_that_heard_nothing(calibrated, dead: int) -> None:
+    kspace, mask, _, _ = calibrated
+    broken = kspace * mask
+    broken[dead] = 0
+    found = espirit_maps(broken, mask)
+    others = [c for c in range(len(kspace)) if c != dead]
+    assert torch.equal(found[dead], torch.zeros_like(found[dead]))
+    assert torch.equal(found[others], espirit_maps((kspace * mask)[others], mask))
