@@ -19,6 +19,7 @@ from sciml.mri.files import Challenge, Slice, VolumeInfo, read_slice
 from sciml.mri.index import volumes
 from sciml.mri.masks import Mask, Seed, volume_seed
 from sciml.mri.sense import centre_crop
+from sciml.mri.splits import refuse_shared
 
 MapSource = Literal["none", "espirit", "file"]
 
@@ -125,7 +126,8 @@ class MRIDataModule(lightning.LightningDataModule):
 
     Raises:
         ConfigError: A number out of range, or augmentation of data that come with their masks.
-        BadSchema, CorruptFile, UnsafeFile, NonFinite: See `sciml.mri.files`; found by `setup` and by reading.
+        BadSchema, CorruptFile, UnsafeFile, NonFinite: See `sciml.mri.files`; found by `setup` and by reading. Also a
+            volume in two splits, when a training begins.
     """
 
     def __init__(
@@ -165,6 +167,9 @@ class MRIDataModule(lightning.LightningDataModule):
             infos = self.dataset(split).infos
             if stage != "predict":
                 self._check_targets(split, infos)
+        if stage == "fit":
+            used = {split: self.dataset(split).infos for split in splits["fit"]}
+            refuse_shared(used, test=self.path / self.splits["test"], challenge=self.challenge)
 
     def dataset(self, split: str) -> SliceDataset:
         """The slices of train, val or test."""
