@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from sciml.errors import BadSchema, CorruptFile, UnsafeFile
+from sciml.errors import BadSchema, CorruptFile, UnsafeFile, listed
 
 # deflate cannot shrink data by more than 1032:1 (zlib's technical notes); LZF and szip shrink less
 MAX_COMPRESSION = 1032
@@ -146,12 +146,14 @@ def add_samples(file: h5py.File, key: str, data: np.ndarray, attributes: Mapping
 
 def complete_rows(file: h5py.File) -> int | None:
     """How many samples a generator has finished (attribute `n_complete`); None if the file does not say."""
-    complete = file.attrs.get("n_complete")
+    complete = scalar_attribute(file, "n_complete")
+    if complete is not None and (not isinstance(complete, (int, float)) or complete != complete // 1):
+        raise BadSchema(f"{file.filename}: attribute n_complete: expected a whole number, found {complete!r:.60}")
     return None if complete is None else int(complete)
 
 
 def _missing(file: h5py.File, key: str) -> BadSchema:
-    return BadSchema(f"{file.filename}: no dataset {key!r}; the file has {', '.join(keys(file)) or 'nothing'}")
+    return BadSchema(f"{file.filename}: no dataset {key!r}; the file has {listed(keys(file))}")
 
 
 def _refuse_links_out(file: h5py.File, key: str, depth: int = 0) -> None:
@@ -236,3 +238,28 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def scalar(value: Any) -> Any:
+    """An attribute's value as the plain Python value that it is; what has not exactly one element stays as it is.
+
+    Other programs write text as bytes and numbers as arrays of one element (MATLAB, Fortran).
+    """
+    if isinstance(value, h5py.Empty):
+        return None
+    if isinstance(value, (np.ndarray, np.generic)) and value.size == 1:
+        value = value.item()
+    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value
+
+
+def scalar_attribute(owner: h5py.File | h5py.Dataset, name: str, default: Any = None) -> Any:
+    """An attribute that is one number or one text, as Python's (see `scalar`); `default` if there is none.
+
+    Raises:
+        BadSchema: It has several elements.
+    """
+    value = scalar(owner.attrs.get(name))
+    if isinstance(value, (np.ndarray, list, tuple)):
+        shape = np.shape(value)
+        raise BadSchema(f"{owner.file.filename}: attribute {name}: expected one value, found an array of shape {shape}")
+    return default if value is None else value

@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from sciml.errors import BadSchema, CorruptFile
+from sciml.errors import BadSchema, CorruptFile, listed
 from sciml.hdf5 import replacing
 from sciml.mri.files import Challenge, VolumeInfo, open_volume
 
@@ -53,11 +53,11 @@ def volumes(folder: Path, challenge: Challenge, *, skip_corrupt: bool = False) -
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         there = sorted(p.name for p in folder.parent.iterdir()) if folder.parent.is_dir() else []
-        raise BadSchema(f"{folder}: no such folder; {folder.parent} has {', '.join(there) or 'nothing'}")
+        raise BadSchema(f"{folder}: no such folder; {folder.parent} has {listed(there)}")
     paths = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
     stray = [p.name for p in paths if p.suffix != ".h5" or not p.is_file()]
     if stray:
-        raise BadSchema(f"{folder}: expected .h5 files only, found {', '.join(stray[:5])}; move what is no volume away")
+        raise BadSchema(f"{folder}: expected .h5 files only, found {listed(stray)}; move what is no volume away")
     if not paths:
         raise BadSchema(f"{folder}: empty; expected fastMRI volumes, one .h5 file each")
     return paths

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml import hdf5
-from sciml.errors import BadSchema, CorruptFile, NonFinite
+from sciml.errors import BadSchema, CorruptFile, NonFinite, listed
 from sciml.runs.evaluation import FIELDS, Evaluation
 from sciml.runs.figures import draw
 from sciml.runs.measures import Measures, measure
@@ -127,5 +127,5 @@ def _mean(values: Tensor) -> float | None:
 
 def _missing(path: Path) -> str:
     there = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else None
-    found = "no such directory" if there is None else f"found {', '.join(there) or 'nothing'}"
+    found = "no such directory" if there is None else f"found {listed(there)}"
     return f"{path.parent}: {path.name} is missing ({found}); evaluate the run with `sciml test` first"
