@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from sciml import hdf5
-from sciml.errors import BadSchema, ConfigError, CorruptFile, NonFinite
+from sciml.errors import BadSchema, ConfigError, CorruptFile, NonFinite, listed
 
 MISSING = "needs the extra `demo`: pip install 'sciml[demo]'"
 THICKNESS = 5  # voxels from slice to slice of a deformed volume; mm for the 1 mm template
@@ -199,6 +199,6 @@ def _mni152() -> np.ndarray:
 def _only(arrays: dict[str, Any], path: Path) -> str:
     fitting = [k for k, a in arrays.items() if a.ndim == 3 and a.dtype.kind in "fiu"]
     if len(fitting) != 1:
-        found = ", ".join(f"{k} {a.dtype} {a.shape}" for k, a in arrays.items()) or "nothing"
+        found = listed(f"{k} {a.dtype} {a.shape}" for k, a in arrays.items())
         raise BadSchema(f"{path}: expected one real array (image, y, x), found {found}")
     return fitting[0]

@@ -7,7 +7,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from sciml.errors import BadSchema, CorruptFile
+from sciml.errors import BadSchema, CorruptFile, listed
 from sciml.hdf5 import replacing
 from sciml.mri.cache import Cache
 from sciml.mri.files import Challenge, VolumeInfo, open_volume
@@ -61,7 +61,7 @@ def _files(folder: Path) -> list[Path]:
     paths = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
     stray = [p.name for p in paths if p.suffix != ".h5" or not p.is_file()]
     if stray:
-        raise BadSchema(f"{folder}: expected .h5 files only, found {', '.join(stray[:5])}; move what is no volume away")
+        raise BadSchema(f"{folder}: expected .h5 files only, found {listed(stray)}; move what is no volume away")
     if not paths:
         raise BadSchema(f"{folder}: empty; expected fastMRI volumes, one .h5 file each")
     return paths

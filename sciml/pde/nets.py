@@ -53,7 +53,7 @@ def fno(
         ConfigError: a number out of range, or heads given for the fixed FFT.
     """
     _check_positive(in_channels=in_channels, out_channels=out_channels, hidden_channels=hidden_channels)
-    _check_positive(n_layers=n_layers)
+    _check_positive(n_layers=n_layers, **({} if heads is None else {"heads": heads}))
     _check_modes(n_modes, grid)
     if domain_padding is not None and not 0 <= domain_padding <= 1:
         raise ConfigError(f"{domain_padding=}: allowed is a fraction of the grid from 0 to 1")
@@ -72,7 +72,7 @@ def fno(
     )
     if transform == "fft":
         return model
-    return monarchize(model, grid, heads or hidden_channels, transform=_LEARNED[transform])
+    return monarchize(model, grid, hidden_channels if heads is None else heads, transform=_LEARNED[transform])
 
 
 def monarchize(

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from sciml.runs.evaluation import Evaluation
     from sciml.runs.images import read_reconstructions, write_images, write_reconstructions
     from sciml.runs.metrics_json import read_metrics
-    from sciml.runs.predictions import Predictions, read_predictions
+    from sciml.runs.predictions import Predictions, read_predictions, write_predictions
     from sciml.runs.storage import read_evaluation, write_evaluation
     from sciml.runs.table import compare
 
@@ -23,6 +23,7 @@ _MODULE = {
     "read_reconstructions": "images",
     "write_evaluation": "storage",
     "write_images": "images",
+    "write_predictions": "predictions",
     "write_reconstructions": "images",
 }
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "read_reconstructions",
     "write_evaluation",
     "write_images",
+    "write_predictions",
     "write_reconstructions",
 ]
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from sciml.errors import CheckpointError, ConfigError
+from sciml.errors import CheckpointError, ConfigError, listed
 from sciml.tasks.base import Task
 from sciml.tasks.schedules import Schedule
 from sciml.transforms import factor_parameters
@@ -28,8 +28,8 @@ def check_weights(net: nn.Module, checkpoint: Mapping[str, Any], path: object) -
         for k in want
         if k in have and getattr(have[k], "shape", None) != want[k].shape
     ]
-    reasons = [f"it lacks {_few(missing)}"] * bool(missing) + [f"it has {_few(surplus)}"] * bool(surplus)
-    reasons += [f"it has {_few(shapes)}"] * bool(shapes)
+    reasons = [f"it lacks {listed(missing)}"] * bool(missing) + [f"it has {listed(surplus)}"] * bool(surplus)
+    reasons += [f"it has {listed(shapes)}"] * bool(shapes)
     if reasons:
         raise CheckpointError(
             f"{path}: of another network: {'; '.join(reasons)}; use the config.yaml of the run it belongs to"
@@ -108,11 +108,6 @@ def _stretch(schedule: LRScheduler, build: Schedule, total_steps: int) -> None:
             rates = schedule.get_lr()
         for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
-
-
-def _few(names: list[str], most: int = 3) -> str:
-    rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _shape(value: Any) -> str:
