@@ -1,18 +1,18 @@
 """Batches of PDE data for Lightning: rollouts from trajectories, static maps from pairs."""
 
 import os
-from typing import Any
 
 import lightning
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import BatchSampler, SequentialSampler
 
 from sciml.errors import BadSchema, ConfigError
+from sciml.loaders import Loader
 from sciml.pde.batches import Batch, EpochShuffle, Pairs, Statistics, Windows, mean_std
 from sciml.pde.loading import read_fields, subsampled_grid
 from sciml.pde.readers import Source, open_source
 from sciml.pde.symmetry import Augmented, check_symmetric
+from sciml.ranks import world
 
 __all__ = ["Batch", "PDEDataModule", "Statistics"]
 
@@ -40,7 +40,7 @@ class PDEDataModule(lightning.LightningDataModule):
             `sciml.pde.symmetry`); for data of our generators.
         subsample: Points of the file to one point used, along each axis.
         test_subsample: The same for the test samples; leave out for `subsample`.
-        batch_size: Samples to a batch.
+        batch_size: Samples to a batch on each device: N devices train as one does with N times as many.
         num_workers: Loader processes; 0 is fastest, since all data is in memory.
         seed: Training order is a function of seed and epoch.
 
@@ -119,18 +119,18 @@ class PDEDataModule(lightning.LightningDataModule):
             if split != "val" or self.n_val:
                 self._set(split)
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> Loader[Batch]:
         data = self._set("train")
         order = EpochShuffle(len(data), self.seed, numbered=self.augment)
         return self._loader(Augmented(data, self.seed) if self.augment else data, order)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> Loader[Batch]:
         return self._loader(self._set("val"))
 
-    def test_dataloader(self) -> DataLoader[Batch]:
+    def test_dataloader(self) -> Loader[Batch]:
         return self._loader(self._set("test"))
 
-    def predict_dataloader(self) -> DataLoader[Batch]:
+    def predict_dataloader(self) -> Loader[Batch]:
         return self.test_dataloader()
 
     @property
@@ -168,17 +168,11 @@ class PDEDataModule(lightning.LightningDataModule):
         (frames,) = read_fields(source, start, stop, subsample=factor, frames=kept)
         return Pairs(frames[:, : self.input_frames], frames[:, self.input_frames :])
 
-    def _loader(self, data: Dataset[Batch], sampler: Sampler[int] | None = None) -> DataLoader[Batch]:
-        return DataLoader(
-            data,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            collate_fn=_as_is,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            # its own, or each epoch would draw from the global generator and shift everything after it
-            generator=torch.Generator().manual_seed(self.seed),
-        )
+    def _loader(self, data: Pairs | Windows | Augmented, shuffled: EpochShuffle | None = None) -> Loader[Batch]:
+        size = self.batch_size if shuffled is None else self.batch_size * world()
+        order = BatchSampler(shuffled or SequentialSampler(data), size, drop_last=False)
+        training = shuffled is not None
+        return Loader(data, order, training=training, num_workers=self.num_workers, seed=self.seed)
 
     def _check_ranges(self) -> None:
         at_least_1 = ("n_train", "n_test", "time_stride", "subsample", "test_subsample", "batch_size")
@@ -227,8 +221,3 @@ class PDEDataModule(lightning.LightningDataModule):
         expected, found = (self._times(source, 0, self._n_frames) for source in (train, test))
         if expected is not None and found is not None and not np.allclose(expected, found):
             raise BadSchema(f"{test.path}: time: expected {expected}, as in {train.path}, found {found}")
-
-
-def _as_is(batch: Any) -> Any:
-    """`__getitems__` has collated already."""
-    return batch
