@@ -11,7 +11,9 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import nn
 from torch.optim import Optimizer
 
+from sciml import ranks
 from sciml.errors import ConfigError
+from sciml.tasks.means import EpochMeans
 from sciml.tasks.schedules import Schedule
 from sciml.transforms import factor_parameters
 
@@ -29,9 +31,12 @@ class Task(LightningModule):
 
     Attributes:
         monitor: The logged metric whose least value marks the best checkpoint.
+        trained, measured: What the batches of the epoch gave so far, in training and in evaluation: logged at its
+            end as means over all devices.
     """
 
     monitor: str
+    shown: tuple[str, ...] = ("train_loss",)  # in the progress bar
 
     def __init__(
         self,
@@ -56,6 +61,7 @@ class Task(LightningModule):
         self._dft = [p.detach().clone() for p in factor_parameters(net)] if factor_decay else []
         self.register_state_dict_post_hook(_drop_neuralop_metadata)
         self.training_cost: dict[str, Any] = {}  # filled by TrainingCost, kept in the checkpoint
+        self.trained, self.measured = EpochMeans(), EpochMeans()
 
     @abstractmethod
     def check_data(self, batch: Any) -> None:
@@ -88,11 +94,35 @@ class Task(LightningModule):
                 for factor, dft in zip(factor_parameters(self.net), self._dft, strict=True):
                     factor.lerp_(dft.to(factor.device), min(1.0, rate))
 
+    def on_train_epoch_end(self) -> None:
+        self.log_means(self.trained)
+
+    def on_validation_epoch_start(self) -> None:
+        self.measured = EpochMeans()  # of one that was cut short
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_means(self.measured)
+
+    def on_test_epoch_end(self) -> None:
+        self.log_means(self.measured)
+
+    def log_means(self, means: EpochMeans) -> None:
+        """Logs and forgets them."""
+        for name, value in means.pop().items():
+            self.log_agreed(name, value)
+
+    def log_agreed(self, name: str, value: float) -> None:
+        """Logs what is the same on all ranks already. A mean over ranks would round; the largest does not."""
+        self.log(name, value, prog_bar=name in self.shown, sync_dist=True, reduce_fx="max", on_epoch=True)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["training_cost"] = self.training_cost
+        checkpoint["trained"] = ranks.gather(self.trained.state_dict())  # within an epoch, it goes on from there
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         self.training_cost = dict(checkpoint.get("training_cost", {}))
+        parts = checkpoint.get("trained", [])
+        self.trained.load_state_dict(parts[ranks.rank()] if len(parts) == ranks.world() else {})
 
 
 def parameter_groups(net: nn.Module, factor_lr: float | None = None) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
+from sciml import ranks
 from sciml.errors import NonFinite
 from sciml.tasks.base import Task
 
@@ -110,20 +111,30 @@ class TrainingCost(Callback):
 
 
 class Collector(Callback):
-    """Keeps inputs, targets and predictions of a test or predict run, on the CPU."""
+    """Keeps inputs, targets and predictions of a test or predict run, on the CPU; in the end all on rank zero."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         prediction, batch = args[:2]
-        self.batches.append((batch.input.cpu(), batch.target.cpu(), prediction.cpu()))
+        if batch is not None:
+            self.batches.append((batch.input.cpu(), batch.target.cpu(), prediction.cpu()))
 
     def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         self.on_test_batch_end(trainer, pl_module, *args)
 
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        mine, self.batches = self.batches, []
+        for k in range(max(ranks.gather(len(mine)))):  # dealt out one by one, so this is the samples' order
+            found = ranks.gather_on_zero(mine[k] if k < len(mine) else None)
+            self.batches += [batch for batch in found if batch is not None]
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.on_test_epoch_end(trainer, pl_module)
+
     def fields(self) -> dict[str, Tensor]:
-        """`input`, `target` and `prediction`, all samples in the loader's order."""
+        """`input`, `target` and `prediction`, all samples in the data's order."""
         parts = zip(*self.batches, strict=True)
         return {name: torch.cat(part) for name, part in zip(("input", "target", "prediction"), parts, strict=True)}
 

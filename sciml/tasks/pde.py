@@ -40,6 +40,7 @@ class PDETask(Task):
     """
 
     monitor = "val_relative_l2"
+    shown = ("train_loss", "val_relative_l2", "test_relative_l2")
 
     input_mean: Tensor
     input_std: Tensor
@@ -115,29 +116,30 @@ class PDETask(Task):
     def training_step(self, batch: FieldPair, batch_idx: int) -> Tensor:
         prediction = self.rollout(batch.input, batch.target.shape[1])
         loss = summed_relative_l2(prediction, batch.target)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.target))
+        self.trained.add("train_loss", loss.detach(), len(batch.target))
         return loss
 
-    def validation_step(self, batch: FieldPair, batch_idx: int) -> Tensor:
-        return self._evaluate(batch, "val")
+    # None for a batch: this device's share of the samples has ended.
 
-    def test_step(self, batch: FieldPair, batch_idx: int) -> Tensor:
-        return self._evaluate(batch, "test")
+    def validation_step(self, batch: FieldPair | None, batch_idx: int) -> Tensor | None:
+        return None if batch is None else self._evaluate(batch, "val")
 
-    def predict_step(self, batch: FieldPair, batch_idx: int) -> Tensor:
-        return self.rollout(batch.input, batch.target.shape[1])
+    def test_step(self, batch: FieldPair | None, batch_idx: int) -> Tensor | None:
+        return None if batch is None else self._evaluate(batch, "test")
+
+    def predict_step(self, batch: FieldPair | None, batch_idx: int) -> Tensor | None:
+        return None if batch is None else self.rollout(batch.input, batch.target.shape[1])
 
     def _evaluate(self, batch: FieldPair, stage: str) -> Tensor:
         prediction = self.rollout(batch.input, batch.target.shape[1])
         steps = relative_l2_per_sample(prediction, batch.target, batch_dims=2)
         trajectory = relative_l2_per_sample(prediction, batch.target)
         zero_step, zero = is_zero(batch.target, batch_dims=2), is_zero(batch.target)
-        self.log(f"{stage}_loss", summed_relative_l2(prediction, batch.target), batch_size=len(batch.target))
+        self.measured.add(f"{stage}_loss", summed_relative_l2(prediction, batch.target), len(batch.target))
         for name, errors, excluded in (("", trajectory, zero), ("_step", steps, zero_step)):
             # Weighted by what was counted, so that the epoch's mean is the mean over what has an error.
-            if number := int((~excluded).sum()):
-                mean = counted_mean(errors, excluded=excluded).mean
-                self.log(f"{stage}_relative_l2{name}", mean, batch_size=number, prog_bar=not name)
+            mean = counted_mean(errors, excluded=excluded).mean
+            self.measured.add(f"{stage}_relative_l2{name}", mean, int((~excluded).sum()))
         return prediction
 
 
