@@ -23,14 +23,16 @@ class Share(Sampler[list[int]]):
     these batches, and all take equally many. Otherwise whole batches are dealt out, each to one process.
 
     Attributes:
-        start: Batches to leave out when it is iterated next, which were trained on before.
+        start: Batches of this epoch to leave out when it is iterated next, which were trained on before.
     """
 
     def __init__(self, order: Sampler[list[int]], *, split: bool) -> None:
-        self.order, self.split, self.start = order, split, 0
+        self.order, self.split, self.epoch, self.start = order, split, 0, 0
         self.rank, self.world = rank(), world()
 
     def set_epoch(self, epoch: int) -> None:
+        if epoch != self.epoch:
+            self.epoch, self.start = epoch, 0
         for order in (self.order, getattr(self.order, "sampler", None)):  # the latter of a torch BatchSampler
             if callable(set_epoch := getattr(order, "set_epoch", None)):
                 set_epoch(epoch)
@@ -104,8 +106,10 @@ class Loader(Generic[T]):
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """`batches`: so many of the next epoch are left out."""
-        self.sampler.start = int(state.get("batches", 0))
+        """Goes on within an epoch: `epoch`, and the `batches` of it to leave out."""
+        if state:
+            self.sampler.set_epoch(state["epoch"])
+            self.sampler.start = state["batches"]
 
     @property
     def _iterator(self) -> Any:  # Lightning ends workers by it

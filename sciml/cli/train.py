@@ -12,7 +12,9 @@ from lightning import LightningDataModule
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sciml.cli.applications import application, chosen
 from sciml.cli.messages import explain
@@ -22,6 +24,9 @@ from sciml.hdf5 import replacing
 from sciml.memory import keep_freed_memory
 from sciml.tasks.base import Task
 from sciml.tasks.callbacks import Checkpoints, DivergenceGuard, TrainingCost
+from sciml.tasks.launcher import Launcher
+from sciml.tasks.limits import check_trainer, environment_plugins
+from sciml.tasks.stopping import Stopped
 from sciml.tasks.storage import MetricsCSV, SafeCheckpointIO
 
 # What a configuration may name; anything else is refused before it is imported, since importing runs code.
@@ -35,15 +40,21 @@ IRRELEVANT = (
     ".*LeafSpec.* is deprecated",
     ".*will run with no optimizer",
     ".*`training_step` returned `None`",
+    ".*predict returned None",  # by a device whose share of the samples has ended
 )
 
-TRAINER_DEFAULTS = {"log_every_n_steps": 1, "enable_model_summary": False, "num_sanity_val_steps": 0}
+TRAINER_DEFAULTS = {
+    "log_every_n_steps": 1,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "use_distributed_sampler": False,  # our loaders share the samples out
+}
 
 
 def run(args: list[str]) -> int:
     """Parses the arguments, builds everything, then runs the subcommand. Raises ConfigError before any output.
 
-    Exit status 0, or 143 when SIGTERM ended the training (with a checkpoint).
+    Exit status 0; 143 or 130 when SIGTERM or Ctrl-C ended the training (with a checkpoint).
     """
     keep_freed_memory()
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=ALLOWED_PACKAGES)
@@ -63,9 +74,14 @@ def run(args: list[str]) -> int:
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # config.yaml rebuilds a run
         )
-    except SIGTERMException:
-        print("sciml: SIGTERM: stopped; --ckpt_path last continues from the last whole epoch", file=sys.stderr)
-        return 143
+    except Stopped as stopped:
+        if rank_zero_only.rank == 0:
+            print(f"sciml: {stopped}; --ckpt_path last continues", file=sys.stderr)
+        return 128 + stopped.number
+    except SystemExit as ended:  # which Lightning makes of Ctrl-C
+        if isinstance(ended.__context__, KeyboardInterrupt):
+            raise ended.__context__ from None
+        raise
     except MisconfigurationException as error:
         raise ConfigError(str(error)) from error
     return 0
@@ -100,6 +116,7 @@ class RunCLI(LightningCLI):
         parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        self.arguments = [str(word) for word in args or []]
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except ArgumentError as error:
@@ -124,6 +141,7 @@ class RunCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._settings.trainer
+        check_trainer(settings)
         self.application = application(self._settings.task)
         self.collector = self.application.collector()
         kwargs["callbacks"] = [
@@ -133,11 +151,14 @@ class RunCLI(LightningCLI):
             DivergenceGuard(),
             TrainingCost(),
         ]
-        kwargs["plugins"] = [*(settings.plugins or []), SafeCheckpointIO()]
+        kwargs["plugins"] = [*(settings.plugins or []), SafeCheckpointIO(), *environment_plugins()]
         kwargs["default_root_dir"] = settings.default_root_dir or str(self.run_dir)
         if settings.logger in (None, True):
             kwargs["logger"] = self._loggers() if self.subcommand == "fit" else False
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        if isinstance(trainer.strategy, DDPStrategy):
+            trainer.strategy._launcher = Launcher(trainer, self.arguments)
+        return trainer
 
     def _loggers(self) -> list[Any]:
         curves = TensorBoardLogger(self.run_dir, name="tensorboard", version="", default_hp_metric=False)
@@ -159,7 +180,7 @@ class RunCLI(LightningCLI):
         resume = self._settings.ckpt_path
         if resume:
             self._settings.ckpt_path = str(find_checkpoint(self.run_dir, resume))
-        elif (self.run_dir / "config.yaml").exists() and not self._settings.overwrite:
+        elif self._writes and (self.run_dir / "config.yaml").exists() and not self._settings.overwrite:
             raise ConfigError(
                 f"run_dir: {self.run_dir} holds a run already; give another --run_dir, --ckpt_path last to "
                 "continue it, or --overwrite true to replace it"
@@ -169,6 +190,8 @@ class RunCLI(LightningCLI):
         self.model.build_optimizer()
         self.datamodule.setup("fit")
         self.model.check_data(next(iter(self.datamodule.train_dataloader())))
+        if not self._writes:
+            return
         if not resume:
             clear(self.run_dir)
         self._write_config()
@@ -183,13 +206,22 @@ class RunCLI(LightningCLI):
         self._use_checkpoint()
 
     def after_test(self) -> None:
+        if not self._writes:
+            return
         about, checkpoint = self.application, self._settings.ckpt_path
         print(about.call(about.evaluate, self.run_dir, self.collector, self.datamodule, self.model, checkpoint))
         if not (self.run_dir / "config.yaml").exists():  # evaluated with another data set, elsewhere
             self._write_config()
 
     def after_predict(self) -> None:
+        if not self._writes:
+            return
         print(self.application.call(self.application.save, self.run_dir, self.collector, self.datamodule))
+
+    @property
+    def _writes(self) -> bool:
+        """Whether this is rank zero, also before Lightning has started the others."""
+        return rank_zero_only.rank == 0
 
     @property
     def _settings(self) -> jsonargparse.Namespace:

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from sciml import ranks
 from sciml.errors import ConfigError
 from sciml.tasks.means import EpochMeans
+from sciml.tasks.progress import all_batches_done
 from sciml.tasks.schedules import Schedule
 from sciml.transforms import factor_parameters
 
@@ -96,19 +97,23 @@ class Task(LightningModule):
 
     def on_train_epoch_end(self) -> None:
         self.log_means(self.trained)
+        if all_batches_done(self.trainer):  # else the epoch goes on when the run is resumed
+            self.trained.clear()
 
     def on_validation_epoch_start(self) -> None:
-        self.measured = EpochMeans()  # of one that was cut short
+        self.measured.clear()
 
     def on_validation_epoch_end(self) -> None:
         self.log_means(self.measured)
+
+    def on_test_epoch_start(self) -> None:
+        self.measured.clear()
 
     def on_test_epoch_end(self) -> None:
         self.log_means(self.measured)
 
     def log_means(self, means: EpochMeans) -> None:
-        """Logs and forgets them."""
-        for name, value in means.pop().items():
+        for name, value in means.means().items():
             self.log_agreed(name, value)
 
     def log_agreed(self, name: str, value: float) -> None:

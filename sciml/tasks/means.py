@@ -25,11 +25,14 @@ class EpochMeans:
         if number:
             self._parts.setdefault(name, []).append((float(mean), number))
 
-    def pop(self) -> dict[str, float]:
-        """The means so far, the same on all ranks, all of which must call it; then starts anew."""
-        everywhere, self._parts = ranks.gather(self._parts), {}
+    def means(self) -> dict[str, float]:
+        """The means so far, the same on all ranks, all of which must ask."""
+        everywhere = ranks.gather(self._parts)
         names = dict.fromkeys(chain.from_iterable(everywhere))
         return {n: _mean(chain.from_iterable(parts.get(n, []) for parts in everywhere)) for n in names}
+
+    def clear(self) -> None:
+        self._parts = {}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Of this process: (n, 2) means and numbers, to continue an epoch."""
