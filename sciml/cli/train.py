@@ -14,7 +14,9 @@ from jsonargparse import ArgumentError, set_parsing_settings
 from lightning import LightningDataModule
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sciml.cli.applications import application, chosen
 from sciml.cli.config import dumped
@@ -28,7 +30,10 @@ from sciml.runs.directory import RUN, RunDirectory
 from sciml.runs.settings import Origin
 from sciml.tasks.base import Task
 from sciml.tasks.callbacks import Checkpoints, DivergenceGuard, TrainingCost
+from sciml.tasks.launcher import Launcher
+from sciml.tasks.limits import check_trainer, environment_plugins
 from sciml.tasks.resume import Continued, check_optimizer, check_progress, check_weights
+from sciml.tasks.stopping import Stopped
 from sciml.tasks.storage import Curves, MetricsCSV, SafeCheckpointIO, read_checkpoint
 
 # What a configuration may name; anything else is refused before it is imported, since importing runs code.
@@ -42,15 +47,21 @@ IRRELEVANT = (
     ".*LeafSpec.* is deprecated",
     ".*will run with no optimizer",
     ".*`training_step` returned `None`",
+    ".*predict returned None",  # by a device whose share of the samples has ended
 )
 
-TRAINER_DEFAULTS = {"log_every_n_steps": 1, "enable_model_summary": False, "num_sanity_val_steps": 0}
+TRAINER_DEFAULTS = {
+    "log_every_n_steps": 1,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "use_distributed_sampler": False,  # our loaders share the samples out
+}
 
 
 def run(args: list[str]) -> int:
     """Parses the arguments, builds everything, then runs the subcommand. Raises ConfigError before any output.
 
-    Exit status 0, or 143 when SIGTERM ended the training (with a checkpoint).
+    Exit status 0; 143 or 130 when SIGTERM or Ctrl-C ended the training (with a checkpoint).
     """
     keep_freed_memory()
     set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=ALLOWED_PACKAGES)
@@ -70,9 +81,14 @@ def run(args: list[str]) -> int:
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # config.yaml rebuilds a run
         )
-    except SIGTERMException:
-        print("sciml: SIGTERM: stopped; --ckpt_path last continues from the last whole epoch", file=sys.stderr)
-        return 143
+    except Stopped as stopped:
+        if rank_zero_only.rank == 0:
+            print(f"sciml: {stopped}; --ckpt_path last continues", file=sys.stderr)
+        return 128 + stopped.number
+    except SystemExit as ended:  # which Lightning makes of Ctrl-C
+        if isinstance(ended.__context__, KeyboardInterrupt):
+            raise ended.__context__ from None
+        raise
     except MisconfigurationException as error:
         raise ConfigError(str(error)) from error
     return 0
@@ -107,6 +123,7 @@ class RunCLI(LightningCLI):
         parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        self.arguments = [str(word) for word in args or []]
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except ArgumentError as error:
@@ -138,6 +155,7 @@ class RunCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._settings.trainer
+        check_trainer(settings)
         self.application = application(self._settings.task)
         self.collector = self.application.collector()
         kwargs["callbacks"] = [
@@ -148,14 +166,17 @@ class RunCLI(LightningCLI):
             DivergenceGuard(),
             TrainingCost(),
         ]
-        kwargs["plugins"] = [*(settings.plugins or []), SafeCheckpointIO()]
+        kwargs["plugins"] = [*(settings.plugins or []), SafeCheckpointIO(), *environment_plugins()]
         kwargs["default_root_dir"] = settings.default_root_dir or str(self.run.path)
         if settings.logger is not False and self.subcommand == "fit":
             given = settings.logger if isinstance(settings.logger, list) else [settings.logger]
             kwargs["logger"] = [*self._loggers(), *(logger for logger in given if logger not in (None, True))]
         elif settings.logger in (None, True):
             kwargs["logger"] = False
-        return super().instantiate_trainer(**kwargs)
+        trainer = super().instantiate_trainer(**kwargs)
+        if isinstance(trainer.strategy, DDPStrategy):
+            trainer.strategy._launcher = Launcher(trainer, self.arguments)
+        return trainer
 
     def _own_callbacks(self) -> list[Callback]:
         """What writes the run's directory, and what says so; the settings that changed are applied."""
@@ -187,7 +208,7 @@ class RunCLI(LightningCLI):
             self._check_resume(self.checkpoint)
         self.datamodule.setup("fit")
         self.model.check_data(next(iter(self.datamodule.train_dataloader())))
-        if self.trainer.is_global_zero:
+        if self._writes:
             self.run.lock()
             self._require_place()  # again, now that nobody else can write here
 
@@ -215,7 +236,7 @@ class RunCLI(LightningCLI):
         self.target = self.run.beside("predict", self._data() | {"checkpoint": self._checkpoint_name()})
 
     def after_test(self) -> None:
-        if not self.trainer.is_global_zero:
+        if not self._writes:
             return
         about, checkpoint = self.application, self._settings.ckpt_path
         marks: dict[str, Any] = {"kind": "evaluation", "data": self._data()}
@@ -228,12 +249,17 @@ class RunCLI(LightningCLI):
         print(path)
 
     def after_predict(self) -> None:
-        if not self.trainer.is_global_zero:
+        if not self._writes:
             return
         marks = {"kind": "prediction", "data": self._data() | {"checkpoint": self._checkpoint_name()}}
         with self.target.recording(marks):
             path = self.application.call(self.application.save, self.target.path, self.collector, self.datamodule)
         print(path)
+
+    @property
+    def _writes(self) -> bool:
+        """Whether this is rank zero, also before Lightning has started the others."""
+        return rank_zero_only.rank == 0
 
     @property
     def _settings(self) -> jsonargparse.Namespace:

@@ -7,9 +7,10 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from sciml.errors import BadSchema, ConfigError
+from sciml.loaders import Loader
 from sciml.metrics.images import WINDOW
 from sciml.mri.augment import moved
 from sciml.mri.batches import ShapeBatches, SliceBatch
@@ -20,6 +21,7 @@ from sciml.mri.index import volumes
 from sciml.mri.masks import Mask, Seed, volume_seed
 from sciml.mri.sense import centre_crop
 from sciml.mri.splits import refuse_shared
+from sciml.ranks import world
 
 MapSource = Literal["none", "espirit", "file"]
 
@@ -117,7 +119,7 @@ class MRIDataModule(lightning.LightningDataModule):
             (`sens_maps`).
         augment: Whose maps serve to move the object in front of its coils while training (`moved`): none for no
             augmentation, espirit or file, also where the network estimates its own. Needs fully sampled data.
-        batch_size: Most slices in a batch.
+        batch_size: Most slices in a batch on each device: N devices train as one does with N times as many.
         num_workers: Loader processes.
         seed: Of order, masks and augmentation while training.
         skip_corrupt: Leave out damaged files, counted in the log, instead of raising.
@@ -211,28 +213,23 @@ class MRIDataModule(lightning.LightningDataModule):
         """The nominal acceleration at which a volume is evaluated; None for a mask from the file."""
         return None if self.mask.kind == "file" else self.mask.acceleration(volume_seed(volume))
 
-    def train_dataloader(self) -> DataLoader[SliceBatch]:
+    def train_dataloader(self) -> Loader[SliceBatch]:
         return self._loader("train", self.seed)
 
-    def val_dataloader(self) -> DataLoader[SliceBatch]:
+    def val_dataloader(self) -> Loader[SliceBatch]:
         return self._loader("val")
 
-    def test_dataloader(self) -> DataLoader[SliceBatch]:
+    def test_dataloader(self) -> Loader[SliceBatch]:
         return self._loader("test")
 
-    def predict_dataloader(self) -> DataLoader[SliceBatch]:
+    def predict_dataloader(self) -> Loader[SliceBatch]:
         return self._loader("test")
 
-    def _loader(self, split: str, seed: int | None = None) -> DataLoader[SliceBatch]:
-        data = self.dataset(split)
-        return DataLoader(
-            data,
-            batch_size=None,  # the sampler hands out whole batches
-            sampler=ShapeBatches(data.shapes, self.batch_size, seed),
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            generator=torch.Generator().manual_seed(self.seed),
-        )
+    def _loader(self, split: str, seed: int | None = None) -> Loader[SliceBatch]:
+        data, training = self.dataset(split), seed is not None
+        size = self.batch_size * world() if training else self.batch_size
+        order = ShapeBatches(data.shapes, size, seed)
+        return Loader(data, order, training=training, num_workers=self.num_workers, seed=self.seed)
 
     def _check_targets(self, split: str, infos: list[VolumeInfo]) -> None:
         lacking = [info for info in infos if info.target is None]

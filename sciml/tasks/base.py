@@ -11,7 +11,10 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import nn
 from torch.optim import Optimizer
 
+from sciml import ranks
 from sciml.errors import ConfigError
+from sciml.tasks.means import EpochMeans
+from sciml.tasks.progress import all_batches_done
 from sciml.tasks.schedules import Schedule
 from sciml.transforms import factor_parameters, initial_factors
 
@@ -29,9 +32,12 @@ class Task(LightningModule):
 
     Attributes:
         monitor: The logged metric whose least value marks the best checkpoint.
+        trained, measured: What the batches of the epoch gave so far, in training and in evaluation: logged at its
+            end as means over all devices.
     """
 
     monitor: str
+    shown: tuple[str, ...] = ("train_loss",)  # in the progress bar
 
     def __init__(
         self,
@@ -56,6 +62,7 @@ class Task(LightningModule):
         self.register_state_dict_post_hook(_drop_neuralop_metadata)
         self.training_cost: dict[str, Any] = {}  # filled by TrainingCost, kept in the checkpoint
         self.loaded: dict[str, int] = {}  # `step` and `epoch` of the checkpoint whose weights these are
+        self.trained, self.measured = EpochMeans(), EpochMeans()
 
     @abstractmethod
     def check_data(self, batch: Any) -> None:
@@ -90,13 +97,41 @@ class Task(LightningModule):
                 for factor, dft in zip(factors, self._dft, strict=True):
                     factor.lerp_(dft, min(1.0, rate))
 
+    def on_train_epoch_end(self) -> None:
+        self.log_means(self.trained)
+        if all_batches_done(self.trainer):  # else the epoch goes on when the run is resumed
+            self.trained.clear()
+
+    def on_validation_epoch_start(self) -> None:
+        self.measured.clear()
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_means(self.measured)
+
+    def on_test_epoch_start(self) -> None:
+        self.measured.clear()
+
+    def on_test_epoch_end(self) -> None:
+        self.log_means(self.measured)
+
+    def log_means(self, means: EpochMeans) -> None:
+        for name, value in means.means().items():
+            self.log_agreed(name, value)
+
+    def log_agreed(self, name: str, value: float) -> None:
+        """Logs what is the same on all ranks already. A mean over ranks would round; the largest does not."""
+        self.log(name, value, prog_bar=name in self.shown, sync_dist=True, reduce_fx="max", on_epoch=True)
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["training_cost"] = self.training_cost
+        checkpoint["trained"] = ranks.gather(self.trained.state_dict())  # within an epoch, it goes on from there
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         self.training_cost = dict(checkpoint.get("training_cost", {}))
         kept = {"step": checkpoint.get("global_step"), "epoch": checkpoint.get("epoch")}
         self.loaded = {name: value for name, value in kept.items() if value is not None}
+        parts = checkpoint.get("trained", [])
+        self.trained.load_state_dict(parts[ranks.rank()] if len(parts) == ranks.world() else {})
 
 
 def parameter_groups(net: nn.Module, factor_lr: float | None = None) -> list[dict[str, Any]]:
