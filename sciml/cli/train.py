@@ -7,25 +7,25 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jsonargparse
-from jsonargparse import ArgumentError, set_parsing_settings
+from jsonargparse import ArgumentError
 from lightning import LightningDataModule
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
+from sciml.cli.allowed import ALLOWED_PACKAGES as ALLOWED_PACKAGES
+from sciml.cli.allowed import settle
 from sciml.cli.applications import application, chosen
-from sciml.cli.messages import explain
+from sciml.cli.messages import explain, explain_mismatch
 from sciml.cli.run_dir import clear, default_run_dir, find_checkpoint
+from sciml.cli.trainer_settings import as_list, check_trainer_settings, naming_the_key
 from sciml.errors import CheckpointError, ConfigError
 from sciml.hdf5 import replacing
 from sciml.memory import keep_freed_memory
 from sciml.tasks.base import Task
 from sciml.tasks.callbacks import Checkpoints, DivergenceGuard, TrainingCost
 from sciml.tasks.storage import MetricsCSV, SafeCheckpointIO
-
-# What a configuration may name; anything else is refused before it is imported, since importing runs code.
-ALLOWED_PACKAGES = ["sciml", "torch.optim", "torch.nn", "lightning.pytorch", "neuralop"]
 
 # Warnings that are no concern of the user's: data is in memory, so worker processes only cost time; n_val=0 was
 # chosen; Lightning calls a function of torch that is deprecated; and zero-filled SENSE has nothing to train.
@@ -46,7 +46,7 @@ def run(args: list[str]) -> int:
     Exit status 0, or 143 when SIGTERM ended the training (with a checkpoint).
     """
     keep_freed_memory()
-    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=ALLOWED_PACKAGES)
+    args = settle(args)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     strict = {"exit_on_error": False, "allow_abbrev": False}
@@ -127,17 +127,19 @@ class RunCLI(LightningCLI):
         self.application = application(self._settings.task)
         self.collector = self.application.collector()
         kwargs["callbacks"] = [
-            *(settings.callbacks or []),
+            *as_list(settings.callbacks),
             self.collector,
             Checkpoints(self.run_dir / "checkpoints", self.model.monitor),
             DivergenceGuard(),
             TrainingCost(),
         ]
-        kwargs["plugins"] = [*(settings.plugins or []), SafeCheckpointIO()]
+        kwargs["plugins"] = [*as_list(settings.plugins), SafeCheckpointIO()]
         kwargs["default_root_dir"] = settings.default_root_dir or str(self.run_dir)
         if settings.logger in (None, True):
             kwargs["logger"] = self._loggers() if self.subcommand == "fit" else False
-        return super().instantiate_trainer(**kwargs)
+        check_trainer_settings(settings)
+        with naming_the_key(settings):
+            return super().instantiate_trainer(**kwargs)
 
     def _loggers(self) -> list[Any]:
         curves = TensorBoardLogger(self.run_dir, name="tensorboard", version="", default_hp_metric=False)
@@ -150,9 +152,9 @@ class RunCLI(LightningCLI):
         except RuntimeError as error:
             if "loading state_dict" not in str(error):
                 raise
-            first = str(error).splitlines()[1].strip()
             raise CheckpointError(
-                f"{self._settings.ckpt_path}: of another network ({first}); use the config.yaml beside it"
+                f"{self._settings.ckpt_path}: of another network ({explain_mismatch(str(error))}); use the config.yaml "
+                "beside it"
             ) from error
 
     def before_fit(self) -> None:
@@ -166,9 +168,12 @@ class RunCLI(LightningCLI):
             )
         if self.trainer.max_epochs == -1 and self.trainer.max_steps == -1:
             raise ConfigError("trainer.max_epochs: -1, and trainer.max_steps is not set either: no end in sight")
-        self.model.build_optimizer()
+        validates = getattr(self.datamodule, "n_val", 1) > 0 and self.trainer.limit_val_batches > 0
+        self.model.check_training(self.trainer, validates=validates)
         self.datamodule.setup("fit")
-        self.model.check_data(next(iter(self.datamodule.train_dataloader())))
+        batches = self.datamodule.train_dataloader()
+        check_trainer_settings(self._settings.trainer, len(batches))
+        self.model.check_data(next(iter(batches)))
         if not resume:
             clear(self.run_dir)
         self._write_config()
