@@ -50,6 +50,17 @@ def parse_yaml(text: str, name: str) -> Any:
         raise ConfigError(f"{name}: not YAML: {' '.join(str(error).split())}") from error
 
 
+def check_bounds(text: str, name: str) -> None:
+    """Raise ConfigError for text that would unfold without end; what is no YAML is left to the parser."""
+    try:
+        _check_depth(text, name)
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.YAMLError:
+        return
+    if node is not None:
+        _check(node, name)
+
+
 def _text(path: Path) -> str:
     status = path.stat()
     if not stat.S_ISREG(status.st_mode):

@@ -88,5 +88,13 @@ def test_settings_must_be_there(tmp_path: Path, text: str, word: str) -> None:
 
 
 def test_a_run_without_a_configuration_is_still_named(tmp_path: Path) -> None:
-    with pytest.raises(BadSchema, match="config.yaml is missing"):
+    with pytest.raises(BadSchema, match=r"config\.yaml is missing"):
         _flat_config(tmp_path)
+
+
+def test_a_pipe_that_a_configuration_names_is_never_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    path = tmp_path / "config.yaml"
+    for text in (f"model: {tmp_path}/pipe\n", f"data:\n  path: {tmp_path}/pipe\n", f"x: [{tmp_path}/pipe]\n"):
+        path.write_text(text)
+        assert "pipe" in within_a_second(lambda path: chosen(["fit", "--config", str(path)]), path)

@@ -8,14 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import set_parsing_settings
+from jsonargparse import get_loader, set_loader, set_parsing_settings
 
 from sciml.cli.arguments import normalised
 from sciml.errors import ConfigError
+from sciml.safe_yaml import check_bounds
 
 ALLOWED_PACKAGES = ["sciml", "torch.optim", "torch.nn", "lightning.pytorch", "neuralop"]
 _FUNCTIONS = ["torch._C._nn.gelu"]  # torch.nn.functional.gelu, the default of neuralop's models, says it is this
 
+_read_value = get_loader("yaml")
 _given: set[str] = set()  # the packages of this process's last --allow: jsonargparse's settings are global
 
 
@@ -35,6 +37,7 @@ def settle(args: list[str]) -> list[str]:
         import_path_allowlist=[*ALLOWED_PACKAGES, *_FUNCTIONS, *packages],
     )
     _given.update(packages)
+    set_loader("yaml", _read_bounded)
     if any("neuralop.models" in text for text in [*rest, *_configurations(rest)]):
         readable_models()
     return rest
@@ -64,6 +67,13 @@ def _true_signature(model: type) -> inspect.Signature:
 
     trusted = [p.replace(annotation=p.empty) if contradicts(p) else p for p in found.parameters.values()]
     return found.replace(parameters=trusted)
+
+
+def _read_bounded(text: str) -> Any:
+    """jsonargparse's reading of a value, or of a file that a configuration names, which may hold aliases as well."""
+    if "&" in text or text.count("[") + text.count("{") + text.count("- ") > 100:
+        check_bounds(text, f"{text[:40]!r}...")
+    return _read_value(text)
 
 
 def _taken(args: list[str]) -> tuple[list[str], list[str]]:

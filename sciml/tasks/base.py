@@ -148,6 +148,17 @@ class Task(LightningModule):
                 for factor, dft in zip(factor_parameters(self.net), self._dft, strict=True):
                     factor.lerp_(dft.to(factor.device), min(1.0, rate))
 
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        if not isinstance(scheduler, ReduceLROnPlateau):  # stepped below
+            super().lr_scheduler_step(scheduler, metric)
+
+    def on_train_epoch_end(self) -> None:
+        """Steps a plateau's scheduler, before the epoch's checkpoint: Lightning does after, and a resume lost it."""
+        scheduler = self.lr_schedulers()
+        validated = (self.trainer.current_epoch + 1) % (self.trainer.check_val_every_n_epoch or 1) == 0
+        if isinstance(scheduler, ReduceLROnPlateau) and validated:
+            scheduler.step(self.trainer.callback_metrics[self.monitor])
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["training_cost"] = self.training_cost
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
 from sciml.errors import ConfigError
@@ -46,10 +46,9 @@ def check_step(build: Build, optimizer: Optimizer, net: nn.Module) -> None:
 def _refusal(build: Build, dtype: torch.dtype) -> Exception | None:
     parameter = nn.Parameter(torch.ones(2, 2, dtype=dtype))
 
-    def closure() -> Tensor:
-        loss = (parameter.abs() ** 2).sum()
+    def closure() -> float:
         parameter.grad = parameter.detach().clone()
-        return loss
+        return float((parameter.detach().abs() ** 2).sum())
 
     closure()
     try:

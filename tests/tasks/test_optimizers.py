@@ -97,7 +97,7 @@ def test_lbfgs_trains_all_parameters_as_one_group_and_refuses_a_second_rate() ->
     assert optimizer is not None
     (group,) = optimizer.param_groups
     assert {id(p) for p in group["params"]} == {id(p) for p in trained.net.parameters()}
-    with pytest.raises(ConfigError, match="factor_lr.*LBFGS has one rate"):
+    with pytest.raises(ConfigError, match=r"factor_lr.*LBFGS has one rate"):
         task("monarch", method, factor_lr=1e-2).build_optimizer()
     assert task("fft", method, factor_lr=1e-2).build_optimizer() is not None  # no factors: one file serves both
 
@@ -161,6 +161,6 @@ def test_a_plateau_needs_validation_and_wrong_settings_are_named() -> None:
     method = partial(torch.optim.SGD, lr=1e-2)
     with pytest.raises(ConfigError, match="ReduceLROnPlateau follows val_relative_l2, and nothing is validated"):
         task("fft", method, lr_scheduler.ReduceLROnPlateau).check_training(trainer(), validates=False)
+    cyclic = partial(lr_scheduler.CyclicLR, base_lr=0.1, max_lr=0.2)
     with pytest.raises(ConfigError, match=r"model\.scheduler: .*momentum"):
-        cyclic = partial(lr_scheduler.CyclicLR, base_lr=0.1, max_lr=0.2)
         task("fft", partial(torch.optim.Adagrad, lr=1e-2), cyclic).check_training(trainer(), validates=True)
