@@ -10,7 +10,7 @@ from typing import Any, Literal
 import jsonargparse
 import torch
 import yaml  # type: ignore[import-untyped]
-from jsonargparse import ArgumentError, set_parsing_settings
+from jsonargparse import ArgumentError
 from lightning import LightningDataModule
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -18,12 +18,15 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from sciml.cli.allowed import ALLOWED_PACKAGES as ALLOWED_PACKAGES
+from sciml.cli.allowed import settle
 from sciml.cli.applications import application, chosen
 from sciml.cli.config import dumped
 from sciml.cli.console import Console
 from sciml.cli.messages import explain
 from sciml.cli.ownership import Ownership
 from sciml.cli.run_dir import default_run_dir, find_checkpoint
+from sciml.cli.trainer_settings import as_list, check_trainer_settings, naming_the_key
 from sciml.errors import ConfigError
 from sciml.memory import keep_freed_memory
 from sciml.runs.directory import RUN, RunDirectory
@@ -35,9 +38,6 @@ from sciml.tasks.limits import check_trainer, environment_plugins
 from sciml.tasks.resume import Continued, check_optimizer, check_progress, check_weights
 from sciml.tasks.stopping import Stopped
 from sciml.tasks.storage import Curves, MetricsCSV, SafeCheckpointIO, read_checkpoint
-
-# What a configuration may name; anything else is refused before it is imported, since importing runs code.
-ALLOWED_PACKAGES = ["sciml", "torch.optim", "torch.nn", "lightning.pytorch", "neuralop"]
 
 # Warnings that are no concern of the user's: data is in memory, so worker processes only cost time; n_val=0 was
 # chosen; Lightning calls a function of torch that is deprecated; and zero-filled SENSE has nothing to train.
@@ -64,7 +64,7 @@ def run(args: list[str]) -> int:
     Exit status 0; 143 or 130 when SIGTERM or Ctrl-C ended the training (with a checkpoint).
     """
     keep_freed_memory()
-    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=ALLOWED_PACKAGES)
+    args = settle(args)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     strict = {"exit_on_error": False, "allow_abbrev": False}
@@ -160,20 +160,22 @@ class RunCLI(LightningCLI):
         self.collector = self.application.collector()
         kwargs["callbacks"] = [
             *self._own_callbacks(),
-            *(settings.callbacks or []),
+            *as_list(settings.callbacks),
             self.collector,
             Checkpoints(self.run.path / "checkpoints", self.model.monitor),
             DivergenceGuard(),
             TrainingCost(),
         ]
-        kwargs["plugins"] = [*(settings.plugins or []), SafeCheckpointIO(), *environment_plugins()]
+        kwargs["plugins"] = [*as_list(settings.plugins), SafeCheckpointIO(), *environment_plugins()]
         kwargs["default_root_dir"] = settings.default_root_dir or str(self.run.path)
         if settings.logger is not False and self.subcommand == "fit":
-            given = settings.logger if isinstance(settings.logger, list) else [settings.logger]
-            kwargs["logger"] = [*self._loggers(), *(logger for logger in given if logger not in (None, True))]
+            given = [logger for logger in as_list(settings.logger) if logger is not True]
+            kwargs["logger"] = [*self._loggers(), *given]
         elif settings.logger in (None, True):
             kwargs["logger"] = False
-        trainer = super().instantiate_trainer(**kwargs)
+        check_trainer_settings(settings)
+        with naming_the_key(settings):
+            trainer = super().instantiate_trainer(**kwargs)
         if isinstance(trainer.strategy, DDPStrategy):
             trainer.strategy._launcher = Launcher(trainer, self.arguments)
         return trainer
@@ -202,12 +204,15 @@ class RunCLI(LightningCLI):
         settings = self._settings
         if self.trainer.max_epochs == -1 and self.trainer.max_steps == -1:
             raise ConfigError("trainer.max_epochs: -1, and trainer.max_steps is not set either: no end in sight")
-        self.model.build_optimizer()
+        validates = getattr(self.datamodule, "n_val", 1) > 0 and self.trainer.limit_val_batches > 0
+        self.model.check_training(self.trainer, validates=validates)
         if self.checkpoint is not None:
             settings.ckpt_path = str(self.checkpoint)
             self._check_resume(self.checkpoint)
         self.datamodule.setup("fit")
-        self.model.check_data(next(iter(self.datamodule.train_dataloader())))
+        batches = self.datamodule.train_dataloader()
+        check_trainer_settings(settings.trainer, len(batches))
+        self.model.check_data(next(iter(batches)))
         if self._writes:
             self.run.lock()
             self._require_place()  # again, now that nobody else can write here

@@ -18,7 +18,7 @@ from sciml.mri.batches import SliceBatch
 from sciml.mri.sense import centre_crop
 from sciml.mri.volumes import METRICS, VolumeStack
 from sciml.tasks.base import Task
-from sciml.tasks.schedules import Schedule
+from sciml.tasks.schedules import AnySchedule
 
 
 def _one_minus_ssim(prediction: Tensor, target: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class MRITask(Task):
         self,
         net: nn.Module,
         optimizer: OptimizerCallable,
-        scheduler: Schedule | None = None,
+        scheduler: AnySchedule | None = None,
         *,
         loss: Literal["l1", "mse", "ssim"] = "ssim",
         factor_lr: float | None = None,

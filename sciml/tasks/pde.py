@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sciml.errors import BadSchema, ConfigError
 from sciml.metrics import counted_mean, is_zero, relative_l2_per_sample
 from sciml.tasks.base import Task
-from sciml.tasks.schedules import Schedule
+from sciml.tasks.schedules import AnySchedule
 from sciml.transforms import factor_parameters
 
 STATISTICS = ("input_mean", "input_std", "target_mean", "target_std")
@@ -61,7 +61,7 @@ class PDETask(Task):
         self,
         net: nn.Module,
         optimizer: OptimizerCallable,
-        scheduler: Schedule | None = None,
+        scheduler: AnySchedule | None = None,
         *,
         factor_lr: float | None = None,
         factor_decay: float = 0.0,
