@@ -18,7 +18,8 @@ ALLOWED_PACKAGES = ["sciml", "torch.optim", "torch.nn", "lightning.pytorch", "ne
 _FUNCTIONS = ["torch._C._nn.gelu"]  # torch.nn.functional.gelu, the default of neuralop's models, says it is this
 
 _read_value = get_loader("yaml")
-_given: set[str] = set()  # the packages of this process's last --allow: jsonargparse's settings are global
+_given: set[str] = set()  # the packages of every --allow in this process: jsonargparse's settings are global
+_current: list[str] = []  # those of the last command
 
 
 def settle(args: list[str]) -> list[str]:
@@ -37,10 +38,16 @@ def settle(args: list[str]) -> list[str]:
         import_path_allowlist=[*ALLOWED_PACKAGES, *_FUNCTIONS, *packages],
     )
     _given.update(packages)
+    _current[:] = packages
     set_loader("yaml", _read_bounded)
     if any("neuralop.models" in text for text in [*rest, *_configurations(rest)]):
         readable_models()
     return rest
+
+
+def allow_words() -> list[str]:
+    """The --allow options that `settle` has taken out of this command's arguments."""
+    return [word for package in _current for word in ("--allow", package)]
 
 
 def readable_models() -> None:

@@ -19,7 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sciml.cli.allowed import ALLOWED_PACKAGES as ALLOWED_PACKAGES
-from sciml.cli.allowed import settle
+from sciml.cli.allowed import allow_words, settle
 from sciml.cli.applications import application, chosen
 from sciml.cli.config import dumped
 from sciml.cli.console import Console
@@ -82,7 +82,7 @@ def run(args: list[str]) -> int:
             load_from_checkpoint_support=False,  # config.yaml rebuilds a run
         )
     except Stopped as stopped:
-        if rank_zero_only.rank == 0:
+        if is_rank_zero():
             print(f"sciml: {stopped}; --ckpt_path last continues", file=sys.stderr)
         return 128 + stopped.number
     except SystemExit as ended:  # which Lightning makes of Ctrl-C
@@ -92,6 +92,11 @@ def run(args: list[str]) -> int:
     except MisconfigurationException as error:
         raise ConfigError(str(error)) from error
     return 0
+
+
+def is_rank_zero() -> bool:
+    """Whether this process writes; also before Lightning has started the others."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 class RunCLI(LightningCLI):
@@ -123,7 +128,8 @@ class RunCLI(LightningCLI):
         parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        self.arguments = [str(word) for word in args or []]
+        words = args if isinstance(args, list) else []
+        self.arguments = [*words, *allow_words()]  # with which the other processes of a run are started
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except ArgumentError as error:
@@ -213,7 +219,7 @@ class RunCLI(LightningCLI):
         batches = self.datamodule.train_dataloader()
         check_trainer_settings(settings.trainer, len(batches))
         self.model.check_data(next(iter(batches)))
-        if self._writes:
+        if is_rank_zero():
             self.run.lock()
             self._require_place()  # again, now that nobody else can write here
 
@@ -241,7 +247,7 @@ class RunCLI(LightningCLI):
         self.target = self.run.beside("predict", self._data() | {"checkpoint": self._checkpoint_name()})
 
     def after_test(self) -> None:
-        if not self._writes:
+        if not is_rank_zero():
             return
         about, checkpoint = self.application, self._settings.ckpt_path
         marks: dict[str, Any] = {"kind": "evaluation", "data": self._data()}
@@ -254,17 +260,12 @@ class RunCLI(LightningCLI):
         print(path)
 
     def after_predict(self) -> None:
-        if not self._writes:
+        if not is_rank_zero():
             return
         marks = {"kind": "prediction", "data": self._data() | {"checkpoint": self._checkpoint_name()}}
         with self.target.recording(marks):
             path = self.application.call(self.application.save, self.target.path, self.collector, self.datamodule)
         print(path)
-
-    @property
-    def _writes(self) -> bool:
-        """Whether this is rank zero, also before Lightning has started the others."""
-        return rank_zero_only.rank == 0
 
     @property
     def _settings(self) -> jsonargparse.Namespace:

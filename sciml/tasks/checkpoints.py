@@ -46,8 +46,10 @@ class Checkpoints(Checkpoint):
         trainer.fit_loop.epoch_loop.max_steps = self._max_steps
         loader = trainer.train_dataloader
         if trainer.fit_loop.restarting and hasattr(loader, "load_state_dict"):  # within an epoch
-            epoch = trainer.fit_loop.epoch_progress.current.processed
-            loader.load_state_dict({"epoch": epoch, "batches": batches_done(trainer)})
+            epoch = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+            loader.load_state_dict(  # type: ignore[union-attr]
+                {"epoch": epoch, "batches": batches_done(trainer)}
+            )
         self._request.listen()
         if trainer.global_step == 0:
             self._save(trainer, pl_module, "last")

@@ -15,7 +15,7 @@ Progress = dict[str, Any]  # total and current, each of ready, started, processe
 
 def batches_done(trainer: Trainer) -> int:
     """Batches of the present epoch that were trained on."""
-    return trainer.fit_loop.epoch_loop.batch_progress.current.processed
+    return trainer.fit_loop.epoch_loop.batch_progress.current.processed  # type: ignore[attr-defined]
 
 
 def all_batches_done(trainer: Trainer) -> bool:
