@@ -357,7 +357,7 @@ class TestReading:
             assert torch.equal(found.prediction, e.prediction)
             assert torch.equal(found.input, e.input)
             assert np.array_equal(found.time, e.time)
-            assert found.attributes["quantity"] == "u"
+            assert found.quantity == "u"
             with h5py.File(tmp_path / "predictions.h5", "r+") as file:
                 if "target" in file:
                     del file["target"]
@@ -367,17 +367,16 @@ class TestReading:
     def test_predictions_alone(self, tmp_path):
         with pytest.raises(BadSchema, match=r"predictions\.h5 is missing.*sciml predict"):
             runs.read_predictions(tmp_path)
-        for shape, fits in [((2, 3, 8), True), ((2, 3), False)]:
-            with h5py.File(tmp_path / "predictions.h5", "w") as file:
-                file["prediction"] = np.ones(shape, "f4")
-            if fits:
-                found = runs.read_predictions(tmp_path)
-                assert (found.input, found.time, found.attributes) == (None, None, {})
-            else:
-                with pytest.raises(BadSchema, match=r"expected \(N, T, \*grid\)"):
-                    runs.read_predictions(tmp_path)
-        with h5py.File(tmp_path / "predictions.h5", "w") as file:
-            file["prediction"], file["time"] = np.ones((2, 3, 8), "f4"), np.arange(4.0)
+        path = runs.write_predictions(tmp_path, runs.Predictions(torch.ones(2, 3, 8), torch.ones(2, 1, 8)))
+        assert runs.read_predictions(tmp_path).time is None
+        with h5py.File(path, "r+") as file:
+            del file["input"]
+            file["input"] = np.ones((3, 1, 8), "f4")
+        with pytest.raises(BadSchema, match=r"expected \(N, T, \*grid\)"):
+            runs.read_predictions(tmp_path)
+        with h5py.File(path, "r+") as file:
+            del file["input"]
+            file["input"], file["time"] = np.ones((2, 1, 8), "f4"), np.arange(4.0)
         with pytest.raises(BadSchema, match=r"time: expected \(3,\)"):
             runs.read_predictions(tmp_path)
 

@@ -3,12 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sciml.hdf5 import add_samples, writing
 from sciml.mri.data import MRIDataModule
 from sciml.pde.data import PDEDataModule
-from sciml.runs import Evaluation, write_evaluation, write_images, write_reconstructions
+from sciml.runs import (
+    Evaluation,
+    Predictions,
+    write_evaluation,
+    write_images,
+    write_predictions,
+    write_reconstructions,
+)
 from sciml.runs.checkpoints import relative
 from sciml.tasks.base import Task, count_parameters
 from sciml.tasks.callbacks import Collector
@@ -23,7 +27,7 @@ def evaluate_fields(run_dir: Path, found: Collector, data: PDEDataModule, task: 
         **found.fields(),
         time=data.time,
         periodic=source.sampling == "periodic",
-        length=float(source.attributes.get("length", 1.0)),
+        length=source.length,
         quantity=source.names[-1],
         info=_info(run_dir, data, task, checkpoint),
     )
@@ -31,13 +35,18 @@ def evaluate_fields(run_dir: Path, found: Collector, data: PDEDataModule, task: 
 
 
 def save_fields(run_dir: Path, found: Collector, data: PDEDataModule) -> Path:
-    """predictions.h5 alone: `prediction` (sample, time, *grid) and the times of its frames."""
-    path = run_dir / "predictions.h5"
-    with writing(path) as file:
-        add_samples(file, "prediction", found.fields()["prediction"].numpy())
-        if data.time is not None:
-            file.create_dataset("time", data=np.asarray(data.time, dtype=np.float64))
-    return path
+    """predictions.h5: what the network predicted, from what, with the times of both; see `read_predictions`."""
+    source, fields = data.test_source, found.fields()
+    predictions = Predictions(
+        prediction=fields["prediction"],
+        input=fields["input"],
+        time=data.time,
+        input_time=data.input_time,
+        periodic=source.sampling == "periodic",
+        length=source.length,
+        quantity="y" if source.time is None else source.names[0],
+    )
+    return write_predictions(run_dir, predictions)
 
 
 def evaluate_images(

@@ -10,6 +10,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from sciml.cli.messages import explain, nearest
 from sciml.errors import BadSchema, ConfigError
+from sciml.jobs import Interrupted
 
 
 def data(args: list[str]) -> int:
@@ -37,7 +38,11 @@ def data(args: list[str]) -> int:
         settings = parser.parse_args(words)
     except ArgumentError as error:
         raise ConfigError(explain(str(error), parser, words)) from error
-    generators[name](**settings.as_dict())
+    try:
+        generators[name](**settings.as_dict())
+    except Interrupted as stop:
+        print(f"sciml: {stop}", file=sys.stderr)
+        return stop.status
     return 0
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sciml.errors import BadSchema, CorruptFile
+from sciml.errors import BadSchema, CorruptFile, listed
 
 REMEDY = "evaluate the run again with `sciml test`"
 NUMBERS = {
@@ -50,7 +50,7 @@ def read_metrics(run_dir: str | os.PathLike[str]) -> dict[str, Any]:
 def missing(path: Path) -> str:
     """Says that an evaluation's file is not there, and what is."""
     there = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else None
-    found = "no such directory" if there is None else f"found {', '.join(there) or 'nothing'}"
+    found = "no such directory" if there is None else f"found {listed(there)}"
     return f"{path.parent}: {path.name} is missing ({found}); evaluate the run with `sciml test` first"
 
 

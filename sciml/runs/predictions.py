@@ -1,10 +1,9 @@
-"""What `sciml predict` wrote for fields, read back: no targets, so no evaluation."""
+"""Predictions of fields without known targets: written by `sciml predict`, and read back."""
 
+import logging
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,22 +12,51 @@ from torch import Tensor
 from sciml import hdf5
 from sciml.errors import BadSchema
 
+FIELDS = ("prediction", "input")
+TIMES = ("time", "input_time")
+
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Predictions:
-    """Fields (N, T, *grid) in the data's units; a static map has its channels for T.
+    """What a network predicted, in the data's units.
 
     Attributes:
-        prediction: what the network gave.
-        input: (N, T_in, *grid), what it was given; None if the file does not say.
-        time: (T,) times of the predicted frames; None for a static map.
-        attributes: of the file: periodic, length, quantity, ...
+        prediction: (N, T, *grid); a static map has its channels for T.
+        input: (N, T_in, *grid), what the network was given.
+        time: (T,) times of the predicted frames; None for a static map, and where they are not known.
+        input_time: (T_in,) times of the input frames; None for a static map.
+        periodic, length, quantity: as in `Evaluation`.
     """
 
     prediction: Tensor
-    input: Tensor | None = None
+    input: Tensor
     time: np.ndarray | None = None
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    input_time: np.ndarray | None = None
+    periodic: bool = True
+    length: float = 1.0
+    quantity: str = "u"
+
+
+def write_predictions(folder: str | os.PathLike[str], predictions: Predictions) -> Path:
+    """predictions.h5, whole or not at all: the fields as float32, the times, and the rest as attributes; its path.
+
+    Predictions that are not finite are written as they are, with a warning.
+    """
+    path = Path(folder) / "predictions.h5"
+    bad = [i for i, sample in enumerate(predictions.prediction) if not bool(sample.isfinite().all())]
+    if bad:
+        total = len(predictions.prediction)
+        logger.warning("%s: %d of %d predictions diverged, the first is sample %d", path, len(bad), total, bad[0])
+    with hdf5.writing(path) as file:
+        for name in FIELDS:
+            hdf5.add_samples(file, name, getattr(predictions, name).detach().cpu().float().numpy())
+        for name in TIMES:
+            if (times := getattr(predictions, name)) is not None:
+                file.create_dataset(name, data=np.asarray(times, dtype=np.float64))
+        file.attrs.update(periodic=predictions.periodic, length=predictions.length, quantity=predictions.quantity)
+    return path
 
 
 def read_predictions(folder: str | os.PathLike[str]) -> Predictions:
@@ -41,17 +69,25 @@ def read_predictions(folder: str | os.PathLike[str]) -> Predictions:
     if not path.exists():
         raise BadSchema(f"{folder}: predictions.h5 is missing; make it with `sciml predict`")
     with hdf5.reading(path) as file:
-        prediction = _samples(hdf5.dataset(file, "prediction"))
-        given = _samples(hdf5.dataset(file, "input")) if "input" in file else None
-        time = hdf5.dataset(file, "time")[()] if "time" in file else None
-        attributes = dict(file.attrs)
-    if prediction.ndim < 3 or (given is not None and (given.ndim != prediction.ndim or len(given) != len(prediction))):
-        shapes = tuple(prediction.shape), None if given is None else tuple(given.shape)
+        arrays = {name: hdf5.dataset(file, name) for name in FIELDS}
+        fields = {name: torch.from_numpy(hdf5.read_samples(data, 0, len(data))) for name, data in arrays.items()}
+        times = {name: hdf5.dataset(file, name)[:] if name in file else None for name in TIMES}
+        settings = {name: hdf5.attribute(file, name) for name in ("periodic", "length", "quantity")}
+    lacking = [name for name, value in settings.items() if value is None]
+    if lacking:
+        raise BadSchema(f"{path}: no attributes {', '.join(lacking)}; predict again with `sciml predict`")
+    shapes = tuple(fields["prediction"].shape), tuple(fields["input"].shape)
+    if len(shapes[0]) < 3 or len(shapes[0]) != len(shapes[1]) or shapes[0][0] != shapes[1][0]:
         raise BadSchema(f"{path}: prediction and input: expected (N, T, *grid) with one N; found {shapes}")
-    if time is not None and np.shape(time) != tuple(prediction.shape[1:2]):
-        raise BadSchema(f"{path}: time: expected ({prediction.shape[1]},), one for each frame; found {np.shape(time)}")
-    return Predictions(prediction, given, time, attributes)
-
-
-def _samples(data: Any) -> Tensor:
-    return torch.from_numpy(hdf5.read_samples(data, 0, data.shape[0]))
+    if times["time"] is not None and times["time"].shape != shapes[0][1:2]:
+        found = times["time"].shape
+        raise BadSchema(f"{path}: time: expected ({shapes[0][1]},), one for each frame; found {found}")
+    return Predictions(
+        prediction=fields["prediction"],
+        input=fields["input"],
+        time=times["time"],
+        input_time=times["input_time"],
+        periodic=bool(settings["periodic"]),
+        length=float(settings["length"]),
+        quantity=str(settings["quantity"]),
+    )

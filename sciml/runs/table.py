@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # PyYAML, which wrote config.yaml
 
-from sciml.errors import BadSchema, CorruptFile
+from sciml.errors import BadSchema, CorruptFile, listed
 from sciml.runs.checkpoints import staleness
 from sciml.runs.same_data import different_data, unknown_data
 from sciml.runs.storage import read_metrics
@@ -115,7 +115,7 @@ def _checked_metrics(run: Path, measures: Mapping[str, str]) -> dict[str, Any]:
         raise BadSchema(f"{run}: a run on {second}, but the first is one on {first}; compare like with like")
     if lacking:
         raise BadSchema(
-            f"{run / 'metrics.json'}: no {', '.join(lacking)}; it has {', '.join(metrics) or 'nothing'}; "
+            f"{run / 'metrics.json'}: no {', '.join(lacking)}; it has {listed(metrics)}; "
             "evaluate the run again with `sciml test`"
         )
     return metrics

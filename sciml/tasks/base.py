@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from sciml.errors import ConfigError
 from sciml.tasks.schedules import Schedule
-from sciml.transforms import factor_parameters
+from sciml.transforms import factor_parameters, initial_factors
 
 
 class Task(LightningModule):
@@ -23,7 +23,7 @@ class Task(LightningModule):
     training steps, a schedule stepped once a training step. `factor_lr` is the factors' learning rate, without
     it the optimizer's; a network of fixed transforms has no factors, so one configuration serves both.
     The optimizer never decays factors: it would pull them toward zero. `factor_decay` pulls them toward the Fourier
-    transform as which they were built: after each step, factor ← factor − rate·factor_decay·(factor − DFT).
+    transform, wherever they start: after each step, factor ← factor − rate·factor_decay·(factor − DFT).
 
     Raises ConfigError for a factor_lr that is not positive or a factor_decay that is negative.
 
@@ -52,8 +52,7 @@ class Task(LightningModule):
         self.scheduler_callable = scheduler
         self.factor_lr = factor_lr
         self.factor_decay = factor_decay
-        # Before any checkpoint is loaded, so these are the DFT's.
-        self._dft = [p.detach().clone() for p in factor_parameters(net)] if factor_decay else []
+        self._dft = initial_factors(net) if factor_decay else []
         self.register_state_dict_post_hook(_drop_neuralop_metadata)
         self.training_cost: dict[str, Any] = {}  # filled by TrainingCost, kept in the checkpoint
         self.loaded: dict[str, int] = {}  # `step` and `epoch` of the checkpoint whose weights these are
@@ -85,9 +84,11 @@ class Task(LightningModule):
         if self._dft:
             optimizer = self.optimizers(use_pl_optimizer=False)
             rate = optimizer.param_groups[-1]["lr"] * self.factor_decay  # type: ignore[union-attr]
+            factors = factor_parameters(self.net)
+            self._dft = [dft.to(factor) for factor, dft in zip(factors, self._dft, strict=True)]  # moves them once
             with torch.no_grad():
-                for factor, dft in zip(factor_parameters(self.net), self._dft, strict=True):
-                    factor.lerp_(dft.to(factor.device), min(1.0, rate))
+                for factor, dft in zip(factors, self._dft, strict=True):
+                    factor.lerp_(dft, min(1.0, rate))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["training_cost"] = self.training_cost

@@ -110,22 +110,24 @@ class TrainingCost(Callback):
 
 
 class Collector(Callback):
-    """Keeps inputs, targets and predictions of a test or predict run, on the CPU."""
+    """Keeps inputs, targets (of a predict run perhaps none) and predictions of a run, on the CPU."""
 
     def __init__(self) -> None:
-        self.batches: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.batches: list[tuple[Tensor, Tensor | None, Tensor]] = []
 
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         prediction, batch = args[:2]
-        self.batches.append((batch.input.cpu(), batch.target.cpu(), prediction.cpu()))
+        target = None if batch.target is None else batch.target.cpu()
+        self.batches.append((batch.input.cpu(), target, prediction.cpu()))
 
     def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         self.on_test_batch_end(trainer, pl_module, *args)
 
     def fields(self) -> dict[str, Tensor]:
-        """`input`, `target` and `prediction`, all samples in the loader's order."""
+        """`input`, `target` (if there were any) and `prediction`, all samples in the loader's order."""
         parts = zip(*self.batches, strict=True)
-        return {name: torch.cat(part) for name, part in zip(("input", "target", "prediction"), parts, strict=True)}
+        named = zip(("input", "target", "prediction"), parts, strict=True)
+        return {name: torch.cat(part) for name, part in named if part[0] is not None}
 
 
 def peak_memory_mb(device: torch.device) -> float:
