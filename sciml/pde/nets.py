@@ -12,6 +12,8 @@ from sciml.errors import ConfigError
 from sciml.pde.fno_blocks import fuse_blocks
 from sciml.pde.pointwise import use_pointwise
 from sciml.pde.spectral_conv import MonarchSpectralConv
+from sciml.pde.state import tensor_state
+from sciml.pde.uncompiled import keep_uncompiled
 from sciml.transforms import DenseTransform, MonarchTransform, Transform
 
 _LEARNED: dict[str, type[Transform]] = {"monarch": MonarchTransform, "dense": DenseTransform}
@@ -69,7 +71,7 @@ def fno(
         )
     )
     if transform == "fft":
-        return model
+        return tensor_state(keep_uncompiled(model))
     return monarchize(model, grid, heads or hidden_channels, transform=_LEARNED[transform])
 
 
@@ -96,7 +98,7 @@ def monarchize(
         conv = model.get_submodule(name)
         new = MonarchSpectralConv.from_spectral_conv(conv, conv_grid, heads, transform)
         model.set_submodule(name, new.train(conv.training))
-    return fuse_blocks(model)
+    return tensor_state(fuse_blocks(model))
 
 
 def _grids_inside(model: nn.Module, grid: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
