@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad
 
 from sciml.errors import ConfigError
+from sciml.kernels.arithmetic import times
 from sciml.mri.fourier import ifft2c
 from sciml.mri.sense import combine, rss
 
@@ -94,7 +95,7 @@ class ImageUNet(nn.Module):
 
     def forward(self, kspace: Tensor, mask: Tensor, maps: Tensor | None = None) -> Tensor:
         """(B, C, y, x), zero where not sampled, to a magnitude image (B, y, x)."""
-        coil_images = ifft2c(kspace * mask)
+        coil_images = ifft2c(times(kspace, mask))
         image = (rss(coil_images) if maps is None else combine(coil_images, maps).abs())[:, None]
         std, mean = torch.std_mean(image, dim=(2, 3), keepdim=True)
         std = torch.where(std == 0, torch.ones_like(std), std)

@@ -14,6 +14,8 @@ from sciml.pde.hooks import give_hooks, take_hooks
 from sciml.pde.pointwise import use_pointwise
 from sciml.pde.rebuild import Replacement, rebuild_with
 from sciml.pde.spectral_conv import MonarchSpectralConv
+from sciml.pde.state import tensor_state
+from sciml.pde.uncompiled import keep_uncompiled
 from sciml.transforms import DenseTransform, MonarchTransform, Transform
 
 _LEARNED: dict[str, type[Transform]] = {"monarch": MonarchTransform, "dense": DenseTransform}
@@ -71,7 +73,7 @@ def fno(
         )
     )
     if transform == "fft":
-        return model
+        return tensor_state(keep_uncompiled(model))
     return monarchize(model, grid, hidden_channels if heads is None else heads, transform=_LEARNED[transform])
 
 
@@ -115,7 +117,7 @@ def monarchize(
         for name in places:
             model.set_submodule(name, new)
     rebuild_with(model, settings)
-    return fuse_blocks(model)
+    return tensor_state(fuse_blocks(model))
 
 
 def _replaced(name: str, conv: SpectralConv, settings: Replacement) -> MonarchSpectralConv:

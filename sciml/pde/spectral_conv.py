@@ -276,7 +276,12 @@ class MonarchSpectralConv(Rowwise):
         return tuple(slices)
 
     def _prefers_ffts(self, x: Tensor) -> bool:
-        """Whether all transforms are fixed, no mode is left out, and FFTs take less time (`pruned_fft.pays`)."""
+        """Whether all transforms are fixed, no mode is left out, and FFTs take less time (`pruned_fft.pays`).
+
+        Never in a compiled graph, where complex tensors are best few (docs/decisions/0011).
+        """
+        if torch.compiler.is_compiling():
+            return False
         fixed = all(isinstance(t, FourierTransform) for t in (*self.analysis, *self.synthesis))
         if not fixed or self._n_modes != self.max_n_modes:
             return False
