@@ -28,6 +28,7 @@ from sciml.runs.directory import RUN, RunDirectory
 from sciml.runs.settings import Origin
 from sciml.tasks.base import Task
 from sciml.tasks.callbacks import Checkpoints, DivergenceGuard, TrainingCost
+from sciml.tasks.precision import check_data, check_precision
 from sciml.tasks.resume import Continued, check_optimizer, check_progress, check_weights
 from sciml.tasks.storage import Curves, MetricsCSV, SafeCheckpointIO, read_checkpoint
 
@@ -135,6 +136,7 @@ class RunCLI(LightningCLI):
                 self.checkpoint = find_checkpoint(self.run.path, self._settings.ckpt_path)
             self._require_place()
         self.trainer = self.instantiate_trainer()
+        check_precision(self.trainer)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._settings.trainer
@@ -186,7 +188,7 @@ class RunCLI(LightningCLI):
             settings.ckpt_path = str(self.checkpoint)
             self._check_resume(self.checkpoint)
         self.datamodule.setup("fit")
-        self.model.check_data(next(iter(self.datamodule.train_dataloader())))
+        check_data(self.trainer, self.model, next(iter(self.datamodule.train_dataloader())))
         if self.trainer.is_global_zero:
             self.run.lock()
             self._require_place()  # again, now that nobody else can write here

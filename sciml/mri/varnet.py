@@ -36,7 +36,7 @@ class Cascade(nn.Module):
 
     def forward(self, kspace: Tensor, reference: Tensor, mask: Tensor, maps: Tensor) -> Tensor:
         image = self.refine(combine(self.fourier.inverse(kspace), maps))
-        return kspace - self.weight * mask * (kspace - reference) - self.fourier(expand(image, maps))
+        return kspace - self.weight * (mask * (kspace - reference)) - self.fourier(expand(image, maps))
 
 
 class VarNet(nn.Module):

@@ -58,7 +58,10 @@ class MRITask(Task):
 
         Raises BadSchema when the target is larger than the image.
         """
-        image = self.net(batch.kspace, batch.mask, batch.maps)
+        # Lightning casts real numbers alone to the type of the network.
+        double = torch.promote_types(torch.complex64, self.dtype)
+        kspace, maps = (x if x is None else x.to(double) for x in (batch.kspace, batch.maps))
+        image = self.net(kspace, batch.mask, maps)
         image = image.abs() if image.is_complex() else image
         if batch.target is None:
             return image

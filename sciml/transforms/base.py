@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from sciml.errors import ConfigError
 from sciml.kernels import ops
 from sciml.transforms.factors import dft_matrix, lowest
-from sciml.transforms.layout import Rowwise
+from sciml.transforms.modules import Rowwise
 
 
 class Transform(Rowwise, ABC):
