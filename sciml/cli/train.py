@@ -35,6 +35,7 @@ from sciml.tasks.base import Task
 from sciml.tasks.callbacks import Checkpoints, DivergenceGuard, TrainingCost
 from sciml.tasks.launcher import Launcher
 from sciml.tasks.limits import check_trainer, environment_plugins
+from sciml.tasks.precision import check_data, check_precision
 from sciml.tasks.resume import Continued, check_optimizer, check_progress, check_weights
 from sciml.tasks.stopping import Stopped
 from sciml.tasks.storage import Curves, MetricsCSV, SafeCheckpointIO, read_checkpoint
@@ -158,6 +159,7 @@ class RunCLI(LightningCLI):
                 self.checkpoint = find_checkpoint(self.run.path, self._settings.ckpt_path)
             self._require_place()
         self.trainer = self.instantiate_trainer()
+        check_precision(self.trainer)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._settings.trainer
@@ -218,7 +220,7 @@ class RunCLI(LightningCLI):
         self.datamodule.setup("fit")
         batches = self.datamodule.train_dataloader()
         check_trainer_settings(settings.trainer, len(batches))
-        self.model.check_data(next(iter(batches)))
+        check_data(self.trainer, self.model, next(iter(batches)))
         if is_rank_zero():
             self.run.lock()
             self._require_place()  # again, now that nobody else can write here

@@ -35,7 +35,8 @@ class UNet(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, image: Tensor) -> Tensor:
-        levels = [self.down[0](image.contiguous(memory_format=torch.channels_last))]
+        entered = image.to(self.last.weight.dtype)  # complex numbers are float32 or float64, whatever the network is
+        levels = [self.down[0](entered.contiguous(memory_format=torch.channels_last))]
         for convolutions in self.down[1:]:
             levels.append(convolutions(avg_pool2d(levels[-1], 2)))
         out = levels.pop()
@@ -45,7 +46,7 @@ class UNet(nn.Module):
             if any(lacking):
                 out = pad(out, (0, lacking[0], 0, lacking[1]), "reflect")
             out = merge(torch.cat([out, skip], 1))
-        return self.last(out)
+        return self.last(out).to(image.dtype)
 
 
 class ComplexUNet(nn.Module):

@@ -16,7 +16,7 @@ from sciml.kernels import ops, pruned_fft
 from sciml.pde import neuralop_layer
 from sciml.transforms import FourierTransform, MonarchTransform, Transform
 from sciml.transforms.factors import lowest
-from sciml.transforms.layout import Rowwise
+from sciml.transforms.modules import Rowwise
 
 
 class MonarchSpectralConv(Rowwise):

@@ -10,7 +10,7 @@ from sciml.errors import ConfigError
 from sciml.kernels import ops
 from sciml.kernels.arithmetic import conj, times
 from sciml.transforms.factors import dft_matrix, lowest
-from sciml.transforms.layout import Rowwise
+from sciml.transforms.modules import Rowwise
 
 
 class Transform(Rowwise, ABC):
