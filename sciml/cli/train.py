@@ -13,7 +13,6 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sciml.cli.applications import application, chosen
@@ -24,7 +23,7 @@ from sciml.hdf5 import replacing
 from sciml.memory import keep_freed_memory
 from sciml.tasks.base import Task
 from sciml.tasks.callbacks import Checkpoints, DivergenceGuard, TrainingCost
-from sciml.tasks.launcher import Launcher
+from sciml.tasks.launcher import Launcher, is_rank_zero
 from sciml.tasks.limits import check_trainer, environment_plugins
 from sciml.tasks.stopping import Stopped
 from sciml.tasks.storage import MetricsCSV, SafeCheckpointIO
@@ -75,7 +74,7 @@ def run(args: list[str]) -> int:
             load_from_checkpoint_support=False,  # config.yaml rebuilds a run
         )
     except Stopped as stopped:
-        if rank_zero_only.rank == 0:
+        if is_rank_zero():
             print(f"sciml: {stopped}; --ckpt_path last continues", file=sys.stderr)
         return 128 + stopped.number
     except SystemExit as ended:  # which Lightning makes of Ctrl-C
@@ -116,7 +115,7 @@ class RunCLI(LightningCLI):
         parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        self.arguments = [str(word) for word in args or []]
+        self.arguments = list(args or [])  # type: ignore[arg-type]
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except ArgumentError as error:
@@ -221,7 +220,7 @@ class RunCLI(LightningCLI):
     @property
     def _writes(self) -> bool:
         """Whether this is rank zero, also before Lightning has started the others."""
-        return rank_zero_only.rank == 0
+        return is_rank_zero()
 
     @property
     def _settings(self) -> jsonargparse.Namespace:
