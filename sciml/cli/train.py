@@ -115,7 +115,7 @@ class RunCLI(LightningCLI):
         parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        self.arguments = list(args or [])  # type: ignore[arg-type]
+        self.arguments = list(args or [])
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except ArgumentError as error:
