@@ -15,7 +15,6 @@ from lightning import LightningDataModule
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sciml.cli.allowed import ALLOWED_PACKAGES as ALLOWED_PACKAGES
@@ -33,7 +32,7 @@ from sciml.runs.directory import RUN, RunDirectory
 from sciml.runs.settings import Origin
 from sciml.tasks.base import Task
 from sciml.tasks.callbacks import Checkpoints, DivergenceGuard, TrainingCost
-from sciml.tasks.launcher import Launcher
+from sciml.tasks.launcher import Launcher, is_rank_zero
 from sciml.tasks.limits import check_trainer, environment_plugins
 from sciml.tasks.precision import check_data, check_precision
 from sciml.tasks.resume import Continued, check_optimizer, check_progress, check_weights
@@ -93,11 +92,6 @@ def run(args: list[str]) -> int:
     except MisconfigurationException as error:
         raise ConfigError(str(error)) from error
     return 0
-
-
-def is_rank_zero() -> bool:
-    """Whether this process writes; also before Lightning has started the others."""
-    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 class RunCLI(LightningCLI):
