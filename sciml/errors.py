@@ -1,5 +1,9 @@
 """The errors that bad input gets. Each message names the place, the expected, the found and the remedy."""
 
+from collections.abc import Iterable
+
+NAMES_SHOWN, NAME_LENGTH = 8, 60
+
 
 class CorruptFile(OSError):  # noqa: N818 - the name says what is wrong with the file, as FileNotFoundError's stem does
     """The bytes on disk cannot be read: truncated, damaged, or failing a checksum."""
@@ -23,3 +27,11 @@ class CheckpointError(RuntimeError):
 
 class ConfigError(ValueError):
     """A setting is out of range; the command line ends with exit status 2."""
+
+
+def listed(names: Iterable[object]) -> str:
+    """Names for one line of an error: the first few, shortened, and how many more; `nothing` if there are none."""
+    every = [str(name) for name in names]
+    shown = [name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…" for name in every[:NAMES_SHOWN]]
+    more = len(every) - len(shown)
+    return (", ".join(shown) or "nothing") + (f" and {more} more ({len(every)} in all)" if more else "")

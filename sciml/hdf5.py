@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from sciml.errors import BadSchema, CorruptFile, UnsafeFile
+from sciml.errors import BadSchema, CorruptFile, UnsafeFile, listed
 
 # deflate cannot shrink data by more than 1032:1 (zlib's technical notes); LZF and szip shrink less
 MAX_COMPRESSION = 1032
@@ -146,12 +146,14 @@ def add_samples(file: h5py.File, key: str, data: np.ndarray, attributes: Mapping
 
 def complete_rows(file: h5py.File) -> int | None:
     """How many samples a generator has finished (attribute `n_complete`); None if the file does not say."""
-    complete = file.attrs.get("n_complete")
+    complete = attribute(file, "n_complete")
+    if complete is not None and (not isinstance(complete, (int, float)) or complete != complete // 1):
+        raise BadSchema(f"{file.filename}: attribute n_complete: expected a whole number, found {complete!r:.60}")
     return None if complete is None else int(complete)
 
 
 def _missing(file: h5py.File, key: str) -> BadSchema:
-    return BadSchema(f"{file.filename}: no dataset {key!r}; the file has {', '.join(keys(file)) or 'nothing'}")
+    return BadSchema(f"{file.filename}: no dataset {key!r}; the file has {listed(keys(file))}")
 
 
 def _refuse_links_out(file: h5py.File, key: str, depth: int = 0) -> None:
@@ -236,3 +238,26 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def attribute(owner: h5py.File | h5py.Group | h5py.Dataset, key: str, default: Any = None) -> Any:
+    """The attribute `key` as a plain str, int, float, bool or complex; `default` where it is missing or empty.
+
+    Raises BadSchema for an array of several values.
+    """
+    value = plain(owner.attrs.get(key))
+    if isinstance(value, np.ndarray | list | tuple):
+        raise BadSchema(f"{owner.file.filename}: attribute {key}: expected one value, found {np.shape(value)}")
+    return default if value is None else value
+
+
+def plain(value: Any) -> Any:
+    """The scalar that an array of one element, a NumPy scalar or bytes stand for, as MATLAB and others write them.
+
+    None for an empty value; what has several elements stays as it is.
+    """
+    if isinstance(value, h5py.Empty):
+        return None
+    if isinstance(value, np.ndarray | np.generic) and value.size == 1:
+        value = value.item()
+    return value.decode(errors="replace").rstrip("\0") if isinstance(value, bytes) else value

@@ -1,6 +1,7 @@
 """Every configuration trains, evaluates and predicts; the pairs differ in the transform alone."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,21 @@ def test_config_trains_tests_and_predicts(
     with reading(run / "predictions.h5") as file:
         grid = config["model"]["net"]["init_args"]["grid"]
         assert dataset(file, "prediction").shape == (2, steps, *grid)
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_commands_that_make_the_data_give_the_grid_that_the_network_expects(path: Path) -> None:
+    config = yaml.safe_load(path.read_text())
+    data, grid = config["data"], config["model"]["net"]["init_args"]["grid"]
+    assert data["grid"] == grid
+    makefile = (FOLDER.parents[1] / "Makefile").read_text().replace("\\\n", " ")
+    lines = (path.read_text() + makefile.replace("$${nu}", "1e-3") + makefile.replace("$${nu}", "1e-5")).splitlines()
+    commands = [line for line in lines if "sciml data" in line and f"--out {data['path']} " in line]
+    assert bool(commands) == (not data["path"].endswith(".pt"))
+    for command in commands:
+        made = re.search(r"--grid (\d+)", command)
+        assert made, command
+        assert [int(made[1]) // data.get("subsample", 1)] * len(grid) == grid, command
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -36,11 +36,17 @@ def settle(args: list[str]) -> list[str]:
         import_path_denylist=["*", *(_given - set(packages))],
         import_path_allowlist=[*ALLOWED_PACKAGES, *_FUNCTIONS, *packages],
     )
+    _given.clear()
     _given.update(packages)
     set_loader("yaml", _read_bounded)
     if any("neuralop.models" in text for text in [*rest, *_configurations(rest)]):
         readable_models()
     return rest
+
+
+def given() -> list[str]:
+    """The words that allow again what the last `settle` allowed, for a process that runs the same command."""
+    return [f"--allow={package}" for package in sorted(_given)]
 
 
 def readable_models() -> None:

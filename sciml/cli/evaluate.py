@@ -3,50 +3,62 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sciml.hdf5 import add_samples, writing
 from sciml.mri.data import MRIDataModule
 from sciml.pde.data import PDEDataModule
-from sciml.runs import Evaluation, write_evaluation, write_images, write_reconstructions
+from sciml.runs import (
+    Evaluation,
+    Predictions,
+    write_evaluation,
+    write_images,
+    write_predictions,
+    write_reconstructions,
+)
+from sciml.runs.checkpoints import relative
 from sciml.tasks.base import Task, count_parameters
 from sciml.tasks.callbacks import Collector
 from sciml.tasks.mri import VolumeCollector
 from sciml.transforms import factor_parameters
 
 
-def evaluate_fields(run_dir: Path, found: Collector, data: PDEDataModule, task: Task, checkpoint: str) -> Path:
+def evaluate_fields(run_dir: Path, found: Collector, data: PDEDataModule, task: Task, checkpoint: str | None) -> Path:
     """Metrics, predictions and figures of the test set; the path of metrics.json."""
     source = data.test_source
     evaluation = Evaluation(
         **found.fields(),
         time=data.time,
         periodic=source.sampling == "periodic",
-        length=float(source.attributes.get("length", 1.0)),
+        length=source.length,
         quantity=source.names[-1],
-        info=_info(task, checkpoint),
+        info=_info(run_dir, data, task, checkpoint),
     )
     return write_evaluation(run_dir, evaluation, net=task.net)
 
 
 def save_fields(run_dir: Path, found: Collector, data: PDEDataModule) -> Path:
-    """predictions.h5 alone: `prediction` (sample, time, *grid) and the times of its frames."""
-    path = run_dir / "predictions.h5"
-    with writing(path) as file:
-        add_samples(file, "prediction", found.fields()["prediction"].numpy())
-        if data.time is not None:
-            file.create_dataset("time", data=np.asarray(data.time, dtype=np.float64))
-    return path
+    """predictions.h5: what the network predicted, from what, with the times of both; see `read_predictions`."""
+    source, fields = data.test_source, found.fields()
+    predictions = Predictions(
+        prediction=fields["prediction"],
+        input=fields["input"],
+        time=data.time,
+        input_time=data.input_time,
+        periodic=source.sampling == "periodic",
+        length=source.length,
+        quantity="y" if source.time is None else source.names[0],
+    )
+    return write_predictions(run_dir, predictions)
 
 
-def evaluate_images(run_dir: Path, found: VolumeCollector, data: MRIDataModule, task: Task, checkpoint: str) -> Path:
+def evaluate_images(
+    run_dir: Path, found: VolumeCollector, data: MRIDataModule, task: Task, checkpoint: str | None
+) -> Path:
     """Metrics, reconstructions and figures of the test volumes; the path of metrics.json."""
     about = {
         info.name: {"acceleration": data.acceleration(info.name), "acquisition": info.acquisition}
         for info in data.dataset("test").infos
     }
     volumes = found.stack.volumes()
-    return write_images(run_dir, volumes, about=about, net=task.net, info=_info(task, checkpoint))
+    return write_images(run_dir, volumes, about=about, net=task.net, info=_info(run_dir, data, task, checkpoint))
 
 
 def save_images(run_dir: Path, found: VolumeCollector, data: MRIDataModule) -> Path:
@@ -54,10 +66,14 @@ def save_images(run_dir: Path, found: VolumeCollector, data: MRIDataModule) -> P
     return write_reconstructions(run_dir, found.stack.volumes())
 
 
-def _info(task: Task, checkpoint: str) -> dict[str, Any]:
+def _info(run_dir: Path, data: Any, task: Task, checkpoint: str | None) -> dict[str, Any]:
+    """What metrics.json says beside the errors: sizes and costs, whose weights these are, and on which data."""
+    weights = {} if checkpoint is None else {"checkpoint": relative(checkpoint, run_dir), **task.loaded}
+    describe = getattr(data, "describe", None)
     return {
         "parameters": count_parameters(task.net.parameters()),
         "factor_parameters": count_parameters(factor_parameters(task.net)),
-        "checkpoint": checkpoint,
+        **weights,
+        **({} if describe is None else {"data": describe("test")}),
         **task.training_cost,
     }

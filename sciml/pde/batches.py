@@ -20,12 +20,19 @@ class Batch(NamedTuple):
     target: Tensor
 
 
+class InputBatch(NamedTuple):
+    """A `Batch` to predict from: nothing is known of what follows."""
+
+    input: Tensor
+    target: None = None
+
+
 class Statistics(NamedTuple):
     """Mean and standard deviation over the training set, (C, 1, ..., 1): they broadcast against a batch.
 
     The frames of a trajectory share one value (C = 1), since a rollout feeds its output back. None depends on
     position, so they hold at any resolution. Where a field is constant its deviation is taken as 1e-5 of its
-    size, or 1 if it is zero.
+    size, or 1 if that is no normal number.
     """
 
     input_mean: Tensor
@@ -50,6 +57,23 @@ class Pairs(Dataset[Batch]):
         """A whole batch at once: DataLoader calls this in place of collating single items."""
         chosen = torch.as_tensor(indices)
         return Batch(self.input[chosen], self.target[chosen])
+
+
+class Inputs(Dataset[InputBatch]):
+    """Inputs (N, ...) to predict from."""
+
+    def __init__(self, input: Tensor) -> None:
+        self.input = input
+
+    def __len__(self) -> int:
+        return len(self.input)
+
+    def __getitem__(self, index: int) -> InputBatch:
+        return InputBatch(self.input[index])
+
+    def __getitems__(self, indices: Sequence[int]) -> InputBatch:
+        """See `Pairs.__getitems__`."""
+        return InputBatch(self.input[torch.as_tensor(indices)])
 
 
 class Windows(Dataset[Batch]):
@@ -102,5 +126,6 @@ def mean_std(field: Tensor, per_channel: bool) -> tuple[Tensor, Tensor]:
     mean = field.mean(axes, keepdim=True, dtype=torch.float64)
     variance = (field - mean).square().mean(axes, keepdim=True)
     std = variance.sqrt().clamp_min(1e-5 * mean.abs())
-    std = torch.where(std == 0, torch.ones_like(std), std)
+    smallest = torch.finfo(torch.float32).tiny  # of the numbers that one can divide by in single precision
+    std = torch.where(std < smallest, torch.ones_like(std), std)
     return mean[0].float(), std[0].float()

@@ -2,7 +2,7 @@
 
 - our HDF5 (`sciml data`): `vorticity` or `u` (sample, time, *grid), `time` (time,), attributes
 - FNO's `.mat`, MATLAB 5 and 7.3: `u` (N, y, x, T), `t`; its task takes all frames from `u`, not `a`
-- neuraloperator's `.pt`: pairs `x`, `y`, (N, y, x) or (N, channel, y, x)
+- neuraloperator's `.pt`: pairs `x`, `y`, (N, y, x) or (N, channel, y, x); `x` alone to predict from
 """
 
 import logging
@@ -19,8 +19,9 @@ import numpy as np
 import torch
 
 from sciml import hdf5
-from sciml.errors import BadSchema, CorruptFile, UnsafeFile
+from sciml.errors import BadSchema, CorruptFile, UnsafeFile, listed
 from sciml.pde import matlab5
+from sciml.pde.checks import channels_or_axis, checked_length, checked_times, expect, require_file
 
 logger = logging.getLogger(__name__)
 
@@ -33,11 +34,15 @@ class Source(ABC):
 
     Attributes:
         path: The file.
-        names: What is read: one name for a trajectory, input and target for pairs.
+        names: What is read: one name for a trajectory; input and target for pairs, input alone without targets.
         n_samples: How many samples are complete.
+        target_channels: Of pairs that have targets, else None.
         grid: Points along each spatial axis.
-        time: Physical time of each frame, float64; None for pairs.
-        attributes: The file's own (viscosity, length, equation, ...).
+        time: Physical time of each frame, float64, finite and increasing; None for pairs.
+        attributes: The file's own (viscosity, length, equation, ...), as plain values.
+        length: Side of the domain.
+        ambiguous: Where the shape alone does not say whether an axis has channels or is one of the grid: both
+            readings, in words; else None.
         sampling: `periodic`: point values on a torus; `cells`: averages over cells; `points`: point values,
             ends perhaps included.
     """
@@ -46,10 +51,13 @@ class Source(ABC):
         self.path = path
         self.names: tuple[str, ...] = ()
         self.n_samples = 0
+        self.target_channels: int | None = None
         self.grid: tuple[int, ...] = ()
         self.time: np.ndarray | None = None
         self.attributes: Mapping[str, Any] = {}
+        self.length = 1.0
         self.sampling: Sampling = "periodic"
+        self.ambiguous: str | None = None
 
     @abstractmethod
     def fields(self, start: int, stop: int, frames: slice) -> tuple[np.ndarray, ...]:
@@ -71,23 +79,27 @@ class Source(ABC):
 class HDF5Source(Source):
     """Our own HDF5: `vorticity` (sample, time, y, x) or `u` (sample, time, x), `time`, attributes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, axes: int | None = None) -> None:
         super().__init__(path)
         with hdf5.reading(path) as file:
             self.names = tuple(key for key in ("vorticity", "u") if key in file)[:1] or ("vorticity",)
             complete = hdf5.complete_rows(file)
             data = hdf5.dataset(file, self.names[0], rows=complete)
-            _expect(data.ndim >= 3, path, self.names[0], "(sample, time, *grid)", data.shape)
+            expect(data.ndim >= 3, path, self.names[0], "(sample, time, *grid)", data.shape)
             self.n_samples = data.shape[0] if complete is None else complete
-            _expect(0 <= self.n_samples <= len(data), path, "n_complete", f"0 ... {len(data)}", complete)
+            expect(0 <= self.n_samples <= len(data), path, "n_complete", f"0 ... {len(data)}", complete)
             if self.n_samples < len(data):
                 logger.warning("%s: incomplete, %d of %d samples", path, self.n_samples, len(data))
-            self.grid = tuple(data.shape[2:])
-            self.time = np.asarray(hdf5.dataset(file, "time")[()], dtype=np.float64)
-            _expect(self.time.shape == data.shape[1:2], path, "time", data.shape[1:2], self.time.shape)
-            self.attributes = dict(file.attrs)
+            self.grid, data_shape = tuple(data.shape[2:]), data.shape
+            time = hdf5.dataset(file, "time")[()]
+            expect(np.shape(time) == data.shape[1:2], path, "time", data.shape[1:2], np.shape(time))
+            self.time = checked_times(path, "time", time)
+            self.attributes = {name: hdf5.plain(value) for name, value in file.attrs.items()}
+            self.length = checked_length(path, hdf5.attribute(file, "length", 1.0))
+            equation = hdf5.attribute(file, "equation")
             _check_dtype(path, self.names[0], data.dtype)
-        self.sampling = "cells" if self.attributes.get("equation") == "burgers" else "periodic"
+        self.ambiguous = channels_or_axis(path, self.names[0], data_shape, axes)
+        self.sampling = "cells" if equation == "burgers" else "periodic"
 
     def fields(self, start: int, stop: int, frames: slice) -> tuple[np.ndarray, ...]:
         with hdf5.reading(self.path) as file:
@@ -100,23 +112,24 @@ class MatSource(Source):
 
     names = ("u",)
 
-    def _set_header(self, shape: tuple[int, ...], time: np.ndarray, dtype: np.dtype) -> None:
-        _expect(len(shape) >= 3, self.path, "u", "(N, y, x, T)", shape)
+    def _set_header(self, shape: tuple[int, ...], time: np.ndarray, dtype: np.dtype, axes: int | None) -> None:
+        expect(len(shape) >= 3, self.path, "u", "(N, y, x, T)", shape)
         self.names = ("u",)
         self.n_samples, self.grid = shape[0], tuple(shape[1:-1])
-        self.time = np.asarray(time, dtype=np.float64).ravel()
-        _expect(self.time.size == shape[-1], self.path, "t", f"{shape[-1]} times, as in u", self.time.size)
+        expect(time.size == shape[-1], self.path, "t", f"{shape[-1]} times, as in u", time.size)
+        self.time = checked_times(self.path, "t", time.ravel())
         _check_dtype(self.path, "u", dtype)
+        self.ambiguous = channels_or_axis(self.path, "u", (shape[0], shape[-1], *shape[1:-1]), axes)
 
 
 class Mat73Source(MatSource):
     """MATLAB 7.3, which is HDF5 with all axes reversed: `u` is stored (T, x, y, N)."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, axes: int | None = None) -> None:
         super().__init__(path)
         with hdf5.reading(path) as file:
             data = hdf5.dataset(file, "u")
-            self._set_header(data.shape[::-1], hdf5.dataset(file, "t")[()], data.dtype)
+            self._set_header(data.shape[::-1], np.asarray(hdf5.dataset(file, "t")[()]), data.dtype, axes)
 
     def fields(self, start: int, stop: int, frames: slice) -> tuple[np.ndarray, ...]:
         with hdf5.reading(self.path) as file:
@@ -127,16 +140,16 @@ class Mat73Source(MatSource):
 class Mat5Source(MatSource):
     """MATLAB 5, where a compressed variable can only be read whole: kept until released."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, axes: int | None = None) -> None:
         super().__init__(path)
         found = matlab5.variables(path)
         for key in ("u", "t"):
             if key not in found:
-                raise BadSchema(f"{path}: no real array {key!r}; the file has {', '.join(sorted(found))}")
+                raise BadSchema(f"{path}: no real array {key!r}; the file has {listed(sorted(found))}")
         self._variable = found["u"]
         if self._variable.stored_bytes > hdf5.MAX_COMPRESSION * path.stat().st_size:
             raise UnsafeFile(f"{path}: u: declares {self._variable.shape}, more than the file can hold")
-        self._set_header(self._variable.shape, matlab5.read(path, found["t"]), self._variable.dtype)
+        self._set_header(self._variable.shape, matlab5.read(path, found["t"]), self._variable.dtype, axes)
         self._u: np.ndarray | None = None
 
     def fields(self, start: int, stop: int, frames: slice) -> tuple[np.ndarray, ...]:
@@ -151,65 +164,76 @@ class Mat5Source(MatSource):
 class TorchSource(Source):
     """neuraloperator's `.pt`: a dict of `x` and `y`; (N, *grid) gets a channel axis, bool becomes 0 and 1."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, axes: int | None = None) -> None:
         super().__init__(path)
-        self.names = ("x", "y")
         self.sampling = "points"
-        self._pairs = _load_tensors(path)
-        for key in self.names:
-            if key not in self._pairs:
-                raise BadSchema(f"{path}: no tensor {key!r}; the file has {', '.join(sorted(self._pairs))}")
-            tensor = self._pairs[key].detach()
-            _expect(3 <= tensor.ndim <= 5, path, key, "(N, y, x) or (N, channel, y, x)", tuple(tensor.shape))
-            if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-                raise UnsafeFile(f"{path}: {key}: declares {tuple(tensor.shape)}, more than it stores")
-            self._pairs[key] = tensor if tensor.ndim > 3 else tensor.unsqueeze(1)
-            _check_dtype(path, key, tensor.numpy().dtype)
-        x, y = (self._pairs[key] for key in self.names)
-        _expect(len(x) == len(y), path, "y", f"{len(x)} samples, as in x", f"{len(y)}")
-        _expect(x.shape[2:] == y.shape[2:], path, "y", f"grid {tuple(x.shape[2:])}, as x", tuple(y.shape[2:]))
+        tensors = _load_tensors(path)
+        if "x" not in tensors:
+            raise BadSchema(f"{path}: no tensor 'x'; the file has {listed(sorted(tensors))}")
+        self.names = ("x", "y") if "y" in tensors else ("x",)
+        self._pairs = {key: _with_channels(path, key, tensors[key].detach(), axes) for key in self.names}
+        x = self._pairs["x"]
+        if "y" in self._pairs:
+            y = self._pairs["y"]
+            expect(len(x) == len(y), path, "y", f"{len(x)} samples, as in x", f"{len(y)}")
+            same = x.shape[2:] == y.shape[2:]
+            expect(same, path, "y", f"grid {tuple(x.shape[2:])}, as x", tuple(y.shape[2:]))
+            self.target_channels = y.shape[1]
         self.n_samples, self.grid = len(x), tuple(x.shape[2:])
+        if axes is None and tensors["x"].ndim == 3 and len(set(self.grid)) > 1:
+            channels, points = self.grid
+            self.ambiguous = (
+                f"x: {tuple(tensors['x'].shape)} is (sample, y, x) on a grid of {channels} x {points} points, or "
+                f"(sample, channel, x) with {channels} channels on {points} points"
+            )
 
     def fields(self, start: int, stop: int, frames: slice) -> tuple[np.ndarray, ...]:
         return tuple(self._pairs[key][start:stop, frames].numpy() for key in self.names)
 
 
-def open_source(path: str | os.PathLike[str]) -> Source:
+def open_source(path: str | os.PathLike[str], axes: int | None = None) -> Source:
     """Reads the header of a file of any of the formats.
+
+    Args:
+        path: The file.
+        axes: How many axes the grid has; None: what the shape suggests (see `Source.ambiguous`).
 
     Raises:
         FileNotFoundError: No such file.
         CorruptFile: Truncated or damaged.
-        BadSchema: Not one of the formats, or a key is missing or has the wrong shape.
+        BadSchema: Not one of the formats, or a key is missing or has the wrong shape; a folder.
+        NonFinite: NaN or infinity among the times.
         UnsafeFile: It points outside itself, declares more than it holds, or would run code.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; `sciml data` generates data, data/README.md lists sources")
+    require_file(path)
     with path.open("rb") as file:
         head = file.read(520)
     if not head:
         raise CorruptFile(f"{path}: empty file")
     if head.startswith(HDF5_MAGIC):
-        return Mat73Source(path) if path.suffix == ".mat" else HDF5Source(path)
+        return Mat73Source(path, axes) if path.suffix == ".mat" else HDF5Source(path, axes)
     if head.startswith(b"MATLAB 7.3"):
-        return Mat73Source(path)
+        return Mat73Source(path, axes)
     if head.startswith(b"MATLAB 5.0") or path.suffix == ".mat":
-        return Mat5Source(path)
+        return Mat5Source(path, axes)
     if head.startswith((b"PK", b"\x80")):
-        return TorchSource(path)
+        return TorchSource(path, axes)
     raise BadSchema(f"{path}: expected HDF5, MATLAB or PyTorch data, found a file starting {head[:8]!r}")
 
 
-def _expect(holds: bool, path: Path, key: str, expected: object, found: object) -> None:
-    if not holds:
-        raise BadSchema(f"{path}: {key}: expected {expected}, found {found}")
-
-
-def _check_dtype(path: Path, key: str, dtype: np.dtype) -> None:
-    _expect(dtype.kind in "biufc", path, key, "numbers", dtype)
-    if dtype in (np.dtype(np.float64), np.dtype(np.complex128)):
-        logger.info("%s: %s is %s; cast to single precision", path, key, dtype)
+def _with_channels(path: Path, key: str, tensor: torch.Tensor, axes: int | None) -> torch.Tensor:
+    """(N, channel, *grid) of what may lack the channel axis."""
+    shape = tuple(tensor.shape)
+    if axes is None:
+        expect(3 <= tensor.ndim <= 5, path, key, "(N, y, x) or (N, channel, y, x)", shape)
+    else:
+        names = ", ".join("zyx"[-axes:])
+        expect(tensor.ndim - axes in (1, 2), path, key, f"(N, {names}) or (N, channel, {names})", shape)
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise UnsafeFile(f"{path}: {key}: declares {shape}, more than it stores")
+    _check_dtype(path, key, tensor.numpy().dtype)
+    return tensor.unsqueeze(1) if tensor.ndim == (3 if axes is None else axes + 1) else tensor
 
 
 def _check_archive(path: Path) -> None:
@@ -235,3 +259,9 @@ def _load_tensors(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(content, dict):
         raise BadSchema(f"{path}: expected a dict of x and y, found a {type(content).__name__}")
     return {str(key): value for key, value in content.items() if isinstance(value, torch.Tensor)}
+
+
+def _check_dtype(path: Path, key: str, dtype: np.dtype) -> None:
+    expect(dtype.kind in "biufc", path, key, "numbers", dtype)
+    if dtype in (np.dtype(np.float64), np.dtype(np.complex128)):
+        logger.info("%s: %s is %s; cast to single precision", path, key, dtype)

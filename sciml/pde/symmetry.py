@@ -53,7 +53,7 @@ def check_symmetric(attributes: Mapping[str, object], grid: Sequence[int]) -> No
     if attributes.get("equation") == "burgers":
         return
     found = attributes.get("forcing")
-    if found != FORCING:
+    if not isinstance(found, str) or found != FORCING:
         raise ConfigError(f"augment: the data has the forcing {found!r}; known are the symmetries of {FORCING!r}")
     if len(set(grid)) != 1 or grid[0] % 4:
         raise ConfigError(f"augment: the grid is {tuple(grid)}, expected a square one of a multiple of 4 points")

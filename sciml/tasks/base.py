@@ -12,10 +12,13 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from sciml import ranks
 from sciml.errors import ConfigError
+from sciml.tasks.means import EpochMeans
 from sciml.tasks.optimizers import check_step, without_groups
+from sciml.tasks.progress import all_batches_done
 from sciml.tasks.schedules import AnySchedule, Schedule, stepping
-from sciml.transforms import factor_parameters
+from sciml.transforms import factor_parameters, initial_factors
 
 
 class Task(LightningModule):
@@ -26,15 +29,18 @@ class Task(LightningModule):
     optimizer alone (see `stepping`). `factor_lr` is the factors' learning rate, without
     it the optimizer's; a network of fixed transforms has no factors, so one configuration serves both.
     The optimizer never decays factors: it would pull them toward zero. `factor_decay` pulls them toward the Fourier
-    transform as which they were built: after each step, factor ← factor − rate·factor_decay·(factor − DFT).
+    transform, wherever they start: after each step, factor ← factor − rate·factor_decay·(factor − DFT).
 
     Raises ConfigError for a factor_lr that is not positive or a factor_decay that is negative.
 
     Attributes:
         monitor: The logged metric whose least value marks the best checkpoint.
+        trained, measured: What the batches of the epoch gave so far, in training and in evaluation: logged at its
+            end as means over all devices.
     """
 
     monitor: str
+    shown: tuple[str, ...] = ("train_loss",)  # in the progress bar
 
     def __init__(
         self,
@@ -55,10 +61,11 @@ class Task(LightningModule):
         self.scheduler_callable = scheduler
         self.factor_lr = factor_lr
         self.factor_decay = factor_decay
-        # Before any checkpoint is loaded, so these are the DFT's.
-        self._dft = [p.detach().clone() for p in factor_parameters(net)] if factor_decay else []
+        self._dft = initial_factors(net) if factor_decay else []
         self.register_state_dict_post_hook(_drop_neuralop_metadata)
         self.training_cost: dict[str, Any] = {}  # filled by TrainingCost, kept in the checkpoint
+        self.loaded: dict[str, int] = {}  # `step` and `epoch` of the checkpoint whose weights these are
+        self.trained, self.measured = EpochMeans(), EpochMeans()
 
     @abstractmethod
     def check_data(self, batch: Any) -> None:
@@ -144,16 +151,44 @@ class Task(LightningModule):
         if self._dft:
             optimizer = self.optimizers(use_pl_optimizer=False)
             rate = optimizer.param_groups[-1]["lr"] * self.factor_decay  # type: ignore[union-attr]
+            factors = factor_parameters(self.net)
+            self._dft = [dft.to(factor) for factor, dft in zip(factors, self._dft, strict=True)]  # moves them once
             with torch.no_grad():
-                for factor, dft in zip(factor_parameters(self.net), self._dft, strict=True):
-                    factor.lerp_(dft.to(factor.device), min(1.0, rate))
+                for factor, dft in zip(factors, self._dft, strict=True):
+                    factor.lerp_(dft, min(1.0, rate))
+
+    def on_train_epoch_end(self) -> None:
+        self.log_means(self.trained)
+        if all_batches_done(self.trainer):  # else the epoch goes on when the run is resumed
+            self.trained.clear()
+            self._step_plateau()
+
+    def on_validation_epoch_start(self) -> None:
+        self.measured.clear()
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_means(self.measured)
+
+    def on_test_epoch_start(self) -> None:
+        self.measured.clear()
+
+    def on_test_epoch_end(self) -> None:
+        self.log_means(self.measured)
+
+    def log_means(self, means: EpochMeans) -> None:
+        for name, value in means.means().items():
+            self.log_agreed(name, value)
+
+    def log_agreed(self, name: str, value: float) -> None:
+        """Logs what is the same on all ranks already. A mean over ranks would round; the largest does not."""
+        self.log(name, value, prog_bar=name in self.shown, sync_dist=True, reduce_fx="max", on_epoch=True)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         if not isinstance(scheduler, ReduceLROnPlateau):  # stepped below
             super().lr_scheduler_step(scheduler, metric)
 
-    def on_train_epoch_end(self) -> None:
-        """Steps a plateau's scheduler, before the epoch's checkpoint: Lightning does after, and a resume lost it."""
+    def _step_plateau(self) -> None:
+        """Before the epoch's checkpoint: Lightning does it after, and a resumed run would lack it."""
         scheduler = self.lr_schedulers()
         validated = (self.trainer.current_epoch + 1) % (self.trainer.check_val_every_n_epoch or 1) == 0
         if isinstance(scheduler, ReduceLROnPlateau) and validated:
@@ -161,9 +196,14 @@ class Task(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["training_cost"] = self.training_cost
+        checkpoint["trained"] = ranks.gather(self.trained.state_dict())  # within an epoch, it goes on from there
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         self.training_cost = dict(checkpoint.get("training_cost", {}))
+        kept = {"step": checkpoint.get("global_step"), "epoch": checkpoint.get("epoch")}
+        self.loaded = {name: value for name, value in kept.items() if value is not None}
+        parts = checkpoint.get("trained", [])
+        self.trained.load_state_dict(parts[ranks.rank()] if len(parts) == ranks.world() else {})
 
 
 def parameter_groups(net: nn.Module, factor_lr: float | None = None) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Learning the evolution of a field, or a static map between fields."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
@@ -11,8 +11,18 @@ from sciml.errors import BadSchema, ConfigError
 from sciml.metrics import counted_mean, is_zero, relative_l2_per_sample
 from sciml.tasks.base import Task
 from sciml.tasks.schedules import AnySchedule
+from sciml.transforms import factor_parameters
 
 STATISTICS = ("input_mean", "input_std", "target_mean", "target_std")
+
+
+class FieldInput(Protocol):
+    """A batch to predict from: input (B, T_in, *grid), perhaps without a target."""
+
+    @property
+    def input(self) -> Tensor: ...
+    @property
+    def target(self) -> Tensor | None: ...
 
 
 class FieldPair(Protocol):
@@ -40,6 +50,7 @@ class PDETask(Task):
     """
 
     monitor = "val_relative_l2"
+    shown = ("train_loss", "val_relative_l2", "test_relative_l2")
 
     input_mean: Tensor
     input_std: Tensor
@@ -103,42 +114,89 @@ class PDETask(Task):
 
     def check_data(self, batch: FieldPair) -> None:
         """Raise ConfigError, naming the shapes, unless the network can be trained on such inputs and targets."""
-        shapes = f"input {tuple(batch.input.shape[1:])}, target {tuple(batch.target.shape[1:])}"
+        target = tuple(batch.target.shape[1:])
+        grids = learned_grids(self.net, lambda: self._check_shapes(batch.input, target[0], target))
+        for name, (own, found) in grids.items():
+            if own != found:  # served, but its factors would stay as they are
+                grid = list(batch.input.shape[2:])
+                raise ConfigError(
+                    f"model.net does not fit the data: its learned transforms ({name}) are made for the grid "
+                    f"{list(own)} and get {list(found)} from data on {grid}; set model.net.init_args.grid to {grid}, "
+                    "or change data.subsample"
+                )
+
+    def _check_shapes(self, input: Tensor, n_steps: int | None, expected: tuple[int, ...] | None) -> None:
+        """Raise ConfigError unless the network maps one such input to `n_steps` frames, of the shape expected."""
+        shapes = f"input {tuple(input.shape[1:])}" + (f", target {expected}" if expected else "")
         try:
-            prediction = self.rollout(batch.input[:1], batch.target.shape[1])
-        except (RuntimeError, ValueError, IndexError) as error:
-            raise ConfigError(f"model.net does not fit the data ({shapes}): {error}") from error
-        if prediction.shape[1:] != batch.target.shape[1:]:
+            with torch.no_grad():
+                prediction = self._continued(input[:1], n_steps)
+        except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
+            reason = str(error).partition("\n")[0] or type(error).__name__
+            raise ConfigError(f"model.net does not fit the data ({shapes}): {reason}") from error
+        if prediction.shape[1:] != (expected or (*prediction.shape[1:2], *input.shape[2:])):
             found = tuple(prediction.shape[1:])
             raise ConfigError(f"model.net does not fit the data ({shapes}): it predicts {found}")
+
+    def _continued(self, frames: Tensor, n_steps: int | None) -> Tensor:
+        return self(frames) if n_steps is None else self.rollout(frames, n_steps)
 
     def training_step(self, batch: FieldPair, batch_idx: int) -> Tensor:
         prediction = self.rollout(batch.input, batch.target.shape[1])
         loss = summed_relative_l2(prediction, batch.target)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.target))
+        self.trained.add("train_loss", loss.detach(), len(batch.target))
         return loss
 
-    def validation_step(self, batch: FieldPair, batch_idx: int) -> Tensor:
-        return self._evaluate(batch, "val")
+    # None for a batch: this device's share of the samples has ended.
 
-    def test_step(self, batch: FieldPair, batch_idx: int) -> Tensor:
-        return self._evaluate(batch, "test")
+    def validation_step(self, batch: FieldPair | None, batch_idx: int) -> Tensor | None:
+        return None if batch is None else self._evaluate(batch, batch_idx, "val")
 
-    def predict_step(self, batch: FieldPair, batch_idx: int) -> Tensor:
-        return self.rollout(batch.input, batch.target.shape[1])
+    def test_step(self, batch: FieldPair | None, batch_idx: int) -> Tensor | None:
+        return None if batch is None else self._evaluate(batch, batch_idx, "test")
 
-    def _evaluate(self, batch: FieldPair, stage: str) -> Tensor:
+    def predict_step(self, batch: FieldInput | None, batch_idx: int) -> Tensor | None:
+        """As many frames as the target has; without one as the data module says, else what the network returns."""
+        if batch is None:
+            return None
+        module = self.trainer.datamodule  # type: ignore[attr-defined]
+        n_steps = getattr(module, "horizon", None) if batch.target is None else batch.target.shape[1]
+        if batch_idx == 0:
+            self._check_shapes(batch.input, n_steps, None)
+        return self._continued(batch.input, n_steps)
+
+    def _evaluate(self, batch: FieldPair, batch_idx: int, stage: str) -> Tensor:
+        if batch_idx == 0:
+            self._check_shapes(batch.input, batch.target.shape[1], tuple(batch.target.shape[1:]))
         prediction = self.rollout(batch.input, batch.target.shape[1])
         steps = relative_l2_per_sample(prediction, batch.target, batch_dims=2)
         trajectory = relative_l2_per_sample(prediction, batch.target)
         zero_step, zero = is_zero(batch.target, batch_dims=2), is_zero(batch.target)
-        self.log(f"{stage}_loss", summed_relative_l2(prediction, batch.target), batch_size=len(batch.target))
+        self.measured.add(f"{stage}_loss", summed_relative_l2(prediction, batch.target), len(batch.target))
         for name, errors, excluded in (("", trajectory, zero), ("_step", steps, zero_step)):
             # Weighted by what was counted, so that the epoch's mean is the mean over what has an error.
-            if number := int((~excluded).sum()):
-                mean = counted_mean(errors, excluded=excluded).mean
-                self.log(f"{stage}_relative_l2{name}", mean, batch_size=number, prog_bar=not name)
+            mean = counted_mean(errors, excluded=excluded).mean
+            self.measured.add(f"{stage}_relative_l2{name}", mean, int((~excluded).sum()))
         return prediction
+
+
+def learned_grids(net: nn.Module, run: Callable[[], Any]) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+    """Of each spectral layer with learned factors that `run` calls: the grid it is made for, and that of its input."""
+    found: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+
+    def note(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        return lambda layer, args: found.update({name: (tuple(layer.grid), tuple(args[0].shape[2:]))})  # type: ignore[arg-type]
+
+    learned = [
+        (name, m) for name, m in net.named_modules() if hasattr(m, "grid") and any(True for _ in factor_parameters(m))
+    ]
+    hooks = [layer.register_forward_pre_hook(note(name)) for name, layer in learned]
+    try:
+        run()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
 
 
 def summed_relative_l2(prediction: Tensor, target: Tensor) -> Tensor:

@@ -1,10 +1,12 @@
 """The data module: what batches hold, in which order, and what it refuses."""
 
+import json
 import logging
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import lightning
 import numpy as np
 import pytest
@@ -13,17 +15,17 @@ import torch
 from sciml import hdf5
 from sciml.errors import BadSchema, ConfigError, NonFinite
 from sciml.pde import loading
-from sciml.pde.batches import EpochShuffle
+from sciml.pde.batches import EpochShuffle, mean_std
 from sciml.pde.data import Batch, PDEDataModule
 
 FIELD = np.random.default_rng(0).standard_normal((8, 7, 6, 4)).astype(np.float32)
 LINE = np.random.default_rng(1).standard_normal((6, 5, 12)).astype(np.float32)
 
 
-def write(path: Path, key: str, values: np.ndarray, **attributes: object) -> str:
+def write(path: Path, key: str, values: np.ndarray, *, start: float = 0.0, **attributes: object) -> str:
     with hdf5.writing(path) as file:
         hdf5.add_samples(file, key, values)
-        file["time"] = np.arange(values.shape[1]) / 2
+        file["time"] = start + np.arange(values.shape[1]) / 2
         file.attrs.update(attributes)
     return str(path)
 
@@ -295,7 +297,9 @@ def test_more_samples_than_stored_or_overlapping(flow: str, tmp_path: Path) -> N
 
 def test_more_frames_than_stored(flow: str) -> None:
     with pytest.raises(BadSchema, match=r"flow\.h5: vorticity: 7 frames stored, 9 asked .*time_stride=2"):
-        module(flow, time_stride=2)
+        module(flow, time_stride=2).setup("fit")
+    with pytest.raises(BadSchema, match=r"7 frames stored, 11 asked .*too few to predict from"):
+        module(flow, input_frames=8)
 
 
 def test_test_file_of_another_kind_or_other_times(flow: str, line: str, tmp_path: Path) -> None:
@@ -307,6 +311,16 @@ def test_test_file_of_another_kind_or_other_times(flow: str, line: str, tmp_path
         file["time"] = np.arange(7.0)
     with pytest.raises(BadSchema, match=r"slow\.h5: time: expected"):
         module(flow, test_path=str(path))
+
+
+def test_test_file_that_starts_later_is_for_predicting_alone(flow: str, tmp_path: Path) -> None:
+    later = write(tmp_path / "later.h5", "vorticity", FIELD, start=3.0)
+    data = module(flow, test_path=later)
+    data.setup("predict")
+    np.testing.assert_array_equal(data.time, [4, 4.5, 5])
+    for stage in ("fit", "test"):
+        with pytest.raises(BadSchema, match=r"later\.h5: time: expected .*found"):
+            data.setup(stage)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
@@ -328,3 +342,153 @@ def test_double_precision_is_cast_and_logged_once(tmp_path: Path, caplog: pytest
         batch = whole(data.test_dataloader())
     np.testing.assert_array_equal(batch.input, FIELD[-2:, :2])
     assert [record.name for record in caplog.records] == ["sciml.pde.readers"]
+
+
+@pytest.mark.parametrize("stored", [2, 3, 7])
+def test_inputs_are_enough_to_predict(tmp_path: Path, stored: int) -> None:
+    """Two input frames and three to predict; more than these two may be stored or not, and may be damaged."""
+    values = FIELD[:, :stored].copy()
+    values[:, 2:] = np.nan
+    data = module(write(tmp_path / "inputs.h5", "vorticity", values, start=1.0), n_train=100 if stored < 5 else 4)
+    data.setup("predict")
+    (batch,) = data.predict_dataloader()
+    np.testing.assert_array_equal(batch.input, FIELD[-2:, :2])
+    assert batch.target is None
+    np.testing.assert_array_equal(data.input_time, [1, 1.5])
+    np.testing.assert_allclose(data.time, [2, 2.5, 3], rtol=1e-12)
+    assert data.horizon == 3
+    for stage in ("fit", "validate", "test"):
+        with pytest.raises((BadSchema, NonFinite, ConfigError), match=r"enough for `sciml predict`|NaN|n_val=0"):
+            data.setup(stage)
+
+
+def test_times_beyond_the_stored_ones_follow_the_training_file(flow: str, tmp_path: Path) -> None:
+    one = write(tmp_path / "one.h5", "vorticity", FIELD[:2, :1], start=9.0)
+    changes = {"input_frames": 1, "output_frames": 2, "time_stride": 2}
+    np.testing.assert_allclose(module(flow, test_path=one, **changes).time, [10, 11])
+    assert module(one, **changes).time is None  # one stored frame has no spacing
+
+
+def test_times_are_not_extrapolated_from_uneven_ones(tmp_path: Path) -> None:
+    path = write(tmp_path / "uneven.h5", "vorticity", FIELD[:, :3])
+    with h5py.File(path, "r+") as file:
+        file["time"][...] = [0, 1, 3]
+    data = module(path)
+    assert data.time is None
+    np.testing.assert_array_equal(data.input_time, [0, 1])
+
+
+def test_pairs_without_targets_are_predicted_only(pairs: str, tmp_path: Path) -> None:
+    x = torch.rand(3, 9, 9)
+    torch.save({"x": x}, tmp_path / "x.pt")
+    alone, beside = static(str(tmp_path / "x.pt")), static(pairs, test_path=str(tmp_path / "x.pt"))
+    for data, horizon in ((alone, None), (beside, 1), (static(str(tmp_path / "x.pt"), output_frames=4), 4)):
+        data.setup("predict")
+        (batch,) = data.predict_dataloader()
+        torch.testing.assert_close(batch.input, x[-2:, None], rtol=0, atol=0)
+        assert (batch.target, data.horizon, data.time) == (None, horizon, None)
+        with pytest.raises(BadSchema, match=r"x\.pt: x alone, no targets y; that is enough for `sciml predict`"):
+            data.setup("test")
+
+
+def test_a_test_file_without_targets_is_found_before_the_training(flow: str, tmp_path: Path) -> None:
+    inputs = write(tmp_path / "inputs.h5", "vorticity", FIELD[:, :2])
+    with pytest.raises(BadSchema, match=r"inputs\.h5: vorticity: 2 frames stored, 5 asked"):
+        module(flow, test_path=inputs).setup("fit")
+
+
+def test_not_finite_inputs_of_a_prediction_are_named(tmp_path: Path) -> None:
+    values = FIELD[:, :2].copy()
+    values[7, 1, 2, 2] = np.inf
+    data = module(write(tmp_path / "inputs.h5", "vorticity", values))
+    with pytest.raises(NonFinite, match=r"inputs\.h5: vorticity: sample 7 has 1 of 48 values"):
+        data.setup("predict")
+
+
+def test_the_grid_that_is_expected_must_be_there(line: str, flow: str, pairs: str) -> None:
+    frames = {"input_frames": 1, "output_frames": 1}
+    assert module(line, grid=[4], subsample=3, **frames).grid == (4,)
+    with pytest.raises(ConfigError, match=r"made for \[4\], but .*line\.h5 has \[12\].*data\.subsample=3 fits"):
+        module(line, grid=[4], **frames)
+    with pytest.raises(ConfigError, match=r"subsample=3 leaves \[4\]; data\.subsample=1 fits"):
+        module(line, grid=[12], subsample=3, **frames)
+    with pytest.raises(ConfigError, match=r"made for \[5\], .*generate data of that grid"):
+        module(line, grid=[5], **frames)
+    with pytest.raises(ConfigError, match=r"made for \[6, 2\], .*leaves \[6, 4\]; generate"):
+        module(flow, grid=[6, 2])
+    with pytest.raises(BadSchema, match=r"flow\.h5: vorticity: .*a grid of 1 axes.*name all 2 axes in data\.grid"):
+        module(flow, grid=[6])
+    assert static(pairs, subsample=4, grid=[3, 3]).grid == (3, 3)
+
+
+@pytest.mark.parametrize("grid", [[], [0], [2, 2, 2, 2]])
+def test_impossible_grid(flow: str, grid: list[int]) -> None:
+    with pytest.raises(ConfigError, match=r"grid=.*1 to 3 axes"):
+        module(flow, grid=grid)
+
+
+def test_array_that_can_be_read_in_two_ways_is_refused_until_the_grid_is_given(tmp_path: Path) -> None:
+    values = np.random.default_rng(2).standard_normal((8, 6, 2, 4, 4)).astype(np.float32)
+    path = write(tmp_path / "five.h5", "vorticity", values)
+    both = r"\(sample, time, z, y, x\) on a grid of 2 x 4 x 4 .*\(sample, time, channel, y, x\).* data\.grid"
+    with pytest.raises(ConfigError, match=both):
+        module(path)
+    with pytest.raises(BadSchema, match=r"a grid of 2 axes.*has channels, store one of them, \(8, 6, 4, 4\)"):
+        module(path, grid=[4, 4])
+    np.testing.assert_array_equal(whole(module(path, grid=[2, 4, 4]).test_dataloader()).input, values[-2:, :2])
+
+
+def test_pairs_on_one_axis_with_channels(tmp_path: Path) -> None:
+    path = tmp_path / "line.pt"
+    x, y = torch.rand(6, 2, 32), torch.rand(6, 3, 32)
+    torch.save({"x": x, "y": x}, path)
+    with pytest.raises(ConfigError, match=r"\(sample, y, x\) .* 2 x 32 points, or \(sample, channel, x\) .*data\.grid"):
+        static(str(path))
+    assert whole(static(str(path), grid=[2, 32]).test_dataloader()).input.shape == (2, 1, 2, 32)
+    torch.save({"x": x, "y": y}, path)
+    batch = whole(static(str(path), grid=[32]).test_dataloader())
+    torch.testing.assert_close((batch.input, batch.target), (x[-2:], y[-2:]))
+
+
+def test_description_says_which_samples_and_nothing_of_how_they_are_loaded(flow: str, tmp_path: Path) -> None:
+    link = tmp_path / "link.h5"
+    link.symlink_to(flow)
+    data = module(str(link), n_val=1, subsample=2, batch_size=1)
+    expected = {
+        "path": str(Path(flow).resolve()), "samples": [6, 8], "grid": [3, 2],
+        "input_frames": 2, "output_frames": 3, "time_stride": 1, "subsample": 2,
+    }  # fmt: skip
+    assert json.loads(json.dumps(data.describe())) == expected
+    assert module(flow, subsample=2, batch_size=2, num_workers=1, seed=5).describe("test") == expected
+    assert data.describe("train") == expected | {"samples": [0, 4]}
+    assert data.describe("val") == expected | {"samples": [4, 5]}
+    finer = module(flow, subsample=2, test_subsample=1)
+    assert finer.describe("predict") == expected | {"grid": [6, 4], "subsample": 1}
+    with pytest.raises(ConfigError, match="split 'tset': expected train, val, test or predict"):
+        data.describe("tset")
+
+
+def test_targets_of_zero_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    values = FIELD.copy()
+    values[[1, 2, 7], 2:] = 0
+    data = module(write(tmp_path / "zeros.h5", "vorticity", values))
+    with caplog.at_level(logging.WARNING):
+        data.setup()
+    assert [record.getMessage().partition("h5: ")[2][:30] for record in caplog.records] == [
+        "2 of the 4 train samples have ",
+        "1 of the 2 test samples have t",
+    ]
+
+
+def test_smallest_numbers_are_no_divisor() -> None:
+    field = torch.full((4, 2, 3), 1e-44)
+    field[0] = 0
+    mean, std = mean_std(field, per_channel=True)
+    assert bool(((field - mean) / std).isfinite().all())
+    assert bool((std == 1).all())
+
+
+def test_means_of_large_cells_stay_finite(tmp_path: Path) -> None:
+    path = write(tmp_path / "large.h5", "u", np.full((6, 5, 12), 3e38, np.float32), equation="burgers")
+    batch = whole(module(path, subsample=4).test_dataloader())
+    assert bool((batch.input == np.float32(3e38)).all())

@@ -122,3 +122,9 @@ def test_settings_out_of_range(options, message):
 def test_dense_class_can_be_given():
     model = monarchize(FNO((4,), 1, 1, 4, n_layers=1), (8,), transform=DenseTransform)
     assert any(isinstance(m, DenseTransform) for m in model.modules())
+
+
+@pytest.mark.parametrize("heads", [0, -1])
+def test_a_number_of_heads_below_one_is_refused(heads):
+    with pytest.raises(ConfigError, match=rf"heads={heads}: must be at least 1"):
+        fno(**SMALL, transform="monarch", heads=heads)

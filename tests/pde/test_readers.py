@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -11,7 +12,7 @@ import scipy.io
 import torch
 
 from sciml import hdf5
-from sciml.errors import BadSchema, CorruptFile, UnsafeFile
+from sciml.errors import BadSchema, CorruptFile, NonFinite, UnsafeFile
 from sciml.pde.readers import open_source
 
 FIELD = np.random.default_rng(0).standard_normal((4, 5, 6, 8)).astype(np.float32)  # (sample, time, y, x)
@@ -223,3 +224,102 @@ def test_missing_and_unknown_files(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("not data")
     with pytest.raises(BadSchema, match=r"notes\.txt: expected HDF5, MATLAB or PyTorch"):
         open_source(tmp_path / "notes.txt")
+
+
+@pytest.mark.parametrize("form", [np.array, lambda value: np.array([value]), lambda value: np.array([[value]])])
+def test_attributes_in_any_form_are_scalars(tmp_path: Path, form: Callable[[object], np.ndarray]) -> None:
+    changes = {"equation": form(b"burgers"), "length": form(2.0), "n_complete": form(3)}
+    source = open_source(write_ours(tmp_path / "ours.h5", **changes))
+    assert (source.sampling, source.length, source.n_samples) == ("cells", 2.0, 3)
+    assert source.attributes["equation"] == "burgers"
+    assert source.attributes["length"] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"length": [1.0, 2.0]}, r"attribute length: expected one value, found an array of shape \(2,\)"),
+        ({"length": np.nan}, "attribute length: expected a positive number.*nan"),
+        ({"length": 0}, "attribute length: expected a positive number.*0"),
+        ({"length": "long"}, "attribute length: expected a positive number.*'long'"),
+        ({"equation": ["burgers", "heat"]}, "attribute equation: expected one value"),
+        ({"n_complete": np.nan}, "attribute n_complete: expected a whole number, found nan"),
+        ({"n_complete": b"four"}, "attribute n_complete: expected a whole number, found 'four'"),
+    ],
+)
+def test_impossible_attributes(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(BadSchema, match=rf"ours\.h5: {message}"):
+        open_source(write_ours(tmp_path / "ours.h5", **changes))
+
+
+def rewrite_times(path: Path, times: object) -> Path:
+    """A file of ours or a MATLAB 5 one with other times."""
+    if path.suffix == ".mat":
+        return write_matlab5(path, t=times)
+    with h5py.File(write_ours(path), "r+") as file:
+        del file["time"]
+        file["time"] = times
+    return path
+
+
+@pytest.mark.parametrize(("name", "key"), [("ours.h5", "time"), ("v5.mat", "t")])
+def test_times_must_be_finite_and_increase(tmp_path: Path, name: str, key: str) -> None:
+    for value in (np.nan, np.inf):
+        with pytest.raises(NonFinite, match=rf"{name}: {key}\[3\] is {value}, 1 of 5 times"):
+            open_source(rewrite_times(tmp_path / name, [0, 1, 2, value, 4]))
+    for times in ([0, 1, 2, 1, 4], [0, 1, 2, 2, 4]):
+        with pytest.raises(BadSchema, match=rf"{name}: {key}: expected increasing times, found {key}\[2\] = 2"):
+            open_source(rewrite_times(tmp_path / name, times))
+
+
+def test_times_in_words(tmp_path: Path) -> None:
+    with pytest.raises(BadSchema, match="time: expected numbers"):
+        open_source(rewrite_times(tmp_path / "ours.h5", [b"a"] * 5))
+
+
+def test_many_names_are_cut(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "many.h5", "w") as file:
+        for i in range(1000):
+            file.create_group(f"trajectory_{i:04}")
+    with pytest.raises(
+        BadSchema, match=r"has trajectory_0000, .*trajectory_0007 and 992 more \(1000 in all\)"
+    ) as caught:
+        open_source(tmp_path / "many.h5")
+    assert len(str(caught.value)) < 400
+    torch.save({f"{i}" * 5000: torch.zeros(1) for i in range(10)}, tmp_path / "many.pt")
+    with pytest.raises(BadSchema, match="2 more"):
+        open_source(tmp_path / "many.pt")
+
+
+def test_what_stands_in_the_place_of_a_file_is_said(tmp_path: Path) -> None:
+    (tmp_path / "store.zarr" / "u").mkdir(parents=True)
+    with pytest.raises(BadSchema, match=r"store\.zarr: a folder, expected one HDF5.* the folder has u"):
+        open_source(tmp_path / "store.zarr")
+    with pytest.raises(FileNotFoundError, match=rf"x\.h5: no such file; {tmp_path} has no folder 'missing'"):
+        open_source(tmp_path / "missing" / "deep" / "x.h5")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileNotFoundError, match="file is a file, not a folder"):
+        open_source(tmp_path / "file" / "x.h5")
+    os.mkfifo(tmp_path / "pipe.h5")
+    with pytest.raises(BadSchema, match="pipe, socket or device"):
+        open_source(tmp_path / "pipe.h5")
+
+
+def test_inputs_alone(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    torch.save({"x": torch.from_numpy(FIELD[:, 0])}, path)
+    source = open_source(path)
+    assert (source.names, source.target_channels, source.grid) == (("x",), None, (6, 8))
+    (x,) = source.fields(0, 4, slice(None))
+    np.testing.assert_array_equal(x, FIELD[:, :1])
+
+
+@pytest.mark.parametrize("name", TRAJECTORIES)
+def test_grid_of_more_axes_is_ambiguous_unless_their_number_is_given(tmp_path: Path, name: str) -> None:
+    path = TRAJECTORIES[name](tmp_path / name)
+    assert open_source(path).ambiguous is None
+    assert open_source(path, 2).grid == (6, 8)
+    with pytest.raises(BadSchema, match=rf"{name}: .*a grid of 1 axes, found \(4, 5, 6, 8\)"):
+        open_source(path, 1)
+    with pytest.raises(BadSchema, match=rf"{name}: .*a grid of 3 axes, found \(4, 5, 6, 8\)"):
+        open_source(path, 3)

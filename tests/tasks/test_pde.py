@@ -1,13 +1,21 @@
 """The rollout against a loop by hand; the loss against its formula; normalisation against scaled units."""
 
+import re
 from functools import partial
+from types import SimpleNamespace
 from typing import NamedTuple
 
+import lightning
 import pytest
 import torch
+from lightning import Trainer
 from torch import Tensor, nn
+from torch.utils.data import DataLoader
 
 from sciml.errors import BadSchema, ConfigError
+from sciml.pde.batches import InputBatch, Inputs
+from sciml.pde.nets import fno
+from sciml.tasks.callbacks import Collector
 from sciml.tasks.pde import PDETask, summed_relative_l2
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
@@ -127,3 +135,59 @@ def test_check_data_names_the_shapes(channels: int) -> None:
     PDETask(nn.Conv1d(2, 1, 1), ADAM).check_data(batch)
     with pytest.raises(ConfigError, match=r"input \(2, 8\), target \(1, 8\)"):
         PDETask(nn.Conv1d(channels, 1, 1), ADAM).check_data(batch)
+
+
+def small_fno(transform: str, grid: list[int], **options: object) -> nn.Module:
+    return fno([4] * len(grid), 2, 1, 4, grid=grid, transform=transform, n_layers=2, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"domain_padding": 0.5}])
+def test_learned_transforms_are_trained_on_their_own_grid_alone(options: dict[str, float]) -> None:
+    task = PDETask(small_fno("monarch", [8, 8], **options), ADAM)
+    task.check_data(Pair(torch.randn(2, 2, 8, 8), torch.randn(2, 1, 8, 8)))
+    other = Pair(torch.randn(2, 2, 16, 8), torch.randn(2, 1, 16, 8))
+    with pytest.raises(ConfigError, match=r"from data on \[16, 8\]; set model\.net\.init_args\.grid to \[16, 8\]"):
+        task.check_data(other)
+    assert not any(module._forward_pre_hooks for module in task.modules())
+    PDETask(small_fno("fft", [8, 8], **options), ADAM).check_data(other)
+
+
+@pytest.mark.parametrize("transform", ["fft", "monarch"])
+@pytest.mark.parametrize("grid", [(8,), (8, 8, 8)])
+def test_data_of_another_dimension_is_named_before_training_and_evaluating(
+    transform: str, grid: tuple[int, ...]
+) -> None:
+    task = PDETask(small_fno(transform, [8, 8]), ADAM)
+    batch = Pair(torch.randn(2, 2, *grid), torch.randn(2, 1, *grid))
+    for use in (task.check_data, lambda batch: task.validation_step(batch, 0), lambda batch: task.test_step(batch, 0)):
+        with pytest.raises(ConfigError, match=rf"input {re.escape(str((2, *grid)))}, target \(1, 8"):
+            use(batch)
+
+
+class NoTargets(lightning.LightningDataModule):
+    horizon: int | None = 6
+
+    def predict_dataloader(self) -> DataLoader[InputBatch]:
+        start = torch.randn(4, 3, 7, generator=torch.Generator().manual_seed(0))
+        return DataLoader(Inputs(start), batch_size=2, collate_fn=lambda batch: batch)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*LeafSpec.*:FutureWarning")
+@pytest.mark.parametrize(("horizon", "steps"), [(6, 6), (None, 2)])
+def test_prediction_without_targets_goes_as_far_as_asked(horizon: int | None, steps: int) -> None:
+    data, task, collector = NoTargets(), PDETask(Recurrence(2), ADAM), Collector()
+    data.horizon = horizon
+    Trainer(
+        accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False, callbacks=[collector]
+    ).predict(task, datamodule=data)
+    fields = collector.fields()
+    assert set(fields) == {"input", "prediction"}
+    assert fields["input"].shape == (4, 3, 7)
+    torch.testing.assert_close(fields["prediction"], by_hand(fields["input"], steps))
+
+
+def test_prediction_of_an_input_that_does_not_fit_is_named() -> None:
+    task = PDETask(small_fno("fft", [8, 8]), ADAM)
+    task._trainer = SimpleNamespace(datamodule=None)
+    with pytest.raises(ConfigError, match=r"does not fit the data \(input \(5, 8, 8\)\)"):
+        task.predict_step(InputBatch(torch.randn(1, 5, 8, 8)), 0)

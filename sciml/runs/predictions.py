@@ -1,0 +1,93 @@
+"""Predictions of fields without known targets: written by `sciml predict`, and read back."""
+
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml import hdf5
+from sciml.errors import BadSchema
+
+FIELDS = ("prediction", "input")
+TIMES = ("time", "input_time")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a network predicted, in the data's units.
+
+    Attributes:
+        prediction: (N, T, *grid); a static map has its channels for T.
+        input: (N, T_in, *grid), what the network was given.
+        time: (T,) times of the predicted frames; None for a static map, and where they are not known.
+        input_time: (T_in,) times of the input frames; None for a static map.
+        periodic, length, quantity: as in `Evaluation`.
+    """
+
+    prediction: Tensor
+    input: Tensor
+    time: np.ndarray | None = None
+    input_time: np.ndarray | None = None
+    periodic: bool = True
+    length: float = 1.0
+    quantity: str = "u"
+
+
+def write_predictions(folder: str | os.PathLike[str], predictions: Predictions) -> Path:
+    """predictions.h5, whole or not at all: the fields as float32, the times, and the rest as attributes; its path.
+
+    Predictions that are not finite are written as they are, with a warning.
+    """
+    path = Path(folder) / "predictions.h5"
+    bad = [i for i, sample in enumerate(predictions.prediction) if not bool(sample.isfinite().all())]
+    if bad:
+        total = len(predictions.prediction)
+        logger.warning("%s: %d of %d predictions diverged, the first is sample %d", path, len(bad), total, bad[0])
+    with hdf5.writing(path) as file:
+        for name in FIELDS:
+            hdf5.add_samples(file, name, getattr(predictions, name).detach().cpu().float().numpy())
+        for name in TIMES:
+            if (times := getattr(predictions, name)) is not None:
+                file.create_dataset(name, data=np.asarray(times, dtype=np.float64))
+        file.attrs.update(periodic=predictions.periodic, length=predictions.length, quantity=predictions.quantity)
+    return path
+
+
+def read_predictions(folder: str | os.PathLike[str]) -> Predictions:
+    """The predictions.h5 of a folder: of `sciml predict`, or, targets left aside, of `sciml test`.
+
+    Raises BadSchema when it is not there, or its parts do not fit each other; CorruptFile, UnsafeFile: see
+    `sciml.hdf5`. `read_evaluation` reads what can be measured.
+    """
+    path = Path(folder) / "predictions.h5"
+    if not path.exists():
+        raise BadSchema(f"{folder}: predictions.h5 is missing; make it with `sciml predict`")
+    with hdf5.reading(path) as file:
+        arrays = {name: hdf5.dataset(file, name) for name in FIELDS}
+        fields = {name: torch.from_numpy(hdf5.read_samples(data, 0, len(data))) for name, data in arrays.items()}
+        times = {name: hdf5.dataset(file, name)[:] if name in file else None for name in TIMES}
+        settings = {name: hdf5.attribute(file, name) for name in ("periodic", "length", "quantity")}
+    lacking = [name for name, value in settings.items() if value is None]
+    if lacking:
+        raise BadSchema(f"{path}: no attributes {', '.join(lacking)}; predict again with `sciml predict`")
+    shapes = tuple(fields["prediction"].shape), tuple(fields["input"].shape)
+    if len(shapes[0]) < 3 or len(shapes[0]) != len(shapes[1]) or shapes[0][0] != shapes[1][0]:
+        raise BadSchema(f"{path}: prediction and input: expected (N, T, *grid) with one N; found {shapes}")
+    if times["time"] is not None and times["time"].shape != shapes[0][1:2]:
+        found = times["time"].shape
+        raise BadSchema(f"{path}: time: expected ({shapes[0][1]},), one for each frame; found {found}")
+    return Predictions(
+        prediction=fields["prediction"],
+        input=fields["input"],
+        time=times["time"],
+        input_time=times["input_time"],
+        periodic=bool(settings["periodic"]),
+        length=float(settings["length"]),
+        quantity=str(settings["quantity"]),
+    )
