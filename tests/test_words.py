@@ -212,7 +212,9 @@ def test_a_wrong_setting_is_answered_before_anything_is_written(
 
 def test_one_callback_is_a_list_of_one(sciml: Sciml) -> None:
     monitor = "{class_path: lightning.pytorch.callbacks.LearningRateMonitor}"
-    assert sciml("fit", "tiny.yaml", f"--trainer.callbacks={monitor}") == (0, "")
+    status, printed = sciml("fit", "tiny.yaml", f"--trainer.callbacks={monitor}")
+    assert status == 0
+    assert "lr-Adam" in printed
 
 
 def test_a_mismatched_state_is_told_in_one_line() -> None:
