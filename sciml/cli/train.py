@@ -18,7 +18,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sciml.cli.allowed import ALLOWED_PACKAGES as ALLOWED_PACKAGES
-from sciml.cli.allowed import allow_words, settle
+from sciml.cli.allowed import given, settle
 from sciml.cli.applications import application, chosen
 from sciml.cli.config import dumped
 from sciml.cli.console import Console
@@ -123,8 +123,7 @@ class RunCLI(LightningCLI):
         parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        words = args if isinstance(args, list) else []
-        self.arguments = [*words, *allow_words()]  # with which the other processes of a run are started
+        self.arguments = [*(str(word) for word in args or []), *given()]
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except ArgumentError as error:
@@ -157,6 +156,7 @@ class RunCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._settings.trainer
+        check_trainer_settings(settings)
         check_trainer(settings)
         self.application = application(self._settings.task)
         self.collector = self.application.collector()
@@ -175,7 +175,6 @@ class RunCLI(LightningCLI):
             kwargs["logger"] = [*self._loggers(), *given]
         elif settings.logger in (None, True):
             kwargs["logger"] = False
-        check_trainer_settings(settings)
         with naming_the_key(settings):
             trainer = super().instantiate_trainer(**kwargs)
         if isinstance(trainer.strategy, DDPStrategy):

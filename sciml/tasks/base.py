@@ -163,13 +163,6 @@ class Task(LightningModule):
             self.trained.clear()
             self._step_plateau()
 
-    def _step_plateau(self) -> None:
-        """Steps a plateau's scheduler, before the epoch's checkpoint: Lightning does after, and a resume lost it."""
-        scheduler = self.lr_schedulers()
-        validated = (self.trainer.current_epoch + 1) % (self.trainer.check_val_every_n_epoch or 1) == 0
-        if isinstance(scheduler, ReduceLROnPlateau) and validated:
-            scheduler.step(self.trainer.callback_metrics[self.monitor])
-
     def on_validation_epoch_start(self) -> None:
         self.measured.clear()
 
@@ -193,6 +186,13 @@ class Task(LightningModule):
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         if not isinstance(scheduler, ReduceLROnPlateau):  # stepped below
             super().lr_scheduler_step(scheduler, metric)
+
+    def _step_plateau(self) -> None:
+        """Before the epoch's checkpoint: Lightning does it after, and a resumed run would lack it."""
+        scheduler = self.lr_schedulers()
+        validated = (self.trainer.current_epoch + 1) % (self.trainer.check_val_every_n_epoch or 1) == 0
+        if isinstance(scheduler, ReduceLROnPlateau) and validated:
+            scheduler.step(self.trainer.callback_metrics[self.monitor])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["training_cost"] = self.training_cost
