@@ -10,29 +10,34 @@ from typing import Any, Literal
 import jsonargparse
 import torch
 import yaml  # type: ignore[import-untyped]
-from jsonargparse import ArgumentError, set_parsing_settings
+from jsonargparse import ArgumentError
 from lightning import LightningDataModule
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from sciml.cli.allowed import ALLOWED_PACKAGES as ALLOWED_PACKAGES
+from sciml.cli.allowed import allow_words, settle
 from sciml.cli.applications import application, chosen
 from sciml.cli.config import dumped
 from sciml.cli.console import Console
 from sciml.cli.messages import explain
 from sciml.cli.ownership import Ownership
 from sciml.cli.run_dir import default_run_dir, find_checkpoint
+from sciml.cli.trainer_settings import as_list, check_trainer_settings, naming_the_key
 from sciml.errors import ConfigError
 from sciml.memory import keep_freed_memory
 from sciml.runs.directory import RUN, RunDirectory
 from sciml.runs.settings import Origin
 from sciml.tasks.base import Task
 from sciml.tasks.callbacks import Checkpoints, DivergenceGuard, TrainingCost
+from sciml.tasks.launcher import Launcher
+from sciml.tasks.limits import check_trainer, environment_plugins
 from sciml.tasks.resume import Continued, check_optimizer, check_progress, check_weights
+from sciml.tasks.stopping import Stopped
 from sciml.tasks.storage import Curves, MetricsCSV, SafeCheckpointIO, read_checkpoint
-
-# What a configuration may name; anything else is refused before it is imported, since importing runs code.
-ALLOWED_PACKAGES = ["sciml", "torch.optim", "torch.nn", "lightning.pytorch", "neuralop"]
 
 # Warnings that are no concern of the user's: data is in memory, so worker processes only cost time; n_val=0 was
 # chosen; Lightning calls a function of torch that is deprecated; and zero-filled SENSE has nothing to train.
@@ -42,18 +47,24 @@ IRRELEVANT = (
     ".*LeafSpec.* is deprecated",
     ".*will run with no optimizer",
     ".*`training_step` returned `None`",
+    ".*predict returned None",  # by a device whose share of the samples has ended
 )
 
-TRAINER_DEFAULTS = {"log_every_n_steps": 1, "enable_model_summary": False, "num_sanity_val_steps": 0}
+TRAINER_DEFAULTS = {
+    "log_every_n_steps": 1,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "use_distributed_sampler": False,  # our loaders share the samples out
+}
 
 
 def run(args: list[str]) -> int:
     """Parses the arguments, builds everything, then runs the subcommand. Raises ConfigError before any output.
 
-    Exit status 0, or 143 when SIGTERM ended the training (with a checkpoint).
+    Exit status 0; 143 or 130 when SIGTERM or Ctrl-C ended the training (with a checkpoint).
     """
     keep_freed_memory()
-    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=ALLOWED_PACKAGES)
+    args = settle(args)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     strict = {"exit_on_error": False, "allow_abbrev": False}
@@ -70,12 +81,22 @@ def run(args: list[str]) -> int:
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # config.yaml rebuilds a run
         )
-    except SIGTERMException:
-        print("sciml: SIGTERM: stopped; --ckpt_path last continues from the last whole epoch", file=sys.stderr)
-        return 143
+    except Stopped as stopped:
+        if is_rank_zero():
+            print(f"sciml: {stopped}; --ckpt_path last continues", file=sys.stderr)
+        return 128 + stopped.number
+    except SystemExit as ended:  # which Lightning makes of Ctrl-C
+        if isinstance(ended.__context__, KeyboardInterrupt):
+            raise ended.__context__ from None
+        raise
     except MisconfigurationException as error:
         raise ConfigError(str(error)) from error
     return 0
+
+
+def is_rank_zero() -> bool:
+    """Whether this process writes; also before Lightning has started the others."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 class RunCLI(LightningCLI):
@@ -107,6 +128,8 @@ class RunCLI(LightningCLI):
         parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        words = args if isinstance(args, list) else []
+        self.arguments = [*words, *allow_words()]  # with which the other processes of a run are started
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except ArgumentError as error:
@@ -138,24 +161,30 @@ class RunCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._settings.trainer
+        check_trainer(settings)
         self.application = application(self._settings.task)
         self.collector = self.application.collector()
         kwargs["callbacks"] = [
             *self._own_callbacks(),
-            *(settings.callbacks or []),
+            *as_list(settings.callbacks),
             self.collector,
             Checkpoints(self.run.path / "checkpoints", self.model.monitor),
             DivergenceGuard(),
             TrainingCost(),
         ]
-        kwargs["plugins"] = [*(settings.plugins or []), SafeCheckpointIO()]
+        kwargs["plugins"] = [*as_list(settings.plugins), SafeCheckpointIO(), *environment_plugins()]
         kwargs["default_root_dir"] = settings.default_root_dir or str(self.run.path)
         if settings.logger is not False and self.subcommand == "fit":
-            given = settings.logger if isinstance(settings.logger, list) else [settings.logger]
-            kwargs["logger"] = [*self._loggers(), *(logger for logger in given if logger not in (None, True))]
+            given = [logger for logger in as_list(settings.logger) if logger is not True]
+            kwargs["logger"] = [*self._loggers(), *given]
         elif settings.logger in (None, True):
             kwargs["logger"] = False
-        return super().instantiate_trainer(**kwargs)
+        check_trainer_settings(settings)
+        with naming_the_key(settings):
+            trainer = super().instantiate_trainer(**kwargs)
+        if isinstance(trainer.strategy, DDPStrategy):
+            trainer.strategy._launcher = Launcher(trainer, self.arguments)
+        return trainer
 
     def _own_callbacks(self) -> list[Callback]:
         """What writes the run's directory, and what says so; the settings that changed are applied."""
@@ -181,13 +210,16 @@ class RunCLI(LightningCLI):
         settings = self._settings
         if self.trainer.max_epochs == -1 and self.trainer.max_steps == -1:
             raise ConfigError("trainer.max_epochs: -1, and trainer.max_steps is not set either: no end in sight")
-        self.model.build_optimizer()
+        validates = getattr(self.datamodule, "n_val", 1) > 0 and self.trainer.limit_val_batches > 0
+        self.model.check_training(self.trainer, validates=validates)
         if self.checkpoint is not None:
             settings.ckpt_path = str(self.checkpoint)
             self._check_resume(self.checkpoint)
         self.datamodule.setup("fit")
-        self.model.check_data(next(iter(self.datamodule.train_dataloader())))
-        if self.trainer.is_global_zero:
+        batches = self.datamodule.train_dataloader()
+        check_trainer_settings(settings.trainer, len(batches))
+        self.model.check_data(next(iter(batches)))
+        if is_rank_zero():
             self.run.lock()
             self._require_place()  # again, now that nobody else can write here
 
@@ -215,7 +247,7 @@ class RunCLI(LightningCLI):
         self.target = self.run.beside("predict", self._data() | {"checkpoint": self._checkpoint_name()})
 
     def after_test(self) -> None:
-        if not self.trainer.is_global_zero:
+        if not is_rank_zero():
             return
         about, checkpoint = self.application, self._settings.ckpt_path
         marks: dict[str, Any] = {"kind": "evaluation", "data": self._data()}
@@ -228,7 +260,7 @@ class RunCLI(LightningCLI):
         print(path)
 
     def after_predict(self) -> None:
-        if not self.trainer.is_global_zero:
+        if not is_rank_zero():
             return
         marks = {"kind": "prediction", "data": self._data() | {"checkpoint": self._checkpoint_name()}}
         with self.target.recording(marks):

@@ -22,6 +22,7 @@ from sciml import hdf5
 from sciml.errors import BadSchema, CorruptFile, UnsafeFile, listed
 from sciml.pde import matlab5
 from sciml.pde.checks import channels_or_axis, checked_length, checked_times, expect, require_file
+from sciml.probe import require_safe
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ class HDF5Source(Source):
 
     def __init__(self, path: Path, axes: int | None = None) -> None:
         super().__init__(path)
+        require_safe(path)
         with hdf5.reading(path) as file:
             self.names = tuple(key for key in ("vorticity", "u") if key in file)[:1] or ("vorticity",)
             complete = hdf5.complete_rows(file)
@@ -94,7 +96,7 @@ class HDF5Source(Source):
             time = hdf5.dataset(file, "time")[()]
             expect(np.shape(time) == data.shape[1:2], path, "time", data.shape[1:2], np.shape(time))
             self.time = checked_times(path, "time", time)
-            self.attributes = {name: hdf5.plain(value) for name, value in file.attrs.items()}
+            self.attributes = hdf5.attributes(file)
             self.length = checked_length(path, hdf5.attribute(file, "length", 1.0))
             equation = hdf5.attribute(file, "equation")
             _check_dtype(path, self.names[0], data.dtype)
@@ -127,6 +129,7 @@ class Mat73Source(MatSource):
 
     def __init__(self, path: Path, axes: int | None = None) -> None:
         super().__init__(path)
+        require_safe(path)
         with hdf5.reading(path) as file:
             data = hdf5.dataset(file, "u")
             self._set_header(data.shape[::-1], np.asarray(hdf5.dataset(file, "t")[()]), data.dtype, axes)

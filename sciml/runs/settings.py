@@ -6,9 +6,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml  # type: ignore[import-untyped]
-
 from sciml.errors import ConfigError, CorruptFile
+from sciml.safe_yaml import read_yaml
 
 # What may change when a run is continued, since the training up to there and from there on stays the same, or since
 # the new value is applied: learning rates, the length of training, where things are, what is printed and tested.
@@ -122,9 +121,9 @@ class Change(NamedTuple):
 def read_config(path: Path) -> dict[str, Any]:
     """A run's config.yaml. CorruptFile when it is damaged, or no mapping."""
     try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise CorruptFile(f"{path}: cannot be read ({error})") from error
+        config = read_yaml(path)
+    except ConfigError as error:
+        raise CorruptFile(f"{error}; the run's settings are lost") from error
     if not isinstance(config, dict):
         raise CorruptFile(f"{path}: expected settings by name, found {type(config).__name__}")
     return config

@@ -6,12 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]  # PyYAML, which wrote config.yaml
-
-from sciml.errors import BadSchema, CorruptFile, listed
+from sciml.errors import BadSchema, ConfigError, CorruptFile, listed
 from sciml.runs.checkpoints import staleness
 from sciml.runs.same_data import different_data, unknown_data
 from sciml.runs.storage import read_metrics
+from sciml.safe_yaml import read_yaml
 
 ERRORS = {
     "relative_l2": "relative L2",
@@ -132,10 +131,10 @@ def _checked_metrics(run: Path, measures: Mapping[str, str]) -> dict[str, Any]:
 def _flat_config(run: Path) -> dict[str, Any]:
     path = run / "config.yaml"
     try:
-        config = yaml.safe_load(path.read_text())
+        config = read_yaml(path)
     except FileNotFoundError:
         raise BadSchema(f"{run}: config.yaml is missing; it is not a run that `sciml fit` made") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ConfigError) as error:
         raise CorruptFile(f"{path}: cannot be read ({error})") from error
     return _flatten(config, "") if isinstance(config, Mapping) else {}
 

@@ -11,13 +11,14 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 from torch.nn.functional import l1_loss, mse_loss
 
+from sciml import ranks
 from sciml.errors import BadSchema, ConfigError, NonFinite
 from sciml.metrics import ssim
 from sciml.mri.batches import SliceBatch
 from sciml.mri.sense import centre_crop
 from sciml.mri.volumes import METRICS, VolumeStack
 from sciml.tasks.base import Task
-from sciml.tasks.schedules import Schedule
+from sciml.tasks.schedules import AnySchedule
 
 
 def _one_minus_ssim(prediction: Tensor, target: Tensor) -> Tensor:
@@ -40,12 +41,13 @@ class MRITask(Task):
     """
 
     monitor = "val_nmse"
+    shown = ("train_loss", "val_ssim")
 
     def __init__(
         self,
         net: nn.Module,
         optimizer: OptimizerCallable,
-        scheduler: Schedule | None = None,
+        scheduler: AnySchedule | None = None,
         *,
         loss: Literal["l1", "mse", "ssim"] = "ssim",
         factor_lr: float | None = None,
@@ -82,31 +84,40 @@ class MRITask(Task):
 
     def training_step(self, batch: SliceBatch, batch_idx: int) -> Tensor | None:
         loss = self._loss(self(batch), batch)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=_counted(batch))
+        self.trained.add("train_loss", loss.detach(), _counted(batch))
         return loss if loss.requires_grad else None  # zero-filled SENSE has nothing to train
 
-    def validation_step(self, batch: SliceBatch, batch_idx: int) -> Tensor:
+    # None for a batch: this device's share of the slices has ended.
+
+    def validation_step(self, batch: SliceBatch | None, batch_idx: int) -> Tensor | None:
+        if batch is None:
+            return None
         prediction = self(batch)
         _check_finite(prediction, batch)
-        self.log("val_loss", self._loss(prediction, batch), batch_size=_counted(batch))
+        self.measured.add("val_loss", self._loss(prediction, batch), _counted(batch))
         self._validation.add(batch, prediction)
         return prediction
 
+    def on_validation_epoch_start(self) -> None:
+        super().on_validation_epoch_start()
+        self._validation = VolumeStack()
+
     def on_validation_epoch_end(self) -> None:
-        volumes, self._validation = self._validation.volumes(), VolumeStack()
-        found = [v.metrics(v.maxval or None) for v in volumes]
+        super().on_validation_epoch_end()
+        whole, self._validation = gathered(self._validation), VolumeStack()
+        found = ranks.from_zero([v.metrics(v.maxval or None) for v in whole.volumes()])
         for name in METRICS:
             values = [m[name] for m in found if math.isfinite(m[name])]
             if values:
-                self.log(f"val_{name}", fmean(values), prog_bar=name == "ssim")
+                self.log_agreed(f"val_{name}", fmean(values))
         if excluded := sum(math.isnan(m["nmse"]) for m in found):
-            self.log("val_excluded", float(excluded))
+            self.log_agreed("val_excluded", float(excluded))
 
-    def test_step(self, batch: SliceBatch, batch_idx: int) -> Tensor:
-        return self(batch)
+    def test_step(self, batch: SliceBatch | None, batch_idx: int) -> Tensor | None:
+        return None if batch is None else self(batch)
 
-    def predict_step(self, batch: SliceBatch, batch_idx: int) -> Tensor:
-        return self(batch)
+    def predict_step(self, batch: SliceBatch | None, batch_idx: int) -> Tensor | None:
+        return None if batch is None else self(batch)
 
     def _loss(self, prediction: Tensor, batch: SliceBatch) -> Tensor:
         """Of the slices with a signal; 0 without any."""
@@ -144,14 +155,30 @@ def _check_finite(prediction: Tensor, batch: SliceBatch) -> None:
 
 
 class VolumeCollector(Callback):
-    """Keeps the volumes of a test or predict run, on the CPU."""
+    """Keeps the volumes of a test or predict run, on the CPU; when it has ended, those of all devices on rank zero."""
 
     def __init__(self) -> None:
         self.stack = VolumeStack()
 
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         prediction, batch = args[:2]
-        self.stack.add(batch, prediction)
+        if batch is not None:
+            self.stack.add(batch, prediction)
 
     def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         self.on_test_batch_end(trainer, pl_module, *args)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.stack = gathered(self.stack)
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.stack = gathered(self.stack)
+
+
+def gathered(stack: VolumeStack) -> VolumeStack:
+    """The slices of all devices, whose batches may cut a volume, on rank zero; empty elsewhere."""
+    whole = VolumeStack()
+    for name in sorted(set().union(*ranks.gather(list(stack.slices)))):  # one at a time: they are large
+        for part in ranks.gather_on_zero(stack.slices.get(name, {})):
+            whole.slices.setdefault(name, {}).update(part)
+    return whole
