@@ -114,7 +114,7 @@ def test_error_in_a_worker_is_the_same_as_without(workers: int) -> None:
 
 def test_error_that_cannot_leave_its_worker_keeps_its_words() -> None:
     loader = Loader(Failing(UnpicklableError(1, 2)), order(8, 2, shuffled=False), num_workers=1)
-    with pytest.raises(RuntimeError, match="Unpicklable: 1 and 2"):
+    with pytest.raises(RuntimeError, match="UnpicklableError: 1 and 2"):
         list(loader)
 
 

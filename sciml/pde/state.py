@@ -21,8 +21,9 @@ class TensorState:
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         # Pickled and copied as the neuralop model that it is, since this class has no name in a module.
-        _, _, *state = super().__reduce_ex__(protocol)
-        return _restored, (type(self).__mro__[2],), *state
+        reduced = super().__reduce_ex__(protocol)
+        assert isinstance(reduced, tuple)
+        return _restored, (type(self).__mro__[2],), *reduced[2:]
 
 
 def tensor_state(model: nn.Module) -> nn.Module:
@@ -32,7 +33,7 @@ def tensor_state(model: nn.Module) -> nn.Module:
     """
     for module in model.modules():
         if hasattr(module, "_init_kwargs") and not isinstance(module, TensorState):
-            module.__class__ = _with_tensor_state(type(module))
+            module.__class__ = _with_tensor_state(type(module))  # type: ignore[arg-type]
     return model
 
 

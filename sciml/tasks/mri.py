@@ -63,8 +63,8 @@ class MRITask(Task):
         Raises BadSchema when that is larger than the image.
         """
         # Lightning casts real numbers alone to the type of the network.
-        double = torch.promote_types(torch.complex64, self.dtype)
-        kspace, maps = (x if x is None else x.to(double) for x in (batch.kspace, batch.maps))
+        dtype = torch.promote_types(torch.complex64, self.dtype)  # type: ignore[arg-type]
+        kspace, maps = (x if x is None else x.to(dtype) for x in (batch.kspace, batch.maps))
         image = self.net(kspace, batch.mask, maps)
         image = image.abs() if image.is_complex() else image
         size = batch.size if batch.target is None else (batch.target.shape[-2], batch.target.shape[-1])
