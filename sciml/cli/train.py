@@ -123,7 +123,7 @@ class RunCLI(LightningCLI):
         parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        self.arguments = [*(word for word in args or [] if isinstance(word, str)), *given()]
+        self.arguments = [*(args if isinstance(args, list) else []), *given()]
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except ArgumentError as error:
