@@ -296,7 +296,8 @@ class PDEDataModule(lightning.LightningDataModule):
                 listed = " + ".join(f"{name}={n}" for name, n in asked.items())
                 raise BadSchema(
                     f"{source.path}: {source.names[0]}: {source.n_samples} samples stored, "
-                    f"{sum(asked.values())} asked ({listed}); ask for fewer or generate more"
+                    f"{sum(asked.values())} asked ({listed}); ask for fewer or generate more; other data to test on or "
+                    "to predict from are given as data.test_path"
                 )
 
     def _check_match(self) -> None:
