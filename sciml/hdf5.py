@@ -146,7 +146,7 @@ def add_samples(file: h5py.File, key: str, data: np.ndarray, attributes: Mapping
 
 def complete_rows(file: h5py.File) -> int | None:
     """How many samples a generator has finished (attribute `n_complete`); None if the file does not say."""
-    complete = scalar_attribute(file, "n_complete")
+    complete = attribute(file, "n_complete")
     if complete is not None and (not isinstance(complete, (int, float)) or complete != complete // 1):
         raise BadSchema(f"{file.filename}: attribute n_complete: expected a whole number, found {complete!r:.60}")
     return None if complete is None else int(complete)
@@ -240,35 +240,33 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def scalar(value: Any) -> Any:
-    """An attribute's value as the plain Python value that it is; what has not exactly one element stays as it is.
+def attribute(owner: h5py.File | h5py.Group | h5py.Dataset, key: str, default: Any = None) -> Any:
+    """The attribute `key` as a plain str, int, float, bool or complex; `default` where it is missing or empty.
 
-    Other programs write text as bytes and numbers as arrays of one element (MATLAB, Fortran).
+    Raises BadSchema for an array of several values.
+    """
+    value = plain(owner.attrs.get(key))
+    if isinstance(value, np.ndarray | list | tuple):
+        raise BadSchema(f"{owner.file.filename}: attribute {key}: expected one value, found {np.shape(value)}")
+    return default if value is None else value
+
+
+def plain(value: Any) -> Any:
+    """The scalar that an array of one element, a NumPy scalar or bytes stand for, as MATLAB and others write them.
+
+    None for an empty value; what has several elements stays as it is.
     """
     if isinstance(value, h5py.Empty):
         return None
-    if isinstance(value, (np.ndarray, np.generic)) and value.size == 1:
+    if isinstance(value, np.ndarray | np.generic) and value.size == 1:
         value = value.item()
-    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else value
+    return value.decode(errors="replace").rstrip("\0") if isinstance(value, bytes) else value
 
 
 def attributes(owner: h5py.File | h5py.Dataset) -> dict[str, Any]:
-    """All attributes, each as `scalar` gives it. Without those of types that NumPy has not."""
+    """All attributes, each as `plain` gives it. Without those of types that NumPy has not."""
     found = {}
     for name in owner.attrs:
         with suppress(TypeError, ValueError):
-            found[name] = scalar(owner.attrs[name])
+            found[name] = plain(owner.attrs[name])
     return found
-
-
-def scalar_attribute(owner: h5py.File | h5py.Dataset, name: str, default: Any = None) -> Any:
-    """An attribute that is one number or one text, as Python's (see `scalar`); `default` if there is none.
-
-    Raises:
-        BadSchema: It has several elements.
-    """
-    value = scalar(owner.attrs.get(name))
-    if isinstance(value, (np.ndarray, list, tuple)):
-        shape = np.shape(value)
-        raise BadSchema(f"{owner.file.filename}: attribute {name}: expected one value, found an array of shape {shape}")
-    return default if value is None else value

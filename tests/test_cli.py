@@ -1,12 +1,10 @@
 """The command line: what it leaves on disk, what it refuses, and with which exit status."""
 
-import csv
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -15,88 +13,16 @@ import tiny_data
 import torch
 import yaml
 from lightning.pytorch import Trainer
+from tiny_cli import Sciml, assert_same_end, losses, made
 
 from sciml.cli import main
 from sciml.tasks.callbacks import TrainingCost
 from sciml.tasks.pde import PDETask
 from sciml.tasks.storage import read_checkpoint
 
-CONFIG = {
-    "model": {
-        "net": {
-            "class_path": "sciml.pde.nets.fno",
-            "init_args": {
-                "transform": "monarch",
-                "grid": [16, 16],
-                "n_modes": [4, 4],
-                "in_channels": 4,
-                "out_channels": 1,
-                "hidden_channels": 4,
-                "n_layers": 1,
-            },
-        },
-        "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 1e-3}},
-        "scheduler": {"class_path": "sciml.tasks.schedules.OneCycle"},
-        "factor_lr": 1e-2,
-    },
-    "data": {
-        "path": "data.h5",
-        "n_train": 4,
-        "n_test": 1,
-        "n_val": 1,
-        "input_frames": 4,
-        "output_frames": 3,
-        "batch_size": 2,
-    },
-    "trainer": {"max_epochs": 2, "enable_progress_bar": False, "accelerator": "cpu"},
-}
-
-Sciml = Callable[..., tuple[int, str]]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with data.h5 and tiny.yaml."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("SCIML_DEBUG", raising=False)
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **options: path.touch())
-    tiny_data.write_navier_stokes(tmp_path / "data.h5")
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(CONFIG))
-    return tmp_path
-
-
-@pytest.fixture
-def sciml(folder: Path, capsys: pytest.CaptureFixture[str]) -> Sciml:
-    """Runs a command; returns exit status and everything printed."""
-
-    def run(command: str, *extra: str, config: str | None = "tiny.yaml") -> tuple[int, str]:
-        named = [] if config is None else ["--config", config]
-        status = main([command, *named, *extra])
-        printed = capsys.readouterr()
-        return status, printed.out + printed.err
-
-    return run
-
-
-def made(folder: Path) -> set[str]:
-    return {p.name for p in folder.iterdir()} - {"data.h5", "tiny.yaml"}
-
-
-def losses(run: Path) -> list[str]:
-    with (run / "metrics.csv").open(newline="") as file:
-        return [row["train_loss"] for row in csv.DictReader(file)]
-
-
-def assert_same_end(run: Path, other: Path) -> None:
-    a, b = (read_checkpoint(path / "checkpoints/last.ckpt") for path in (run, other))
-    assert a["global_step"] == b["global_step"]
-    for key, value in a["state_dict"].items():
-        assert torch.equal(value, b["state_dict"][key]), key
-    assert losses(run) == losses(other)
-
 
 def test_a_run_can_be_understood_and_repeated_from_its_directory(folder: Path, sciml: Sciml) -> None:
-    assert sciml("fit") == (0, "")
+    assert sciml("fit")[0] == 0
     run = folder / "runs" / "tiny"
     assert {p.name for p in (run / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
     assert list((run / "tensorboard").glob("events.out.tfevents.*"))
@@ -104,7 +30,9 @@ def test_a_run_can_be_understood_and_repeated_from_its_directory(folder: Path, s
     assert sciml("validate")[0] == 0
     assert sciml("test")[0] == 0
     metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["checkpoint"].endswith("best.ckpt")
+    assert metrics["checkpoint"] == "checkpoints/best.ckpt"
+    best = read_checkpoint(run / "checkpoints/best.ckpt")
+    assert (metrics["step"], metrics["epoch"]) == (best["global_step"], best["epoch"])
     assert metrics["parameters"] > metrics["factor_parameters"] > 0
     assert metrics["seconds_per_epoch"] > 0
     assert list((run / "figures").glob("*.png"))
@@ -159,7 +87,7 @@ def test_evaluation_on_other_data_is_a_run_of_its_own_to_compare(folder: Path, s
     assert sciml("test", *elsewhere, "--ckpt_path=runs/tiny/checkpoints/last.ckpt")[0] == 0
     assert not (folder / "runs/tiny/metrics.json").exists()
     assert sciml("test")[0] == 0
-    status, table = sciml("compare", "runs/tiny", "fine", config=None)
+    status, table = sciml("compare", "runs/tiny", "fine", "--any-data", config=None)
     assert status == 0
     assert "fine.h5" in table
 
@@ -191,7 +119,7 @@ def test_resumed_run_ends_bitwise_where_the_uninterrupted_one_does(
 
     with monkeypatch.context() as patch:
         patch.setattr(TrainingCost, "on_train_epoch_end", interrupted)
-        assert sciml("fit")[0] == 1
+        assert sciml("fit")[0] == 130
     assert sciml("fit", "--ckpt_path", "last")[0] == 0
     assert_same_end(folder / "whole", folder / "runs/tiny")
 
@@ -226,7 +154,7 @@ def test_divergence_stops_the_run_and_keeps_the_last_good_checkpoint(
     monkeypatch.setattr(PDETask, "training_step", training_step)
     status, printed = sciml("fit")
     assert status == 1
-    assert printed.startswith("sciml: NonFinite: step 3 (epoch 1): the loss is inf")
+    assert "\nsciml: NonFinite: step 3 (epoch 1): the loss is inf" in printed
     kept = read_checkpoint(folder / "runs/tiny/checkpoints/last.ckpt")
     assert kept["global_step"] == 2
     assert all(bool(value.isfinite().all()) for value in kept["state_dict"].values())
@@ -243,7 +171,7 @@ def test_divergence_stops_the_run_and_keeps_the_last_good_checkpoint(
         ("--model.net.init_args.n_modes=[-4,4]", ["n_modes[0]=-4", "1 to 16"]),
         ("--model.net.init_args.n_modes=[4,17]", ["n_modes[1]=17", "1 to 16"]),
         ("--model.net.init_args.transform=ftt", ["model.net: transform", "'fft'", "'ftt'"]),
-        ("--model.net.init_args.grid=[32,32]", ["model.net does not fit the data", "16, 16)"]),
+        ("--model.net.init_args.grid=[32,32]", ["model.net does not fit the data", "[32, 32]", "[16, 16]"]),
         ("--model.net.init_args.in_channels=5", ["model.net does not fit the data", "(4, 16, 16)"]),
         ("--model.optimizer=torch.optim.Adamm", ["torch.optim has no Adamm", "'Adam'"]),
         ("--model.optimizer.init_args.lr=fast", ["model.optimizer: lr", "float", "'fast'"]),
@@ -350,8 +278,14 @@ def test_damaged_checkpoint_is_named(folder: Path, sciml: Sciml) -> None:
 def test_checkpoint_of_another_network_is_named(folder: Path, sciml: Sciml) -> None:
     assert sciml("fit")[0] == 0
     status, printed = sciml("test", "--model.net.init_args.hidden_channels=8")
+    assert status == 2
+    assert "runs/tiny/checkpoints/best.ckpt: trained with" in printed
+    assert "model.net.hidden_channels: 4 to 8" in printed
+    Path("runs/tiny/config.yaml").unlink()
+    status, printed = sciml("test", "--model.net.init_args.hidden_channels=8")
     assert status == 1
-    assert "CheckpointError: runs/tiny/checkpoints/best.ckpt" in printed
+    assert "CheckpointError: runs/tiny/checkpoints/best.ckpt: of another network" in printed
+    assert len(printed) < 400
 
 
 def test_data_takes_keys_with_dashes_and_underscores(folder: Path, sciml: Sciml) -> None:

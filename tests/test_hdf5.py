@@ -197,3 +197,33 @@ def test_random_damage_gets_a_named_error_or_sound_values(sound: Path) -> None:
         else:
             np.testing.assert_array_equal(values, VALUES)
         hdf5.verify(sound)
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        ("burgers", "burgers"),
+        (np.bytes_("burgers"), "burgers"),
+        (np.array([b"burgers"]), "burgers"),
+        (np.array(["burgers"], dtype=h5py.string_dtype()), "burgers"),
+        (2.5, 2.5),
+        (np.array([[2.5]]), 2.5),
+        (np.array([3], np.int16), 3),
+        (np.array([True]), True),
+        (h5py.Empty("f8"), "nothing"),
+    ],
+)
+def test_attributes_are_read_as_the_scalars_that_they_are(tmp_path: Path, stored: object, expected: object) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.attrs["key"] = stored
+    with h5py.File(tmp_path / "a.h5") as file:
+        found = hdf5.attribute(file, "key", "nothing")
+        assert (found, type(found)) == (expected, type(expected))
+        assert hdf5.attribute(file, "other", 4) == 4
+
+
+def test_attribute_of_several_values_is_named(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.attrs["key"] = [1.0, 2.0]
+        with pytest.raises(BadSchema, match=r"a\.h5: attribute key: expected one value, found \(2,\)"):
+            hdf5.attribute(file, "key")

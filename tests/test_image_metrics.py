@@ -51,6 +51,56 @@ def test_extremes(volumes) -> None:
         volume_metrics(target[:, :6], target[:, :6])
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e-30, 1e30, 1e200])
+def test_metrics_do_not_depend_on_the_unit(volumes, scale: float) -> None:
+    target, prediction = volumes
+    assert volume_metrics(scale * target, scale * prediction) == pytest.approx(volume_metrics(target, prediction))
+
+
+def test_a_complex_image_is_refused_not_cut(volumes) -> None:
+    target, prediction = volumes
+    for pair in ((target, prediction + 0.3j), (target + 0j, prediction)):
+        with pytest.raises(ValueError, match=r"complex128.*abs\(\)"):
+            volume_metrics(*pair)
+    with pytest.raises(ValueError, match="real numbers"):
+        volume_metrics(target, prediction.astype(str))
+    with pytest.raises(ValueError, match=r"maxval.*positive"):
+        volume_metrics(-target, prediction)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e25])
+def test_differentiable_ssim_does_not_depend_on_the_unit(volumes, scale: float) -> None:
+    target, prediction = (torch.from_numpy(v).float() for v in volumes)
+    ranges = torch.tensor([1.0, 2.0, 0.5])
+    scaled = (scale * prediction).requires_grad_()
+    found = ssim(scaled, scale * target, scale * ranges)
+    torch.testing.assert_close(found, ssim(prediction, target, ranges), rtol=1e-5, atol=1e-6)
+    found.sum().backward()
+    assert scaled.grad is not None
+    assert scaled.grad.isfinite().all()
+
+
+def test_ssim_of_half_precision_is_that_of_the_same_values_in_float32(volumes) -> None:
+    target, prediction = (torch.from_numpy(v).float() for v in volumes)
+    half = prediction.bfloat16()
+    torch.testing.assert_close(ssim(half, target, torch.ones(3)), ssim(half.float(), target, torch.ones(3)))
+
+
+def test_ssim_names_what_does_not_fit(volumes) -> None:
+    target, prediction = (torch.from_numpy(v) for v in volumes)
+    one = torch.ones(3)
+    for bad, ranges, words in [
+        (prediction + 0j, one, r"prediction.*complex128.*abs\(\)"),
+        (prediction.long(), one, r"int64"),
+        (prediction[:2], one, r"one shape.*\(3, 16, 20\).*\(2, 16, 20\)"),
+        (prediction, torch.ones(1), r"data_range: expected \(3,\)"),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            ssim(bad, target, ranges)
+    with pytest.raises(ValueError, match="at least 7"):
+        ssim(prediction[:, :6], target[:, :6], one)
+
+
 def test_differentiable_ssim_is_scikit_images(volumes) -> None:
     target, prediction = volumes
     ranges = torch.tensor([1.0, 2.0, 0.5], dtype=torch.float64)

@@ -66,6 +66,30 @@ class TestRelativeL2:
         scaled = metrics.relative_l2_per_sample(prediction * scale, target * scale)
         torch.testing.assert_close(scaled, metrics.relative_l2_per_sample(prediction, target))
 
+    @pytest.mark.parametrize(("blow_up", "batch_dims"), [(1e25, 1), (1e25, 2), (1e-25, 1)])
+    def test_a_prediction_far_from_its_target_has_an_error(self, rng, blow_up, batch_dims):
+        prediction, target = pair(rng, 3, 2, 16, dtype=torch.float32)
+        prediction = (blow_up * prediction).requires_grad_()
+        actual = metrics.relative_l2_per_sample(prediction, target, batch_dims=batch_dims)
+        p, t = (a.detach().double().numpy().reshape(*actual.shape, -1) for a in (prediction, target))
+        np.testing.assert_allclose(
+            actual.detach(), np.linalg.norm(p - t, axis=-1) / np.linalg.norm(t, axis=-1), rtol=1e-6
+        )
+        actual.sum().backward()
+        assert prediction.grad.isfinite().all()
+        assert (prediction.grad != 0).any()
+
+    def test_real_and_complex_are_not_mixed_and_integers_refused(self):
+        real, complex_ = torch.ones(2, 8), torch.ones(2, 8, dtype=torch.complex64)
+        with pytest.raises(ValueError, match=r"complex64.*float32.*abs\(\)"):
+            metrics.relative_l2(complex_, real)
+        with pytest.raises(ValueError, match=r"target: expected.*int64.*float\(\)"):
+            metrics.relative_l2(real, torch.ones(2, 8, dtype=torch.int64))
+        for measure in (metrics.relative_h1_per_sample, metrics.power_spectrum):
+            fields = (complex_, complex_) if measure is metrics.relative_h1_per_sample else (complex_,)
+            with pytest.raises(ValueError, match=r"complex64.*abs\(\)"):
+                measure(*fields, dims=1, periodic=True)
+
     def test_zero_target_is_left_out_and_counted(self, rng):
         prediction, target = pair(rng, 4, 2, 8)
         target[1] = 0
@@ -188,6 +212,16 @@ class TestRelativeH1:
         assert difference(64) / difference(128) == pytest.approx(4, rel=0.05)
 
     @pytest.mark.parametrize("periodic", [True, False])
+    @pytest.mark.parametrize("scale", [1e-30, 1e30])
+    def test_does_not_depend_on_the_unit(self, rng, scale, periodic):
+        prediction, target = pair(rng, 3, 8, 6, dtype=torch.float32)
+        options = {"dims": 2, "periodic": periodic}
+        scaled = metrics.relative_h1_per_sample(prediction * scale, target * scale, **options)
+        torch.testing.assert_close(scaled, metrics.relative_h1_per_sample(prediction, target, **options))
+        far = metrics.relative_h1_per_sample(1e25 * target, target, **options)
+        torch.testing.assert_close(far, torch.full((3,), 1e25))
+
+    @pytest.mark.parametrize("periodic", [True, False])
     def test_gradients_are_right_and_zero_at_the_solution(self, rng, periodic):
         prediction, target = pair(rng, 2, 6)
         target[1] = 0
@@ -265,6 +299,18 @@ class TestSpectra:
         spectrum = torch.rand(4, 9, generator=rng, dtype=torch.float64) + 0.1
         error = metrics.spectrum_error(spectrum * torch.tensor([1.0, 10.0, 0.1, 1.0])[:, None], spectrum)
         torch.testing.assert_close(error, torch.tensor([0.0, 1.0, 1.0, 0.0], dtype=torch.float64))
+
+    @pytest.mark.parametrize("scale", [1e-30, 1e30])
+    def test_float32_fields_of_any_size_have_spectra(self, rng, scale):
+        field = torch.randn(2, 8, 8, generator=rng)
+        huge = (scale * field).double()
+        for spectrum in (lambda u: metrics.power_spectrum(u, dims=2, periodic=True), metrics.energy_spectrum):
+            torch.testing.assert_close(spectrum(huge.float()), spectrum(huge), rtol=1e-6, atol=0)
+            decades = metrics.spectrum_error(spectrum(huge.float()), spectrum(field))
+            expected = torch.full((2,), 2 * abs(math.log10(scale)), dtype=torch.float64)
+            # far below the target's power the floor is what a spectrum is compared with
+            floor = metrics.spectrum_error(torch.zeros_like(spectrum(field)), spectrum(field))
+            torch.testing.assert_close(decades, expected if scale > 1 else floor, rtol=1e-6, atol=0)
 
     def test_error_ignores_what_lies_under_the_floor_and_the_mean(self):
         target = torch.tensor([[5.0, 1.0, 1e-14]])

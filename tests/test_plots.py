@@ -109,6 +109,12 @@ class TestCurves:
         values = {text.get_text(): text.get_weight() for text in figure.axes[0].texts}
         assert values == {"0.0350": "normal", "0.0205": "bold", "0.0500": "normal"}
 
+    def test_what_diverged_is_never_the_best(self):
+        figure = rendered(plots.comparison({"nan": [np.nan, 0.01], "a": [0.02], "inf": np.inf, "zero": 0.0}))
+        values = {text.get_text(): text.get_weight() for text in figure.axes[0].texts}
+        assert values == {"diverged": "normal", "0.0200": "normal", "0.0000": "bold"}
+        assert isinstance(rendered(plots.comparison({"nan": np.nan})), Figure)
+
 
 class Layer(nn.Module):
     def __init__(self, transform=MonarchTransform, heads=1):

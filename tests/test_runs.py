@@ -26,6 +26,17 @@ def stored(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
+def disk_full(*_, **__):
+    raise OSError(28, "No space left on device")
+
+
+@pytest.fixture(autouse=True)
+def _small_figures(monkeypatch):
+    """Pixels take time, and nothing here looks at them."""
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **options: save(self, path, **options | {"dpi": 20}))
+
+
 @pytest.fixture
 def no_figures(monkeypatch):
     """Drawing takes most of the time."""
@@ -33,7 +44,7 @@ def no_figures(monkeypatch):
 
 
 def make_run(folder: Path, config: str = "seed: 0\n", **info) -> Path:
-    runs.write_evaluation(folder, evaluation(8, info=info))
+    runs.write_evaluation(folder, evaluation(8, info={"data": {"path": "data.h5"}} | info))
     (folder / "config.yaml").write_text(config)
     return folder
 
@@ -141,27 +152,163 @@ class TestEvaluation:
         runs.write_evaluation(tmp_path, half)
         assert torch.equal(runs.read_evaluation(tmp_path).prediction, e.prediction.bfloat16().float())
 
-    def test_diverged_predictions_are_refused_before_anything_is_written(self, tmp_path):
+    @pytest.mark.usefixtures("no_figures")
+    @pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+    def test_a_diverged_rollout_is_measured_up_to_its_first_bad_step(self, tmp_path, bad):
+        e = evaluation(8, frames=4)
+        e.prediction[2, 2, :3] = bad  # and finite again after it: what follows a bad frame means nothing
+        e.prediction[4, 3, 0] = bad
+        with pytest.raises(NonFinite, match=r"2 of 5 samples.*sample 2 at step 2 of 0 to 3 \(t = 3\) with 3 values"):
+            runs.write_evaluation(tmp_path, e)
+        found = runs.read_metrics(tmp_path)
+        steps = metrics.relative_l2_per_sample(e.prediction[:, :2], e.target[:, :2], batch_dims=2).mean(0)
+        assert found["relative_l2_step"] == [*(pytest.approx(v, rel=1e-5) for v in steps.tolist()), None, None]
+        assert (found["diverged"], found["first_bad_sample"], found["first_bad_step"]) == (2, 2, 2)
+        assert [found[key] for key in ("relative_l2", "relative_l2_final", "relative_h1", "spectrum_error")] == [
+            None
+        ] * 4
+        assert found["excluded"] == 0
+        stored = runs.read_evaluation(tmp_path).prediction
+        assert torch.equal(stored.isfinite(), e.prediction.isfinite())
+
+    def test_a_target_that_is_not_finite_is_no_zero_target(self, tmp_path):
         e = evaluation(8)
-        e.prediction[2, 1, :3] = torch.nan
-        with pytest.raises(NonFinite, match=r"1 of 5 samples.*sample 2 with 3 values"):
+        e.target[3, 1, 2] = torch.nan
+        with pytest.raises(NonFinite, match="target: sample 3 has 1 values"):
             runs.write_evaluation(tmp_path / "run", e)
         assert not (tmp_path / "run").exists()
 
+    def test_a_file_in_the_place_of_the_figures_costs_warnings(self, tmp_path, monkeypatch, caplog):
+        monkeypatch.setattr(storage, "draw", lambda *_: [("one", Figure)])
+        runs.write_evaluation(tmp_path, evaluation(8))
+        (tmp_path / "figures/one.png").unlink()
+        (tmp_path / "figures").rmdir()
+        (tmp_path / "figures").write_bytes(b"the user's")
+        assert runs.write_evaluation(tmp_path, evaluation(8)).exists()
+        assert (tmp_path / "figures").read_bytes() == b"the user's"
+        assert "one.png" in caplog.text
+
+    def test_figures_of_a_diverged_rollout(self, tmp_path):
+        e = evaluation(8)
+        e.prediction[2, 1:] = torch.inf
+        with pytest.raises(NonFinite):
+            runs.write_evaluation(tmp_path, e)
+        expected = {f"figures/rollout_{name}.png" for name in ("first", "median", "worst")}
+        assert stored(tmp_path) >= expected | {"figures/error_against_time.png", "figures/spectra.png"}
+
+    @pytest.mark.usefixtures("no_figures")
+    @pytest.mark.parametrize("quantity", ["u", "vorticity"])
+    @pytest.mark.parametrize(("blow_up", "dtype"), [(1e25, torch.float32), (1e100, torch.float64)])
+    def test_a_finite_rollout_of_any_size_has_numbers(self, tmp_path, blow_up, dtype, quantity):
+        e = evaluation(8, 8, quantity=quantity)
+        huge = Evaluation(blow_up * e.target.to(dtype), e.target, e.input, time=e.time, quantity=quantity)
+        runs.write_evaluation(tmp_path, huge)
+        found = runs.read_metrics(tmp_path)
+        assert found["relative_l2_step"] == pytest.approx([blow_up] * 3, rel=1e-6)
+        assert found["relative_h1"] == pytest.approx(blow_up, rel=1e-6)
+        assert found["spectrum_error"] == pytest.approx(2 * np.log10(blow_up), rel=1e-6)
+        assert (found["excluded"], found["diverged"]) == (0, 0)
+        assert runs.read_evaluation(tmp_path).prediction.isfinite().all()
+
+    @pytest.mark.usefixtures("no_figures")
+    @pytest.mark.parametrize(
+        ("scale", "dtype"), [(1e-30, torch.float32), (1e-200, torch.float64), (1e200, torch.float64)]
+    )
+    def test_the_unit_does_not_matter(self, tmp_path, scale, dtype):
+        e = evaluation(8)
+        scaled = [scale * field.to(dtype) for field in (e.prediction, e.target, e.input)]
+        runs.write_evaluation(tmp_path / "scaled", Evaluation(*scaled, time=e.time))
+        runs.write_evaluation(tmp_path / "plain", e)
+        found, expected = (runs.read_metrics(tmp_path / name) for name in ("scaled", "plain"))
+        for key in ("relative_l2", "relative_l2_step", "relative_h1", "spectrum_error"):
+            assert found[key] == pytest.approx(expected[key], rel=1e-5), key
+        back = runs.read_evaluation(tmp_path / "scaled")
+        torch.testing.assert_close(back.target.to(dtype), scaled[1], rtol=1e-6, atol=0)
+
+    @pytest.mark.usefixtures("no_figures")
+    def test_constant_frames_have_no_spectrum_and_are_counted(self, tmp_path):
+        e = evaluation(7)
+        e.target[1] = 0.1  # whose float64 transform leaves rounding errors
+        e.target[2, 0] = 0
+        runs.write_evaluation(tmp_path, e)
+        found = runs.read_metrics(tmp_path)
+        assert (found["excluded"], found["excluded_frames"], found["excluded_spectrum"]) == (0, 1, 1)
+        spectra = [metrics.power_spectrum(field, dims=1, periodic=True) for field in (e.prediction, e.target)]
+        decades = metrics.spectrum_error(*spectra)
+        assert decades[1].isnan().all()
+        assert found["spectrum_error"] == pytest.approx(decades.nanmean(1)[[0, 2, 3, 4]].mean().item(), rel=1e-6)
+
+    @pytest.mark.parametrize(
+        ("grid", "frames", "periodic", "value"),
+        [
+            ((1, 8), 1, True, None),
+            ((8, 1), 2, False, None),
+            ((1, 1), 1, True, 3.0),
+            ((2, 2), 1, False, 0.0),
+            ((1,), 2, True, None),
+            ((2,), 1, True, 3.0),
+            ((1, 8, 1), 1, True, None),
+        ],
+    )
+    def test_small_grids_and_constant_fields_are_measured_and_drawn(
+        self, tmp_path, caplog, grid, frames, periodic, value
+    ):
+        e = evaluation(*grid, frames=frames, samples=1, periodic=periodic)
+        if value is not None:
+            e.target.fill_(value)
+        found = json.loads(runs.write_evaluation(tmp_path, e, net=torch.nn.Linear(2, 2)).read_text())
+        assert (found["relative_l2"] is None) == (value == 0.0)
+        assert not caplog.messages
+        names = {path.name for path in tmp_path.glob("figures/*")}
+        assert names == set(found["figures"])
+        kind = {(1, True): {"maps.png"}, (1, False): {"profiles.png"}}.get((frames, len(grid) > 1), set())
+        assert names >= kind if frames == 1 else names >= {"rollout_first.png", "error_against_time.png"}
+        assert "factors.png" not in names  # a network without learned transforms
+
     def test_a_failure_keeps_what_was_there(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(storage, "draw", lambda *_: [("old", Figure)])
         runs.write_evaluation(tmp_path, evaluation(8))
         before = {name: (tmp_path / name).read_bytes() for name in stored(tmp_path)}
-
-        def disk_full(self, *args, **kwargs):
-            Path(args[0]).write_bytes(b"half")
-            raise OSError(28, "No space left on device")
-
-        monkeypatch.setattr(Figure, "savefig", disk_full)
+        monkeypatch.setattr(h5py.Group, "create_dataset", disk_full)
         with pytest.raises(OSError, match="No space"):
+            runs.write_evaluation(tmp_path, evaluation(8, 8))
+        assert {name: (tmp_path / name).read_bytes() for name in stored(tmp_path)} == before
+
+    @pytest.mark.usefixtures("no_figures")
+    def test_what_metrics_cannot_hold_is_named_and_keeps_what_was_there(self, tmp_path):
+        runs.write_evaluation(tmp_path, evaluation(8))
+        before = {name: (tmp_path / name).read_bytes() for name in stored(tmp_path)}
+        for bad in (float("nan"), Path("x")):
+            with pytest.raises(BadSchema, match=r"metrics\.json: seconds"):
+                runs.write_evaluation(tmp_path, evaluation(8, 8, info={"seconds": bad}))
+        assert {name: (tmp_path / name).read_bytes() for name in stored(tmp_path)} == before
+
+    def test_a_figure_that_fails_costs_a_warning_that_names_it(self, tmp_path, monkeypatch, caplog):
+        monkeypatch.setattr(storage, "draw", lambda *_: [("good", Figure), ("bad", lambda: 1 / 0)])
+        runs.write_evaluation(tmp_path, evaluation(8))
+        assert stored(tmp_path) == {"metrics.json", "predictions.h5", "figures/good.png"}
+        (message,) = caplog.messages
+        assert "bad.png" in message
+        assert "division by zero" in message
+        monkeypatch.setattr(Figure, "savefig", disk_full)
+        assert runs.write_evaluation(tmp_path, evaluation(8)).exists()
+        assert stored(tmp_path) == {"metrics.json", "predictions.h5"}  # no figure of the evaluation before
+
+    def test_only_figures_of_the_previous_evaluation_are_removed(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(storage, "draw", lambda *_: [("old", Figure), ("both", Figure)])
+        runs.write_evaluation(tmp_path, evaluation(8))
+        (tmp_path / "figures/mine.png").write_bytes(b"the user's")
+        (tmp_path / "outside.png").write_bytes(b"the user's")
+        found = json.loads((tmp_path / "metrics.json").read_text())
+        assert found["figures"] == ["old.png", "both.png"]
+        found["figures"] += ["../outside.png", str(tmp_path / "outside.png"), ".", 3]
+        (tmp_path / "metrics.json").write_text(json.dumps(found))
+        drawings = [("both", Figure), ("new", Figure), ("mine", lambda: 1 / 0), ("none", lambda: None)]
+        monkeypatch.setattr(storage, "draw", lambda *_: drawings)
+        for _ in range(2):  # a figure that failed never becomes this program's to remove
             runs.write_evaluation(tmp_path, evaluation(8))
-        assert {name: (tmp_path / name).read_bytes() for name in stored(tmp_path)}.keys() == before.keys()
-        assert (tmp_path / "metrics.json").read_bytes() == before["metrics.json"]
-        assert all(p.read_bytes().startswith(b"\x89PNG") for p in tmp_path.glob("figures/*"))
+            data = {"metrics.json", "predictions.h5", "outside.png"}
+            assert stored(tmp_path) == data | {"figures/mine.png", "figures/both.png", "figures/new.png"}
 
     @pytest.mark.parametrize(
         ("shapes", "time"),
@@ -200,6 +347,46 @@ class TestReading:
             del file.attrs["periodic"]
         with pytest.raises(BadSchema, match="periodic"):
             runs.read_evaluation(tmp_path)
+
+    @pytest.mark.usefixtures("no_figures")
+    def test_predictions_are_read_with_and_without_targets(self, tmp_path):
+        e = evaluation(8)
+        runs.write_evaluation(tmp_path, e)
+        for _ in range(2):
+            found = runs.read_predictions(tmp_path)
+            assert torch.equal(found.prediction, e.prediction)
+            assert torch.equal(found.input, e.input)
+            assert np.array_equal(found.time, e.time)
+            assert found.quantity == "u"
+            with h5py.File(tmp_path / "predictions.h5", "r+") as file:
+                if "target" in file:
+                    del file["target"]
+        with pytest.raises(BadSchema, match=r"no dataset 'target': predictions, not an evaluation.*read_predictions"):
+            runs.read_evaluation(tmp_path)
+
+    def test_predictions_alone(self, tmp_path):
+        with pytest.raises(BadSchema, match=r"predictions\.h5 is missing.*sciml predict"):
+            runs.read_predictions(tmp_path)
+        path = runs.write_predictions(tmp_path, runs.Predictions(torch.ones(2, 3, 8), torch.ones(2, 1, 8)))
+        assert runs.read_predictions(tmp_path).time is None
+        with h5py.File(path, "r+") as file:
+            del file["input"]
+            file["input"] = np.ones((3, 1, 8), "f4")
+        with pytest.raises(BadSchema, match=r"expected \(N, T, \*grid\)"):
+            runs.read_predictions(tmp_path)
+        with h5py.File(path, "r+") as file:
+            del file["input"]
+            file["input"], file["time"] = np.ones((2, 1, 8), "f4"), np.arange(4.0)
+        with pytest.raises(BadSchema, match=r"time: expected \(3,\)"):
+            runs.read_predictions(tmp_path)
+
+    @pytest.mark.usefixtures("no_figures")
+    def test_predictions_and_metrics_of_two_evaluations_are_told_apart(self, tmp_path):
+        for name in ("a", "b"):
+            runs.write_evaluation(tmp_path / name, evaluation(8, samples=len(name) + (name == "b")))
+        (tmp_path / "a/predictions.h5").replace(tmp_path / "b/predictions.h5")
+        with pytest.raises(BadSchema, match=r"predictions\.h5: of another evaluation than metrics\.json"):
+            runs.read_evaluation(tmp_path / "b")
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -13,13 +13,21 @@ from sciml.mri.simulate import measure
 
 
 def write_tiny(
-    folder: Path, n: int = 2, *, slices: int = 2, coils: int = 2, size: int = 24, width: int | None = None, **options
+    folder: Path,
+    n: int = 2,
+    *,
+    slices: int = 2,
+    coils: int = 2,
+    size: int = 24,
+    width: int | None = None,
+    first: int = 0,
+    **options,
 ) -> list[Path]:
-    """Volumes 0 … n-1 of random smooth blobs through birdcage coils, k-space cut to `width` columns."""
+    """Volumes 0 … n-1 of random smooth blobs (subjects `first` on) through birdcage coils, cut to `width` columns."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for i in range(n):
-        rng = np.random.default_rng(i)
+        rng = np.random.default_rng(first + i)
         y, x = np.meshgrid(*[np.linspace(-1, 1, size)] * 2, indexing="ij")
         blobs = [np.exp(-8 * ((y - a) ** 2 + (x - b) ** 2)) for a, b in rng.uniform(-0.5, 0.5, (slices, 2))]
         maps = birdcage_maps(coils, size)
@@ -35,6 +43,7 @@ def write_tiny(
 
 
 def write_splits(folder: Path, n: int = 2, **options) -> Path:
-    for split in ("train", "val", "test"):
-        write_tiny(folder / f"multicoil_{split}", n, **options)
+    """Three splits of different subjects, under the same names."""
+    for k, split in enumerate(("train", "val", "test")):
+        write_tiny(folder / f"multicoil_{split}", n, first=100 * k, **options)
     return folder

@@ -42,6 +42,9 @@ def main(args: Sequence[str] | None = None) -> int:
         return _fail(error, 2)
     except KNOWN as error:
         return _fail(error, 1)
+    except KeyboardInterrupt:
+        print("sciml: interrupted", file=sys.stderr)
+        return 130
     except SystemExit as exit_:  # --help, --print_config
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
 

@@ -1,16 +1,18 @@
 """The two applications behind one command line: which task, data and results belong together."""
 
-from collections.abc import Callable, Sequence
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml  # type: ignore[import-untyped]
 from lightning import LightningDataModule
 from lightning.pytorch import Callback
 
 from sciml.cli.messages import nearest
 from sciml.errors import ConfigError
+from sciml.safe_yaml import read_yaml
 from sciml.tasks.base import Task
 
 NAMES = ("pde", "mri")
@@ -50,17 +52,44 @@ def application(name: str) -> Application:
 def chosen(args: Sequence[str]) -> str:
     """The value of `task`, which decides what the parser is built for: --task, else the last configuration's.
 
-    Files that cannot be read are left to the parser to report.
+    Every configuration is read here first: ConfigError for one that is no YAML file, is empty, or holds no settings.
+    What is not there is left to the parser to report (it may be YAML itself, on the command line).
     """
     name = NAMES[0]
     for path in _values(args, "--config"):
         try:
-            content = yaml.safe_load(Path(path).read_text())
-        except (OSError, ValueError, yaml.YAMLError):
+            content = read_yaml(path)
+        except (OSError, ValueError) as error:
+            if isinstance(error, ConfigError):
+                raise
             continue
-        if isinstance(content, dict) and "task" in content:
+        if content is None:
+            raise ConfigError(f"{path}: empty; expected settings, as in configs/ or the config.yaml of a run")
+        if not isinstance(content, dict):
+            raise ConfigError(f"{path}: expected settings (key: value), got {type(content).__name__} {content!r:.40}")
+        for value in _strings(content):
+            _refuse_pipe(path, value)
+        if "task" in content:
             name = str(content["task"])
     return [name, *_values(args, "--task")][-1]
+
+
+def _strings(content: Any) -> Iterator[str]:
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, (dict, list)):
+        for value in content.values() if isinstance(content, dict) else content:
+            yield from _strings(value)
+
+
+def _refuse_pipe(config: str, value: str) -> None:
+    """A value may be the path of a file to read; from a pipe that nobody fills, reading never ends."""
+    try:
+        mode = os.stat(value).st_mode
+    except (OSError, ValueError):
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ConfigError(f"{config}: {value} is a pipe or device; expected a file or a folder")
 
 
 def _values(args: Sequence[str], option: str) -> list[str]:

@@ -13,13 +13,14 @@ from sciml.runs import (
     write_predictions,
     write_reconstructions,
 )
+from sciml.runs.checkpoints import relative
 from sciml.tasks.base import Task, count_parameters
 from sciml.tasks.callbacks import Collector
 from sciml.tasks.mri import VolumeCollector
 from sciml.transforms import factor_parameters
 
 
-def evaluate_fields(run_dir: Path, found: Collector, data: PDEDataModule, task: Task, checkpoint: str) -> Path:
+def evaluate_fields(run_dir: Path, found: Collector, data: PDEDataModule, task: Task, checkpoint: str | None) -> Path:
     """Metrics, predictions and figures of the test set; the path of metrics.json."""
     source = data.test_source
     evaluation = Evaluation(
@@ -28,7 +29,7 @@ def evaluate_fields(run_dir: Path, found: Collector, data: PDEDataModule, task: 
         periodic=source.sampling == "periodic",
         length=source.length,
         quantity=source.names[-1],
-        info=_info(task, checkpoint),
+        info=_info(run_dir, data, task, checkpoint),
     )
     return write_evaluation(run_dir, evaluation, net=task.net)
 
@@ -45,17 +46,19 @@ def save_fields(run_dir: Path, found: Collector, data: PDEDataModule) -> Path:
         length=source.length,
         quantity="y" if source.time is None else source.names[0],
     )
-    return write_predictions(run_dir / "predictions.h5", predictions)
+    return write_predictions(run_dir, predictions)
 
 
-def evaluate_images(run_dir: Path, found: VolumeCollector, data: MRIDataModule, task: Task, checkpoint: str) -> Path:
+def evaluate_images(
+    run_dir: Path, found: VolumeCollector, data: MRIDataModule, task: Task, checkpoint: str | None
+) -> Path:
     """Metrics, reconstructions and figures of the test volumes; the path of metrics.json."""
     about = {
         info.name: {"acceleration": data.acceleration(info.name), "acquisition": info.acquisition}
         for info in data.dataset("test").infos
     }
     volumes = found.stack.volumes()
-    return write_images(run_dir, volumes, about=about, net=task.net, info=_info(task, checkpoint))
+    return write_images(run_dir, volumes, about=about, net=task.net, info=_info(run_dir, data, task, checkpoint))
 
 
 def save_images(run_dir: Path, found: VolumeCollector, data: MRIDataModule) -> Path:
@@ -63,10 +66,14 @@ def save_images(run_dir: Path, found: VolumeCollector, data: MRIDataModule) -> P
     return write_reconstructions(run_dir, found.stack.volumes())
 
 
-def _info(task: Task, checkpoint: str) -> dict[str, Any]:
+def _info(run_dir: Path, data: Any, task: Task, checkpoint: str | None) -> dict[str, Any]:
+    """What metrics.json says beside the errors: sizes and costs, whose weights these are, and on which data."""
+    weights = {} if checkpoint is None else {"checkpoint": relative(checkpoint, run_dir), **task.loaded}
+    describe = getattr(data, "describe", None)
     return {
         "parameters": count_parameters(task.net.parameters()),
         "factor_parameters": count_parameters(factor_parameters(task.net)),
-        "checkpoint": checkpoint,
+        **weights,
+        **({} if describe is None else {"data": describe("test")}),
         **task.training_cost,
     }

@@ -5,12 +5,14 @@ import inspect
 import re
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from jsonargparse import ArgumentParser
+if TYPE_CHECKING:  # help and typing errors need none of its parsers
+    from jsonargparse import ArgumentParser
 
 REFUSED = (
     "refused before importing it; a configuration may name what belongs to sciml, torch.optim, torch.nn, "
-    "lightning.pytorch and neuralop"
+    "lightning.pytorch and neuralop, and to your own packages if each command says --allow PACKAGE"
 )
 
 
@@ -21,7 +23,7 @@ def nearest(word: str, known: Sequence[str]) -> str:
     return f"; there are {', '.join(known)}" if 0 < len(known) <= 15 else ""
 
 
-def explain(message: str, parser: ArgumentParser, args: Sequence[str]) -> str:
+def explain(message: str, parser: "ArgumentParser", args: Sequence[str]) -> str:
     """jsonargparse's message in one line, with the nearest right key where a key or class is unknown."""
     found = _unknown_setting(message, parser) or _wrong_value(message)
     if found is None and message.startswith("Problems parsing config"):
@@ -30,14 +32,16 @@ def explain(message: str, parser: ArgumentParser, args: Sequence[str]) -> str:
     return found or " ".join(message.split())
 
 
-def _unknown_setting(message: str, parser: ArgumentParser) -> str | None:
+def _unknown_setting(message: str, parser: "ArgumentParser") -> str | None:
     keys = [action.dest for action in parser._actions]
-    if unknown := re.search(r"unrecognized arguments: \W*([^\s=]+)", message):
-        return f"{unknown[1]}: no such setting{nearest(unknown[1], keys)}"
+    if unknown := re.search(r"unrecognized arguments: (-*)([^\s=]+)", message):
+        if not unknown[1]:
+            return f"{unknown[2]!r} is not expected there; settings are --KEY VALUE, and a run comes first"
+        return f"{unknown[2]}: no such setting{nearest(unknown[2], keys)}"
     if unknown := re.search(r"does not accept option '([^']+)'", message):
         return f"{unknown[1]}: no such setting{nearest(unknown[1], keys)}"
     if unknown := re.search(r"Option '([^']+)' is not accepted", message):
-        owner = re.search(r"class_path '([^']+)'", message)
+        owner = re.search(r"class_path[ =]'([^']+)'", message)
         known = _parameters(owner[1]) if owner else keys
         return f"{_where(message)}{unknown[1]}: no such setting{nearest(unknown[1], known)}"
     return None
@@ -47,8 +51,12 @@ def _wrong_value(message: str) -> str | None:
     where = _where(message)
     if refused := re.search(r"Importing '([^']+)' is not allowed", message):
         return f"{where}{refused[1]!r} {REFUSED}"
+    if needed := re.search(r"following arguments are required: ([^\n]+)", message):
+        owner = re.search(r"class_path[ =]'([^']+)'", message)
+        return f"{where}{owner[1] if owner else 'it'} needs {needed[1]}"
     found = re.search(r"(?:Given value|Got value): ([^\n]*)", message)
     value = found[1].split(". Got value:")[0].strip() if found else ""
+    value = value if len(value) <= 80 else f"{value[:77]}..."
     if absent := re.search(r"module '([^']+)' has no attribute '([^']+)'", message):
         module, name = absent.groups()
         return f"{where}{module} has no {name}{nearest(name, dir(sys.modules[module]))}"
@@ -60,7 +68,8 @@ def _wrong_value(message: str) -> str | None:
     if kind := re.search(r"Expected a (typing.Literal\[.*?\]|<class '.*?'>)", message):
         return f"{where}expected {_readable(kind[1])}; got {value!r}"
     if word := re.search(r"Expected a dot import path string: (\S+)", message):
-        return f"{where}expected a class, such as torch.optim.Adam; got {word[1]!r}"
+        example = "sciml.pde.nets.fno (sciml fit --help lists networks)" if "net" in where else "torch.optim.Adam"
+        return f"{where}expected a class, such as {example}; got {word[1]!r}"
     return None
 
 
@@ -77,3 +86,33 @@ def _parameters(class_path: str) -> list[str]:
     module, name = class_path.rsplit(".", 1)
     target = getattr(sys.modules.get(module), name, None)
     return list(inspect.signature(target).parameters) if callable(target) else []
+
+
+def explain_mismatch(message: str, shown: int = 3) -> str:
+    """torch's report on a state that does not fit a network, in one line: counts, the first keys, the likely cause."""
+    missing = _quoted(message, "Missing")
+    unexpected = _quoted(message, "Unexpected")
+    shapes = re.findall(r"size mismatch for ([^:]+): .*?\[([\d, ]*)\]\).*?\[([\d, ]*)\]\)", message)
+    other = [f"{key} ({saved}) for ({here})" for key, saved, here in shapes]
+    counted = {"it lacks": missing, "it has unknown": unexpected, "of another shape": other}
+    parts = [
+        f"{what} {len(keys)}: {', '.join(keys[:shown])}{', ...' if len(keys) > shown else ''}"
+        for what, keys in counted.items()
+        if keys
+    ]
+    return "; ".join([*parts, _likely(missing, unexpected, other)]) if parts else " ".join(message.split())[:300]
+
+
+def _quoted(message: str, kind: str) -> list[str]:
+    found = re.search(rf"{kind} key\(s\) in state_dict: ([^\n]*)", message)
+    return re.findall(r'"([^"]+)"', found[1]) if found else []
+
+
+def _likely(missing: list[str], unexpected: list[str], other: list[str]) -> str:
+    if missing and unexpected and {key.removeprefix("net.") for key in missing} & set(unexpected):
+        return "the network's own state, not that of a run; load it into the network from Python"
+    if missing and unexpected:
+        return "likely another transform or another network"
+    if missing or unexpected:
+        return "likely another number of layers or cascades"
+    return "likely another width, grid, modes or heads" if other else ""

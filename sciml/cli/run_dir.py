@@ -1,24 +1,29 @@
-"""Where a run's files are: config.yaml, checkpoints/, metrics, predictions and figures in one directory."""
+"""Which run a command is about, and which of its checkpoints."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from sciml.errors import CheckpointError, ConfigError
+from sciml.runs.directory import RunDirectory
 
 
 def default_run_dir(configs: Sequence[object]) -> Path:
-    """runs/NAME for NAME.yaml, the first configuration; the run's own directory for its config.yaml."""
+    """runs/NAME for NAME.yaml, the first configuration; the run's own directory for a run's config.yaml."""
     if not configs:
         raise ConfigError("run_dir: not set, and no --config to name it after; give one of them")
     first = Path(str(configs[0]))
-    return first.parent if first.name == "config.yaml" else Path("runs") / first.stem
+    run = RunDirectory(first.parent)
+    ours = first.name == "config.yaml" and (run.is_run or bool(run.about))
+    return first.parent if ours else Path("runs") / first.stem
 
 
 def find_checkpoint(run_dir: Path, name: str | None) -> Path:
-    """A path; or `best` or `last` of this run; None: its best, else its last. CheckpointError: there is none."""
+    """A path; or `best` or `last` of this run; None: its best, else its last. CheckpointError if there is none."""
     folder = run_dir / "checkpoints"
     if name is not None and name not in ("best", "last"):
+        if not Path(name).is_file():
+            there = sorted(path.name for path in folder.glob("*.ckpt"))
+            raise CheckpointError(f"{name}: no such checkpoint; {folder} has {', '.join(there) or 'none'}")
         return Path(name)
     for candidate in (name,) if name else ("best", "last"):
         if (folder / f"{candidate}.ckpt").exists():
@@ -26,11 +31,3 @@ def find_checkpoint(run_dir: Path, name: str | None) -> Path:
     raise CheckpointError(
         f"{folder}: no {name or 'best or last'} checkpoint; train with `sciml fit` first, or give --ckpt_path"
     )
-
-
-def clear(run_dir: Path) -> None:
-    """Removes what an earlier run left here: results must not mix."""
-    for name in ("checkpoints", "tensorboard", "figures", "reconstructions"):
-        shutil.rmtree(run_dir / name, ignore_errors=True)
-    for name in ("config.yaml", "metrics.csv", "metrics.json", "predictions.h5"):
-        (run_dir / name).unlink(missing_ok=True)

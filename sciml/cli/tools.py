@@ -10,6 +10,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 
 from sciml.cli.messages import explain, nearest
 from sciml.errors import BadSchema, ConfigError
+from sciml.jobs import Interrupted
 
 
 def data(args: list[str]) -> int:
@@ -37,7 +38,11 @@ def data(args: list[str]) -> int:
         settings = parser.parse_args(words)
     except ArgumentError as error:
         raise ConfigError(explain(str(error), parser, words)) from error
-    generators[name](**settings.as_dict())
+    try:
+        generators[name](**settings.as_dict())
+    except Interrupted as stop:
+        print(f"sciml: {stop}", file=sys.stderr)
+        return stop.status
     return 0
 
 
@@ -49,18 +54,29 @@ def _underscored(word: str) -> str:
 
 
 def compare(args: list[str]) -> int:
-    """`sciml compare RUN... [--out FILE.md]`: a Markdown table of runs, printed and, if asked, written."""
+    """`sciml compare RUN... [--out FILE.md] [--any-data]`: a Markdown table of runs, printed and, if asked, written."""
     from sciml.runs import compare as table
 
     parser = _parser("compare", "A Markdown table of runs: parameters, errors, seconds an epoch, peak memory.")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run directory that `sciml test` has evaluated")
     parser.add_argument("--out", metavar="FILE.md", help="write the table to this file too")
+    parser.add_argument("--any-data", action="store_true", help="compare runs evaluated on different data too")
     settings = parser.parse_args(args[1:])
-    text = table([Path(run) for run in settings.runs])
+    text = table([Path(run) for run in settings.runs], any_data=settings.any_data)
     print(text)
     if settings.out:
-        Path(settings.out).write_text(text.rstrip("\n") + "\n")
+        _write(Path(settings.out), text.rstrip("\n") + "\n")
     return 0
+
+
+def _write(path: Path, text: str) -> None:
+    from sciml.hdf5 import replacing
+
+    if path.exists() and not path.is_file():  # a pipe or a device
+        path.write_text(text, encoding="utf-8")
+        return
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def verify(args: list[str]) -> int:

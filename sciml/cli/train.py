@@ -3,29 +3,41 @@
 import logging
 import sys
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import jsonargparse
-from jsonargparse import ArgumentError, set_parsing_settings
+import torch
+import yaml  # type: ignore[import-untyped]
+from jsonargparse import ArgumentError
 from lightning import LightningDataModule
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from sciml.cli.allowed import ALLOWED_PACKAGES as ALLOWED_PACKAGES
+from sciml.cli.allowed import allow_words, settle
 from sciml.cli.applications import application, chosen
+from sciml.cli.config import dumped
+from sciml.cli.console import Console
 from sciml.cli.messages import explain
-from sciml.cli.run_dir import clear, default_run_dir, find_checkpoint
-from sciml.errors import CheckpointError, ConfigError
-from sciml.hdf5 import replacing
+from sciml.cli.ownership import Ownership
+from sciml.cli.run_dir import default_run_dir, find_checkpoint
+from sciml.cli.trainer_settings import as_list, check_trainer_settings, naming_the_key
+from sciml.errors import ConfigError
 from sciml.memory import keep_freed_memory
+from sciml.runs.directory import RUN, RunDirectory
+from sciml.runs.settings import Origin
 from sciml.tasks.base import Task
 from sciml.tasks.callbacks import Checkpoints, DivergenceGuard, TrainingCost
-from sciml.tasks.storage import MetricsCSV, SafeCheckpointIO
-
-# What a configuration may name; anything else is refused before it is imported, since importing runs code.
-ALLOWED_PACKAGES = ["sciml", "torch.optim", "torch.nn", "lightning.pytorch", "neuralop"]
+from sciml.tasks.launcher import Launcher
+from sciml.tasks.limits import check_trainer, environment_plugins
+from sciml.tasks.resume import Continued, check_optimizer, check_progress, check_weights
+from sciml.tasks.stopping import Stopped
+from sciml.tasks.storage import Curves, MetricsCSV, SafeCheckpointIO, read_checkpoint
 
 # Warnings that are no concern of the user's: data is in memory, so worker processes only cost time; n_val=0 was
 # chosen; Lightning calls a function of torch that is deprecated; and zero-filled SENSE has nothing to train.
@@ -35,18 +47,24 @@ IRRELEVANT = (
     ".*LeafSpec.* is deprecated",
     ".*will run with no optimizer",
     ".*`training_step` returned `None`",
+    ".*predict returned None",  # by a device whose share of the samples has ended
 )
 
-TRAINER_DEFAULTS = {"log_every_n_steps": 1, "enable_model_summary": False, "num_sanity_val_steps": 0}
+TRAINER_DEFAULTS = {
+    "log_every_n_steps": 1,
+    "enable_model_summary": False,
+    "num_sanity_val_steps": 0,
+    "use_distributed_sampler": False,  # our loaders share the samples out
+}
 
 
 def run(args: list[str]) -> int:
     """Parses the arguments, builds everything, then runs the subcommand. Raises ConfigError before any output.
 
-    Exit status 0, or 143 when SIGTERM ended the training (with a checkpoint).
+    Exit status 0; 143 or 130 when SIGTERM or Ctrl-C ended the training (with a checkpoint).
     """
     keep_freed_memory()
-    set_parsing_settings(import_path_denylist=["*"], import_path_allowlist=ALLOWED_PACKAGES)
+    args = settle(args)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     strict = {"exit_on_error": False, "allow_abbrev": False}
@@ -63,12 +81,22 @@ def run(args: list[str]) -> int:
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # config.yaml rebuilds a run
         )
-    except SIGTERMException:
-        print("sciml: SIGTERM: stopped; --ckpt_path last continues from the last whole epoch", file=sys.stderr)
-        return 143
+    except Stopped as stopped:
+        if is_rank_zero():
+            print(f"sciml: {stopped}; --ckpt_path last continues", file=sys.stderr)
+        return 128 + stopped.number
+    except SystemExit as ended:  # which Lightning makes of Ctrl-C
+        if isinstance(ended.__context__, KeyboardInterrupt):
+            raise ended.__context__ from None
+        raise
     except MisconfigurationException as error:
         raise ConfigError(str(error)) from error
     return 0
+
+
+def is_rank_zero() -> bool:
+    """Whether this process writes; also before Lightning has started the others."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 class RunCLI(LightningCLI):
@@ -100,6 +128,8 @@ class RunCLI(LightningCLI):
         parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        words = args if isinstance(args, list) else []
+        self.arguments = [*words, *allow_words()]  # with which the other processes of a run are started
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except ArgumentError as error:
@@ -107,7 +137,8 @@ class RunCLI(LightningCLI):
         settings = self.config[self.config.subcommand]
         if settings.run_dir is None:
             settings.run_dir = str(default_run_dir(settings.config or []))
-        self.run_dir = Path(settings.run_dir)
+        self.run = RunDirectory(settings.run_dir)
+        self._text: str | None = None
 
     def _parse_ckpt_path(self) -> None:
         """Our checkpoints hold no settings; Lightning would open the file here, and fail without its name."""
@@ -120,90 +151,166 @@ class RunCLI(LightningCLI):
             raise ConfigError(f"a class does not take these arguments: {error}") from error
         self.datamodule = self._settings.data
         self.model = self._settings.model
+        self.run.settle()
+        self.checkpoint = None
+        if self.subcommand == "fit":
+            if self._settings.ckpt_path:
+                self.checkpoint = find_checkpoint(self.run.path, self._settings.ckpt_path)
+            self._require_place()
         self.trainer = self.instantiate_trainer()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._settings.trainer
+        check_trainer(settings)
         self.application = application(self._settings.task)
         self.collector = self.application.collector()
         kwargs["callbacks"] = [
-            *(settings.callbacks or []),
+            *self._own_callbacks(),
+            *as_list(settings.callbacks),
             self.collector,
-            Checkpoints(self.run_dir / "checkpoints", self.model.monitor),
+            Checkpoints(self.run.path / "checkpoints", self.model.monitor),
             DivergenceGuard(),
             TrainingCost(),
         ]
-        kwargs["plugins"] = [*(settings.plugins or []), SafeCheckpointIO()]
-        kwargs["default_root_dir"] = settings.default_root_dir or str(self.run_dir)
-        if settings.logger in (None, True):
-            kwargs["logger"] = self._loggers() if self.subcommand == "fit" else False
-        return super().instantiate_trainer(**kwargs)
+        kwargs["plugins"] = [*as_list(settings.plugins), SafeCheckpointIO(), *environment_plugins()]
+        kwargs["default_root_dir"] = settings.default_root_dir or str(self.run.path)
+        if settings.logger is not False and self.subcommand == "fit":
+            given = [logger for logger in as_list(settings.logger) if logger is not True]
+            kwargs["logger"] = [*self._loggers(), *given]
+        elif settings.logger in (None, True):
+            kwargs["logger"] = False
+        check_trainer_settings(settings)
+        with naming_the_key(settings):
+            trainer = super().instantiate_trainer(**kwargs)
+        if isinstance(trainer.strategy, DDPStrategy):
+            trainer.strategy._launcher = Launcher(trainer, self.arguments)
+        return trainer
+
+    def _own_callbacks(self) -> list[Callback]:
+        """What writes the run's directory, and what says so; the settings that changed are applied."""
+        if self.subcommand != "fit":
+            return []
+        about = {"kind": RUN, "program": f"sciml {version('sciml')}, torch {torch.__version__}"}
+        self.ownership = Ownership(self.run, self._config_text(), about, resumes=self.checkpoint is not None)
+        self.console = Console(self.run.path)
+        return [self.ownership, self.console]
 
     def _loggers(self) -> list[Any]:
-        curves = TensorBoardLogger(self.run_dir, name="tensorboard", version="", default_hp_metric=False)
-        table = MetricsCSV(self.run_dir / "metrics.csv", resume=bool(self._settings.ckpt_path))
-        return [table, curves]
+        table = MetricsCSV(self.run.path / "metrics.csv", resume=self.checkpoint is not None)
+        return [table, Curves(self.run.path / "tensorboard")]
 
     def _run_subcommand(self, subcommand: str) -> None:
         try:
             super()._run_subcommand(subcommand)
-        except RuntimeError as error:
-            if "loading state_dict" not in str(error):
-                raise
-            first = str(error).splitlines()[1].strip()
-            raise CheckpointError(
-                f"{self._settings.ckpt_path}: of another network ({first}); use the config.yaml beside it"
-            ) from error
+        finally:
+            if subcommand == "fit":
+                self.ownership.close()
 
     def before_fit(self) -> None:
-        resume = self._settings.ckpt_path
-        if resume:
-            self._settings.ckpt_path = str(find_checkpoint(self.run_dir, resume))
-        elif (self.run_dir / "config.yaml").exists() and not self._settings.overwrite:
-            raise ConfigError(
-                f"run_dir: {self.run_dir} holds a run already; give another --run_dir, --ckpt_path last to "
-                "continue it, or --overwrite true to replace it"
-            )
+        settings = self._settings
         if self.trainer.max_epochs == -1 and self.trainer.max_steps == -1:
             raise ConfigError("trainer.max_epochs: -1, and trainer.max_steps is not set either: no end in sight")
-        self.model.build_optimizer()
+        validates = getattr(self.datamodule, "n_val", 1) > 0 and self.trainer.limit_val_batches > 0
+        self.model.check_training(self.trainer, validates=validates)
+        if self.checkpoint is not None:
+            settings.ckpt_path = str(self.checkpoint)
+            self._check_resume(self.checkpoint)
         self.datamodule.setup("fit")
-        self.model.check_data(next(iter(self.datamodule.train_dataloader())))
-        if not resume:
-            clear(self.run_dir)
-        self._write_config()
+        batches = self.datamodule.train_dataloader()
+        check_trainer_settings(settings.trainer, len(batches))
+        self.model.check_data(next(iter(batches)))
+        if is_rank_zero():
+            self.run.lock()
+            self._require_place()  # again, now that nobody else can write here
+
+    def _check_resume(self, path: Path) -> None:
+        """Refuse what would silently be another run; apply and name what may change."""
+        origin = Origin(path, self._own_settings)
+        origin.require_same_run()
+        checkpoint = read_checkpoint(path)
+        check_weights(self.model.net, checkpoint, path)
+        check_optimizer(self.model, checkpoint, path)
+        check_progress(checkpoint, self.trainer.max_epochs, self.trainer.max_steps, path)
+        self.console.notes += [f"continues {path}"] + [f"now {key}: {c}" for key, c in origin.changes.items()]
+        continued = Continued(*origin.rate_ratios, stretch=origin.has_other_length)
+        self.trainer.callbacks.insert(0, continued)  # type: ignore[attr-defined]
 
     def before_validate(self) -> None:
         self._use_checkpoint()
 
     def before_test(self) -> None:
         self._use_checkpoint()
+        self.target = self._test_target()
 
     def before_predict(self) -> None:
         self._use_checkpoint()
+        self.target = self.run.beside("predict", self._data() | {"checkpoint": self._checkpoint_name()})
 
     def after_test(self) -> None:
+        if not is_rank_zero():
+            return
         about, checkpoint = self.application, self._settings.ckpt_path
-        print(about.call(about.evaluate, self.run_dir, self.collector, self.datamodule, self.model, checkpoint))
-        if not (self.run_dir / "config.yaml").exists():  # evaluated with another data set, elsewhere
-            self._write_config()
+        marks: dict[str, Any] = {"kind": "evaluation", "data": self._data()}
+        if self.target is self.run and self.run.is_run:
+            marks = {"kind": RUN, "trained": True}
+        with self.target.recording(marks):
+            path = about.call(about.evaluate, self.target.path, self.collector, self.datamodule, self.model, checkpoint)
+        if not (self.target.path / "config.yaml").exists():
+            self.target.write_config(self._config_text())
+        print(path)
 
     def after_predict(self) -> None:
-        print(self.application.call(self.application.save, self.run_dir, self.collector, self.datamodule))
+        if not is_rank_zero():
+            return
+        marks = {"kind": "prediction", "data": self._data() | {"checkpoint": self._checkpoint_name()}}
+        with self.target.recording(marks):
+            path = self.application.call(self.application.save, self.target.path, self.collector, self.datamodule)
+        print(path)
 
     @property
     def _settings(self) -> jsonargparse.Namespace:
         return self.config_init[self.subcommand]
 
-    def _use_checkpoint(self) -> None:
-        self._settings.ckpt_path = str(find_checkpoint(self.run_dir, self._settings.ckpt_path))
+    def _require_place(self) -> None:
+        """Raise ConfigError unless the run may be written here: anew, replacing, or continuing its own checkpoint."""
+        if self.checkpoint is None or not self.run.owns(self.checkpoint):
+            self.run.require_free(overwrite=self._settings.overwrite and self.checkpoint is None)
 
-    def _write_config(self) -> None:
-        parser = self._parser(self.subcommand)
-        settings = self.config[self.subcommand].clone()
-        settings.run_dir = settings.ckpt_path = None  # it is the directory it lies in, and stays so when moved
-        settings.overwrite = False
-        text = parser.dump(settings)
-        self.run_dir.mkdir(parents=True, exist_ok=True)
-        with replacing(self.run_dir / "config.yaml") as temporary:
-            temporary.write_text(text)
+    def _use_checkpoint(self) -> None:
+        """The run's best checkpoint, or the one asked for, of this network under the settings it was trained with."""
+        path = find_checkpoint(self.run.path, self._settings.ckpt_path)
+        self._settings.ckpt_path = str(path)
+        self.origin = Origin(path, self._own_settings)
+        self.origin.require_same_network()
+        check_weights(self.model.net, read_checkpoint(path), path)
+
+    def _test_target(self) -> RunDirectory:
+        """Where results go: the run itself for its own test data, a folder beside them for other data."""
+        if not self.run.owns(self.origin.checkpoint):
+            self.run.require_evaluation()
+            return self.run
+        return self.run.beside("evaluations", self._data()) if self.origin.tests_other_data else self.run
+
+    def _data(self) -> dict[str, Any]:
+        """What tells the data of an evaluation, and how it was computed, from others; JSON values."""
+        trainer = self._own_settings["trainer"]
+        asked = {k: trainer.get(k) for k in ("precision", "limit_test_batches", "limit_predict_batches")}
+        describe = getattr(self.datamodule, "describe", lambda split: {"path": str(self._own_settings["data"]["path"])})
+        return describe("test") | {k: v for k, v in asked.items() if v is not None}
+
+    def _checkpoint_name(self) -> str:
+        path = Path(self._settings.ckpt_path)
+        return path.name if self.run.owns(path) else str(path.resolve())
+
+    @property
+    def _own_settings(self) -> dict[str, Any]:
+        return yaml.safe_load(self._config_text())
+
+    def _config_text(self) -> str:
+        """config.yaml of this run. ConfigError unless it parses back to the same settings."""
+        if self._text is None:
+            settings = self.config[self.subcommand].clone()
+            settings.run_dir = settings.ckpt_path = None  # it is the directory it lies in, and stays so when moved
+            settings.overwrite = False
+            self._text = dumped(self._parser(self.subcommand), settings)
+        return self._text

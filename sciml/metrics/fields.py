@@ -2,17 +2,20 @@
 
 Every measure comes per sample first, and `counted_mean` turns samples into one number: a sample whose target
 is zero everywhere has no relative error, so it is left out of the mean and counted. No epsilon is added to a
-denominator anywhere. Half-precision fields are measured in float32; float64 stays float64.
+denominator anywhere. Half-precision fields are measured in float32; float64 stays float64. Norms and squares are
+taken of scaled fields, or in float64, so that an error is a number wherever its dtype can hold it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 Length = float | Sequence[float]
+
+ROUNDING = 1e-28  # power that a float64 transform of a constant field leaves in other modes, well above it
 
 
 class CountedMean(NamedTuple):
@@ -38,11 +41,11 @@ def relative_l2_per_sample(prediction: Tensor, target: Tensor, *, batch_dims: in
     """‖prediction − target‖₂ / ‖target‖₂ over all but the first `batch_dims` axes; NaN for a zero target.
 
     With `batch_dims=2` on a rollout (B, T, *grid) this is the error at each step, (B, T). An empty batch
-    gives an empty result. Raises ValueError when the shapes differ or no axis is left to sum over.
+    gives an empty result. Raises ValueError when the shapes differ, no axis is left to sum over, one is complex
+    and the other is not, or one holds integers.
     """
-    error, target = _scaled_error_and_target(prediction, target, batch_dims=batch_dims)
-    zero = is_zero(target, batch_dims=batch_dims)
-    return _ratio(_norm(error.flatten(batch_dims)), _norm(target.flatten(batch_dims)), zero)
+    prediction, target = _comparable(prediction, target, keep=batch_dims)
+    return _relative(prediction - target, target, batch_dims, lambda field: field.flatten(batch_dims))
 
 
 def relative_h1(prediction: Tensor, target: Tensor, *, dims: int, periodic: bool, length: Length = 1.0) -> CountedMean:
@@ -65,10 +68,11 @@ def relative_h1_per_sample(
     neuralop's H1Loss takes second-order central differences, so it agrees for smooth fields only, as h → 0.
     """
     _check_dims(target, dims)
-    error, target = _scaled_error_and_target(prediction, target, batch_dims=1)
+    prediction, target = _comparable(prediction, target, keep=1)
+    _refuse_complex(prediction, target)
     parts = _spectral_h1_parts if periodic else _difference_h1_parts
     sides = _sides(length, dims)
-    return _ratio(_norm(parts(error, sides)), _norm(parts(target, sides)), is_zero(target))
+    return _relative(prediction - target, target, 1, lambda field: parts(field, sides))
 
 
 def counted_mean(per_sample: Tensor, *, excluded: Tensor) -> CountedMean:
@@ -97,8 +101,10 @@ def power_spectrum(field: Tensor, *, dims: int, periodic: bool) -> Tensor:
     field² (Parseval). Shells above half the shortest axis are incomplete. `periodic=True`: k counts waves
     across the domain. `periodic=False`: the field is continued by its mirror image first (for cell
     centres the cosine transform, DCT-II), so that unequal ends make no jump; k then counts half waves.
+    Always float64: squares of a float32 field can leave float32's range at either end.
     """
     _check_dims(field, dims)
+    _refuse_complex(field)
     if not periodic:
         for axis in range(-dims, 0):
             field = torch.cat((field, field.flip(axis)), dim=axis)
@@ -109,13 +115,15 @@ def energy_spectrum(vorticity: Tensor, *, length: float = 1.0) -> Tensor:
     """Kinetic energy of a 2-D periodic flow by wave number, E(k) = ½ Σ_{round|κ|=k} |û(κ)|².
 
     `vorticity` is (..., y, x) on a square torus of side `length`. The velocity is the Biot–Savart law's,
-    |û| = |ω̂| / |2πκ / length|, without a mean flow. Σ_k E(k) is the mean of ½ |u|².
+    |û| = |ω̂| / |2πκ / length|, without a mean flow. Σ_k E(k) is the mean of ½ |u|². Always float64.
     """
+    _check_dims(vorticity, 2)
+    _refuse_complex(vorticity)
     grid = vorticity.shape[-2:]
     kappa2 = _squared_wave_numbers(grid, (length, length), vorticity.device)
     kappa2[0, 0] = torch.inf
     power = _mode_power(vorticity, 2)
-    return _sum_over_shells(0.5 * power / kappa2.to(power.dtype), grid)
+    return _sum_over_shells(0.5 * power / kappa2, grid)
 
 
 def spectrum_error(prediction: Tensor, target: Tensor, *, floor: float = 1e-10) -> Tensor:
@@ -126,10 +134,14 @@ def spectrum_error(prediction: Tensor, target: Tensor, *, floor: float = 1e-10) 
     where the target holds no energy (a constant field).
     """
     prediction, target = _comparable(prediction, target, keep=target.ndim - 1)
-    total = target[..., 1:].sum(-1, keepdim=True)
+    _refuse_complex(prediction, target)
+    dtype = torch.promote_types(prediction.dtype, target.dtype)
+    predicted, true = prediction[..., 1:].double(), target[..., 1:].double()
+    total = true.sum(-1, keepdim=True)
     least = floor * total.masked_fill(total == 0, 1.0)
-    decades = (prediction[..., 1:].maximum(least) / target[..., 1:].maximum(least)).log10().abs()
-    return decades.mean(-1).masked_fill(total.squeeze(-1) == 0, torch.nan)
+    decades = (predicted.maximum(least).log10() - true.maximum(least).log10()).abs()
+    constant = total.squeeze(-1) <= ROUNDING * target[..., 0].double()
+    return decades.mean(-1).masked_fill(constant, torch.nan).to(dtype)
 
 
 def _comparable(prediction: Tensor, target: Tensor, *, keep: int) -> tuple[Tensor, Tensor]:
@@ -139,19 +151,38 @@ def _comparable(prediction: Tensor, target: Tensor, *, keep: int) -> tuple[Tenso
         )
     if not 0 < keep < target.ndim:
         raise ValueError(f"{keep} leading axes kept of {tuple(target.shape)}: none left to sum over")
+    for name, field in (("prediction", prediction), ("target", target)):
+        if not (field.is_floating_point() or field.is_complex()):
+            raise ValueError(f"{name}: expected real or complex floating-point values, got {field.dtype}; use .float()")
+    if prediction.is_complex() != target.is_complex():
+        raise ValueError(
+            f"prediction is {prediction.dtype}, target {target.dtype}: one has phases and the other has none; "
+            "compare complex with complex, or take abs() of it"
+        )
     return _at_least_single(prediction), _at_least_single(target)
 
 
-def _scaled_error_and_target(prediction: Tensor, target: Tensor, *, batch_dims: int) -> tuple[Tensor, Tensor]:
-    """Both divided by the target's largest value, so that squares of tiny and huge fields stay in range.
+def _refuse_complex(*fields: Tensor) -> None:
+    for field in fields:
+        if field.is_complex():
+            raise ValueError(f"expected a real field, got {field.dtype}; take abs(), or .real and .imag apart")
 
-    The scale cancels in a ratio, so that no gradient needs to pass through it.
+
+def _relative(error: Tensor, target: Tensor, batch_dims: int, rows: Callable[[Tensor], Tensor]) -> Tensor:
+    """‖rows(error)‖ / ‖rows(target)‖ for a linear `rows`; each is taken of a field whose largest value is 1.
+
+    So squares of tiny and huge fields stay in range. No gradient needs to pass through the scales.
     """
-    prediction, target = _comparable(prediction, target, keep=batch_dims)
-    space = tuple(range(batch_dims, target.ndim))
-    scale = target.detach().abs().amax(space, keepdim=True)
-    scale = scale.masked_fill(scale == 0, 1.0)
-    return (prediction - target) / scale, target / scale
+    zero = is_zero(target, batch_dims=batch_dims)
+    error_scale, target_scale = _scale(error, batch_dims), _scale(target, batch_dims)
+    ratio = _ratio(_norm(rows(error / error_scale)), _norm(rows(target / target_scale)), zero)
+    return ratio * (error_scale / target_scale).flatten(batch_dims)[..., 0]
+
+
+def _scale(field: Tensor, batch_dims: int) -> Tensor:
+    """The largest modulus over all but the first `batch_dims` axes, which stay; 1 where it is zero or not finite."""
+    scale = field.detach().abs().amax(tuple(range(batch_dims, field.ndim)), keepdim=True)
+    return scale.masked_fill((scale == 0) | ~scale.isfinite(), 1.0)
 
 
 def _at_least_single(field: Tensor) -> Tensor:
@@ -207,9 +238,9 @@ def _modes(field: Tensor, dims: int) -> Tensor:
 
 
 def _mode_power(field: Tensor, dims: int) -> Tensor:
-    amplitude = _modes(_at_least_single(field), dims)
+    amplitude = _modes(field.double(), dims)
     power = amplitude.real.square() + amplitude.imag.square()
-    return power * _multiplicity(field.shape[-dims:], field.device).to(power.dtype)
+    return power * _multiplicity(field.shape[-dims:], field.device)
 
 
 def _multiplicity(grid: Sequence[int], device: torch.device) -> Tensor:

@@ -17,8 +17,10 @@ class SliceBatch(NamedTuple):
         mask: (B, 1, 1, x) or (B, 1, y, x) bool, True where sampled.
         maps: (B, C, y, x) complex64 coil sensitivities, or None.
         target: (B, h, w) float32 magnitude, the centre of the image; None where the files have none.
-        maxval: (B,) the volume's maximum (attribute `max`), 1 where the file does not say.
+        maxval: (B,) the maximum of the volume's target; 1 without a target.
         volume, slice: file name and number of each.
+        size: (h, w) of the image that is wanted: the target's, or what the file's header says is reconstructed; None:
+            the whole image.
     """
 
     kspace: Tensor
@@ -28,6 +30,7 @@ class SliceBatch(NamedTuple):
     maxval: Tensor
     volume: list[str]
     slice: list[int]
+    size: tuple[int, int] | None = None
 
 
 class ShapeBatches(Sampler[list[int]]):

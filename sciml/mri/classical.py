@@ -72,6 +72,9 @@ def _each(app: Callable[..., Any], kspace: Tensor, mask: Tensor, maps: Tensor, l
     """sigpy's app on every slice; without sampling weights sigpy would guess them from the zeros in the data."""
     images = []
     for k, m, s in zip(kspace, mask.expand(kspace.shape).float(), maps, strict=True):
+        if not ((k * m).any() and s.any()):  # sigpy would divide by the largest eigenvalue, zero
+            images.append(torch.zeros(k.shape[1:], dtype=torch.complex64))
+            continue
         found = app(
             k.cpu().numpy(), s.cpu().numpy(), lam, weights=m.cpu().numpy(), max_iter=iterations, show_pbar=False
         ).run()

@@ -9,6 +9,7 @@ attributes          acquisition, max (of the target), norm, patient_id
 """
 
 import logging
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,13 +22,22 @@ import h5py
 import numpy as np
 
 from sciml import hdf5
-from sciml.errors import BadSchema, NonFinite
-from sciml.mri.header import Header, parse_header, write_header
+from sciml.errors import BadSchema, CorruptFile, NonFinite, UnsafeFile
+from sciml.mri.header import write_header
+from sciml.mri.schema import (
+    TARGETS,
+    check_maps,
+    kspace_shape,
+    measured_columns,
+    read_header,
+    read_mask,
+    reconstructed_size,
+    target_size,
+)
 
 logger = logging.getLogger(__name__)
 
 Challenge = Literal["multicoil", "singlecoil"]
-TARGETS: dict[str, str] = {"multicoil": "reconstruction_rss", "singlecoil": "reconstruction_esc"}
 
 
 @dataclass(frozen=True)
@@ -40,9 +50,10 @@ class VolumeInfo:
         target: Key of the target, or None.
         target_size: (h, w): of the target, else what the header says is reconstructed, else (y, x).
         has_mask, has_maps: Whether `mask` and `sens_maps` are there.
+        undersampled: Whether that mask leaves out columns or points that would have been measured.
         padding: Columns left ≤ x < right were measured.
         acquisition: Such as CORPD_FBK, AXT2; "unknown" if the file does not say.
-        maximum: attribute `max`; None if there is none.
+        maximum: Of the target: attribute `max`, or taken from the target where there is none (or 0); None without both.
     """
 
     path: str
@@ -51,6 +62,7 @@ class VolumeInfo:
     target_size: tuple[int, int]
     has_mask: bool
     has_maps: bool
+    undersampled: bool
     padding: tuple[int, int]
     acquisition: str
     maximum: float | None
@@ -75,24 +87,26 @@ def open_volume(path: str | os.PathLike[str], challenge: Challenge = "multicoil"
     Raises:
         CorruptFile, UnsafeFile: see `sciml.hdf5`.
         BadSchema: A key is missing, axes or types are others, or sizes contradict each other.
+        NonFinite: NaN or infinity in the mask or in `max`, or in a target whose maximum has to be found.
     """
-    with hdf5.reading(path) as file, _schema(path):
-        shape = _kspace_shape(file, challenge)
-        header = _header(file, shape)
+    with hdf5.reading(path) as file, _named(path):
+        shape = kspace_shape(file, challenge)
+        header = read_header(file, shape)
+        left, right = measured_columns(header, shape[3])
         target = TARGETS[challenge] if TARGETS[challenge] in file else None
-        size = (header.recon if header else shape[2:]) if target is None else _target_size(file, target, shape)
-        _check_mask(file, shape)
-        _check_maps(file, shape)
+        mask = read_mask(file, shape)
+        check_maps(file, shape)
         return VolumeInfo(
             path=str(path),
             shape=shape,
             target=target,
-            target_size=(min(size[0], shape[2]), min(size[1], shape[3])),
-            has_mask="mask" in file,
+            target_size=target_size(file, target, shape) if target else reconstructed_size(header, shape),
+            has_mask=mask is not None,
             has_maps="sens_maps" in file,
-            padding=_padding(header, shape[3]),
-            acquisition=str(file.attrs.get("acquisition", "unknown")),
-            maximum=_maximum(file),
+            undersampled=mask is not None and not bool(mask[..., left:right].all()),
+            padding=(left, right),
+            acquisition=str(hdf5.attribute(file, "acquisition", "unknown")),
+            maximum=_maximum(file, target),
         )
 
 
@@ -104,12 +118,14 @@ def read_slice(info: VolumeInfo, index: int, *, maps: bool = False) -> Slice:
     Raises:
         CorruptFile: a damaged chunk; names the slice.
         NonFinite: NaN or infinity; names the slice and counts them.
+        BadSchema: The file is no longer the one that `info` describes.
     """
-    with hdf5.reading(info.path) as file:
+    with hdf5.reading(info.path) as file, _named(info.path):
+        _check_unchanged(file, info)
         kspace = _one(file, "kspace", index, np.complex64)
         target = None if info.target is None else _one(file, info.target, index, np.float32)
         sens = _one(file, "sens_maps", index, np.complex64) if maps else None
-        mask = np.asarray(hdf5.dataset(file, "mask")[()]).astype(bool) if info.has_mask else None
+        mask = read_mask(file, info.shape) if info.has_mask else None
     kspace = kspace.reshape(info.shape[1:])
     left, right = info.padding
     kspace[..., :left] = 0
@@ -167,87 +183,51 @@ def write_reconstruction(folder: str | os.PathLike[str], name: str, volume: np.n
 
 
 @contextmanager
-def _schema(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Puts the file's name before what the checks say."""
+def _named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Puts the file's name before what the checks say, and before what h5py says of types that make no sense."""
     try:
         yield
-    except BadSchema as error:
-        raise BadSchema(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+    except UnsafeFile:
+        raise
+    except (BadSchema, NonFinite) as error:
+        raise type(error)(str(error) if str(path) in str(error) else f"{path}: {error}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise CorruptFile(f"{path}: damaged ({error}); fetch it again") from error
 
 
-def _kspace_shape(file: h5py.File, challenge: str) -> tuple[int, int, int, int]:
-    data = hdf5.dataset(file, "kspace")
-    axes = {"multicoil": "(slice, coil, y, x)", "singlecoil": "(slice, y, x)"}[challenge]
-    if data.dtype.kind != "c":
-        raise BadSchema(
-            f"kspace: expected complex {axes}, found {data.dtype} {data.shape}; real k-space has lost its phase"
-        )
-    other = {4: "multicoil", 3: "singlecoil"}.get(data.ndim)
-    if other != challenge:
-        remedy = f"; set data.challenge: {other}" if other else ""
-        raise BadSchema(f"kspace: expected {axes} for {challenge}, found {data.shape}{remedy}")
-    if 0 in data.shape:
-        raise BadSchema(f"kspace: expected {axes}, found {data.shape}: empty")
-    n = data.shape
-    return (n[0], n[1], n[2], n[3]) if data.ndim == 4 else (n[0], 1, n[1], n[2])
+def _check_unchanged(file: h5py.File, info: VolumeInfo) -> None:
+    found = hdf5.dataset(file, "kspace").shape
+    target = None if info.target is None else hdf5.dataset(file, info.target).shape
+    sizes = found if len(found) == 4 else (found[0], 1, *found[1:])
+    if sizes != info.shape or target not in (None, (info.shape[0], *info.target_size)):
+        raise BadSchema(f"kspace {found}, target {target}: another file than at the start; run again")
 
 
-def _header(file: h5py.File, shape: tuple[int, int, int, int]) -> Header | None:
-    if "ismrmrd_header" not in file:
+def _maximum(file: h5py.File, target: str | None) -> float | None:
+    value = hdf5.attribute(file, "max")
+    if target is not None and (value is None or value == 0):
+        return max(float(_one(file, target, k, np.float32).max()) for k in range(len(file[target])))
+    if value is None:
         return None
-    header = parse_header(hdf5.dataset(file, "ismrmrd_header")[()], "ismrmrd_header")
-    if header.encoded != shape[2:]:
-        raise BadSchema(f"ismrmrd_header: encoded matrix {header.encoded}, but kspace is (y, x) = {shape[2:]}")
-    return header
-
-
-def _padding(header: Header | None, width: int) -> tuple[int, int]:
-    left, right = header.padding if header else (0, width)
-    if not 0 <= left < right <= width:
-        raise BadSchema(f"ismrmrd_header: encoding limits give the columns {left} to {right} of {width}")
-    return left, right
-
-
-def _target_size(file: h5py.File, key: str, shape: tuple[int, int, int, int]) -> tuple[int, int]:
-    data = hdf5.dataset(file, key)
-    if data.ndim != 3 or data.shape[0] != shape[0] or data.dtype.kind not in "fiu":
-        raise BadSchema(
-            f"{key}: expected real ({shape[0]}, h, w), as kspace has slices; found {data.dtype} {data.shape}"
-        )
-    if data.shape[1] > shape[2] or data.shape[2] > shape[3]:
-        raise BadSchema(f"{key}: {data.shape[1:]} is larger than the image that kspace {shape[2:]} gives")
-    return data.shape[1], data.shape[2]
-
-
-def _check_mask(file: h5py.File, shape: tuple[int, int, int, int]) -> None:
-    if "mask" in file and (found := hdf5.dataset(file, "mask").shape) not in (shape[3:], shape[2:]):
-        raise BadSchema(f"mask: expected {shape[3:]} or {shape[2:]}, as kspace {shape}; found {found}")
-
-
-def _check_maps(file: h5py.File, shape: tuple[int, int, int, int]) -> None:
-    if "sens_maps" in file:
-        data = hdf5.dataset(file, "sens_maps")
-        if data.shape != shape or data.dtype.kind != "c":
-            raise BadSchema(f"sens_maps: expected complex {shape}, as kspace; found {data.dtype} {data.shape}")
-
-
-def _maximum(file: h5py.File) -> float | None:
-    value = file.attrs.get("max")
-    if value is not None and not (np.isfinite(value) and value >= 0):
+    if isinstance(value, str | complex):
+        raise BadSchema(f"attribute max: expected the target's maximum, found {value!r}")
+    if not math.isfinite(value):
+        raise NonFinite(f"attribute max: {value}; expected the target's maximum, repair or remove the attribute")
+    if value < 0:
         raise BadSchema(f"attribute max: expected the target's maximum, found {value}")
-    return None if value is None else float(value)
+    return float(value)
 
 
 def _one(file: h5py.File, key: str, index: int, dtype: type) -> np.ndarray:
     data = hdf5.dataset(file, key)
-    values = hdf5.read_samples(data, index, index + 1)[0]
+    stored = values = hdf5.read_samples(data, index, index + 1)[0]
     if values.dtype != dtype:
         _log_cast(str(values.dtype), np.dtype(dtype).name)
-        values = values.astype(dtype)
+        with np.errstate(over="ignore"):  # found below
+            values = values.astype(dtype)
     if not _surely_finite(values) and (bad := int(np.size(values) - np.isfinite(values).sum())):
-        raise NonFinite(
-            f"{file.filename}: {key}: slice {index} has {bad} values that are NaN or infinite; repair or remove it"
-        )
+        what = "NaN or infinite" if not np.isfinite(stored).all() else f"beyond the range of {np.dtype(dtype).name}"
+        raise NonFinite(f"{key}: slice {index} has {bad} values that are {what}; repair or remove it")
     return values
 
 

@@ -1,5 +1,6 @@
 """The Fourier transform of the scanner, which is fixed, and the one of a network, which may be learned."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -14,12 +15,19 @@ _PLANE = (-2, -1)
 
 def fft2c(image: Tensor) -> Tensor:
     """Centred orthonormal DFT of the last two axes, ifftshift → fft2 → fftshift (fastMRI's convention)."""
-    return torch.fft.fftshift(torch.fft.fft2(torch.fft.ifftshift(image, _PLANE), norm="ortho"), _PLANE)
+    return _centred(torch.fft.fft2, image)
 
 
 def ifft2c(kspace: Tensor) -> Tensor:
     """The inverse, and adjoint, of `fft2c`."""
-    return torch.fft.fftshift(torch.fft.ifft2(torch.fft.ifftshift(kspace, _PLANE), norm="ortho"), _PLANE)
+    return _centred(torch.fft.ifft2, kspace)
+
+
+def _centred(transform: Callable[..., Tensor], x: Tensor) -> Tensor:
+    x = x.to(torch.promote_types(x.dtype, torch.complex64))
+    if not x.numel():  # refused by some FFT libraries
+        return x
+    return torch.fft.fftshift(transform(torch.fft.ifftshift(x, _PLANE), norm="ortho"), _PLANE)
 
 
 class Fourier2d(nn.Module):

@@ -43,14 +43,17 @@ def parse_header(text: bytes | str, place: str) -> Header:
     def number(path: str) -> int:
         element = root.find("/".join(f"i:{part}" for part in path.split("/")), NAMESPACE)
         found = "nothing" if element is None else repr(element.text)
-        if element is None or not (element.text or "").strip().isdecimal():
-            raise BadSchema(f"{place}: {path}: expected a whole number, found {found}")
-        return int(element.text or "")
+        digits = "" if element is None else (element.text or "").strip()
+        if not digits.isdecimal() or len(digits) > 9:
+            raise BadSchema(f"{place}: {path}: expected a whole number, found {found[:40]}")
+        return int(digits)
 
     encoded, recon = (
         (number(f"encoding/{space}/matrixSize/x"), number(f"encoding/{space}/matrixSize/y"))
         for space in ("encodedSpace", "reconSpace")
     )
+    if min(*encoded, *recon) < 1:
+        raise BadSchema(f"{place}: matrix sizes {encoded} and {recon}: expected at least 1")
     limits = "encoding/encodingLimits/kspace_encoding_step_1"
     left = encoded[1] // 2 - number(f"{limits}/center")
     return Header(encoded, recon, (left, left + number(f"{limits}/maximum") + 1))

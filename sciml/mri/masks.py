@@ -6,7 +6,7 @@ the `_fraction` kinds correct for that. Nothing is drawn from a global generator
 """
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -32,7 +32,7 @@ def undersampling_mask(kind: str, width: int, *, center_fraction: float, acceler
     """
     if kind not in COLUMN_KINDS:
         raise ConfigError(f"mask kind {kind!r}: expected one of {', '.join(COLUMN_KINDS)}")
-    _check(width, center_fraction, acceleration)
+    _check(width, center_fraction, acceleration, kind)
     rng = np.random.RandomState(seed)
     rng.randint(1)  # fastMRI chooses among its (fraction, acceleration) pairs first, even if there is but one
     return _columns(kind, width, center_fraction, acceleration, rng)
@@ -66,7 +66,7 @@ class Mask:
         if not 0 < len(center_fractions) == len(accelerations):
             raise ConfigError(f"{center_fractions=} and {accelerations=}: expected equally many, at least one")
         for fraction, acceleration in zip(center_fractions, accelerations, strict=True):
-            _check(2**16, fraction, acceleration)
+            _check(2**16, fraction, acceleration, kind)
         if kind not in (*COLUMN_KINDS, "poisson", "file"):
             raise ConfigError(f"mask kind {kind!r}: expected one of {', '.join(COLUMN_KINDS)}, poisson, file")
         if kind == "file" and fixed_seed is not None:
@@ -83,6 +83,22 @@ class Mask:
             return poisson_mask(shape, center_fraction=fraction, acceleration=acceleration, seed=_integer(rng))
         return _columns(self.kind, shape[1], fraction, acceleration, rng)[None]
 
+    def check(self, shape: tuple[int, int]) -> None:
+        """Raise ConfigError unless k-space of the shape (y, x) can be undersampled so, whatever the seed."""
+        for fraction, acceleration in zip(self.center_fractions, self.accelerations, strict=True):
+            if self.kind == "poisson":
+                _central_ellipse(shape, fraction, acceleration)
+            elif self.kind != "file":
+                _columns(self.kind, shape[1], fraction, acceleration, np.random.RandomState(0))
+
+    def describe(self) -> dict[str, Any]:
+        """Its settings as plain JSON values; of kind file the kind alone, for the others play no part."""
+        if self.kind == "file":
+            return {"kind": self.kind}
+        fractions, accelerations = (np.asarray(v).tolist() for v in (self.center_fractions, self.accelerations))
+        settings = {"center_fractions": fractions, "accelerations": accelerations, "fixed_seed": self.fixed_seed}
+        return {"kind": self.kind, **settings}
+
     def acceleration(self, seed: Seed) -> int:
         """The nominal acceleration of the mask that `draw` gives for this seed."""
         rng = np.random.RandomState(seed if self.fixed_seed is None else self.fixed_seed)
@@ -92,35 +108,74 @@ class Mask:
 def poisson_mask(shape: tuple[int, int], *, center_fraction: float, acceleration: float, seed: int) -> Bits:
     """A variable-density Poisson disc (y, x) by sigpy, with a fully sampled central ellipse.
 
-    sigpy looks for a slope of density that meets the acceleration within 10 %; given a seed and a calibration region
-    together it can search for ever (its generator restarts in each attempt, the region alone being too dense). So it
-    draws the outer part without a calibration region, for the acceleration that remains once the centre, added here,
-    is counted.
+    The disc is drawn for the acceleration that remains once the centre, added here, is counted. No disc is as dense as
+    accelerations near 1 ask for; where one misses the acceleration by more than 10 %, points outside of the centre are
+    added or taken away at random until it is met.
 
     Raises:
         ConfigError: the centre alone holds as many points as the acceleration allows.
     """
-    from sigpy.mri import poisson
+    _check(min(shape), center_fraction, acceleration, "poisson")
+    if acceleration == 1:
+        return np.ones(shape, dtype=bool)
+    centre = _central_ellipse(shape, center_fraction, acceleration)
+    target = points = centre.size / acceleration - centre.sum()
+    # What the disc samples inside the centre is sampled anyway; it is densest there, so a few rounds are needed.
+    for _ in range(4):
+        outer = _disc(shape, centre.size / target, seed)
+        target = float(np.clip(target * points / max(1, (outer & ~centre).sum()), 4, centre.size / 1.5))
+    mask = outer | centre
+    if not 0.9 <= mask.size / mask.sum() / acceleration <= 1.1:
+        rng = np.random.RandomState(seed)
+        surplus = int(mask.sum()) - round(mask.size / acceleration)
+        choice = np.flatnonzero(mask & ~centre if surplus > 0 else ~mask)
+        mask.flat[rng.permutation(choice)[: abs(surplus)]] = surplus < 0
+    return mask
 
-    _check(min(shape), center_fraction, acceleration)
+
+def _central_ellipse(shape: tuple[int, int], center_fraction: float, acceleration: float) -> Bits:
     y, x = (np.abs(np.arange(n) - n // 2) / n for n in shape)
     centre = np.hypot(y[:, None], x) <= center_fraction / 2
-    points = centre.size / acceleration - centre.sum()
-    if points <= 0:
+    nearest = centre.size / max(1, round(centre.size / acceleration))
+    if not 0.9 <= nearest / acceleration <= 1.1:
+        raise ConfigError(f"{shape}: no number of points comes near acceleration {acceleration}; lower it")
+    if acceleration > 1 and centre.sum() >= centre.size / acceleration:
         raise ConfigError(
             f"{center_fraction=} of {shape}: the centre holds {centre.sum()} points, acceleration {acceleration} "
             f"allows {centre.size / acceleration:.0f}; lower one of them"
         )
-    # What the disc samples inside the centre is sampled anyway; it is densest there, so a few rounds are needed.
-    target = points
-    for _ in range(4):
-        outer = np.abs(poisson(shape, centre.size / target, calib=(0, 0), crop_corner=False, seed=seed, tol=0.3)) > 0
-        target = float(np.clip(target * points / max(1, (outer & ~centre).sum()), 4, centre.size / 1.5))
-    return outer | centre
+    return centre
+
+
+def _disc(shape: tuple[int, int], acceleration: float, seed: int) -> Bits:
+    """`sigpy.mri.poisson` without a calibration region, but its search for the slope of density ends.
+
+    sigpy's own goes on for ever where no slope gives the acceleration.
+    """
+    from sigpy.mri.samp import _poisson
+
+    size, largest = shape[0] * shape[1], max(shape)
+    y, x = (np.abs(np.arange(n) - n / 2) for n in shape)
+    radius = np.hypot((y / y.max())[:, None], x / x.max())
+    low, high = 0.0, float(largest)
+    closest, distance = np.ones(shape, dtype=bool), np.inf
+    for _ in range(16):
+        slope = (low + high) / 2
+        radius_y, radius_x = (np.clip((1 + radius * slope) * n / largest, 1, None) for n in shape)
+        mask = _poisson(shape[1], shape[0], 30, radius_x, radius_y, (0, 0), seed) > 0
+        found = size / max(1, mask.sum())
+        if abs(found - acceleration) < distance:
+            closest, distance = mask, abs(found - acceleration)
+        if distance < 0.3:
+            break
+        low, high = (slope, high) if found < acceleration else (low, slope)
+    return closest
 
 
 def _columns(kind: str, width: int, fraction: float, acceleration: int, rng: np.random.RandomState) -> Bits:
     low = round(width * fraction)
+    if acceleration > width:
+        raise ConfigError(f"acceleration {acceleration} of {width} columns leaves none to sample; lower it")
     if kind == "magic_fraction":
         columns = round(width / acceleration)
         low = max(min(low, columns), 1)
@@ -132,7 +187,11 @@ def _columns(kind: str, width: int, fraction: float, acceleration: int, rng: np.
 
 
 def _random(width: int, low: int, acceleration: int, rng: np.random.RandomState) -> Bits:
-    return rng.uniform(size=width) < (width / acceleration - low) / (width - low)
+    if low * acceleration > 1.1 * width:
+        raise ConfigError(
+            f"{low} central columns of {width} are more than acceleration {acceleration} allows; lower one"
+        )
+    return rng.uniform(size=width) < ((width / acceleration - low) / (width - low) if low < width else 1)
 
 
 def _equispaced(width: int, low: int, acceleration: int, rng: np.random.RandomState) -> Bits:
@@ -174,12 +233,14 @@ COLUMN_KINDS: dict[str, Callable[[int, int, int, np.random.RandomState], Bits]] 
 }
 
 
-def _check(width: int, center_fraction: float, acceleration: float) -> None:
-    if width < 1 or not 0 <= center_fraction < 1 or acceleration < 1:
+def _check(width: int, center_fraction: float, acceleration: float, kind: str) -> None:
+    if not (width >= 1 and 0 <= center_fraction < 1 and 1 <= acceleration < np.inf):
         raise ConfigError(
             f"{width=}, {center_fraction=}, {acceleration=}: expected a width and an acceleration of at least 1 and a "
             "fraction from 0 to below 1"
         )
+    if kind in ("equispaced", "magic") and acceleration != int(acceleration):
+        raise ConfigError(f"{acceleration=}: kind {kind} samples every n-th column, so it must be a whole number")
 
 
 def _integer(rng: np.random.RandomState) -> int:

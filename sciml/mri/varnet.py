@@ -82,8 +82,8 @@ class VarNet(nn.Module):
             for _ in range(cascades)
         )
         self.start = Sense(start) if start is not None else None
-        self.fourier = fourier
-        if fourier.synthesis is not None:  # the last operator only inverts: its forward transform has no use
+        self.fourier = copy.deepcopy(fourier)  # changed below, and the caller's stays the caller's
+        if self.fourier.synthesis is not None:  # the last operator only inverts: its forward transform has no use
             self.fourier.analysis.requires_grad_(False)  # type: ignore[union-attr]
 
     def forward(self, kspace: Tensor, mask: Tensor, maps: Tensor | None = None) -> Tensor:

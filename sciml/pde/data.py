@@ -2,19 +2,21 @@
 
 import logging
 import os
+from collections.abc import Sized
 from typing import Any, cast
 
 import lightning
 import numpy as np
-import torch
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import BatchSampler, Dataset, SequentialSampler
 
 from sciml.errors import BadSchema, ConfigError
+from sciml.loaders import Loader
 from sciml.pde.batches import Batch, EpochShuffle, InputBatch, Inputs, Pairs, Statistics, Windows, mean_std
 from sciml.pde.frames import Frames
 from sciml.pde.loading import fitting_subsample, read_fields, subsampled_grid
 from sciml.pde.readers import Source, open_source
 from sciml.pde.symmetry import Augmented, check_symmetric
+from sciml.ranks import world
 
 __all__ = ["Batch", "PDEDataModule", "Statistics"]
 
@@ -49,7 +51,7 @@ class PDEDataModule(lightning.LightningDataModule):
         test_subsample: The same for the test samples; leave out for `subsample`.
         grid: The grid, after subsampling, that the network is made for; other training data is refused. Also says
             how many axes the grid has, where the shape of the stored array can be read in two ways.
-        batch_size: Samples to a batch.
+        batch_size: Samples to a batch on each device: N devices train as one does with N times as many.
         num_workers: Loader processes; 0 is fastest, since all data is in memory.
         seed: Training order is a function of seed and epoch.
 
@@ -152,19 +154,19 @@ class PDEDataModule(lightning.LightningDataModule):
             if split != "val" or self.n_val:
                 self._set(split)
 
-    def train_dataloader(self) -> DataLoader[Batch]:
+    def train_dataloader(self) -> Loader[Batch]:
         data = self._set("train")
         order = EpochShuffle(len(data), self.seed, numbered=self.augment)
         return self._loader(Augmented(data, self.seed) if self.augment else data, order)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
+    def val_dataloader(self) -> Loader[Batch]:
         return self._loader(self._set("val"))
 
-    def test_dataloader(self) -> DataLoader[Batch]:
+    def test_dataloader(self) -> Loader[Batch]:
         return self._loader(self._set("test"))
 
-    def predict_dataloader(self) -> DataLoader[InputBatch]:
-        return cast(DataLoader[InputBatch], self._loader(cast(Dataset[Batch], self._predict_set())))
+    def predict_dataloader(self) -> Loader[InputBatch]:
+        return self._loader(self._predict_set())
 
     def describe(self, split: str = "test") -> dict[str, Any]:
         """Which data a split (train, val, test or predict) takes, in plain JSON values.
@@ -234,17 +236,11 @@ class PDEDataModule(lightning.LightningDataModule):
                 self._location(split)[0].path, zeros, len(targets), split,
             )  # fmt: skip
 
-    def _loader(self, data: Dataset[Batch], sampler: Sampler[int] | None = None) -> DataLoader[Batch]:
-        return DataLoader(
-            data,
-            batch_size=self.batch_size,
-            sampler=sampler,
-            collate_fn=_as_is,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            # its own, or each epoch would draw from the global generator and shift everything after it
-            generator=torch.Generator().manual_seed(self.seed),
-        )
+    def _loader(self, data: Dataset[Any], shuffled: EpochShuffle | None = None) -> Loader[Any]:
+        size = self.batch_size if shuffled is None else self.batch_size * world()
+        order = BatchSampler(shuffled or SequentialSampler(cast(Sized, data)), size, drop_last=False)
+        training = shuffled is not None
+        return Loader(data, order, training=training, num_workers=self.num_workers, seed=self.seed)
 
     def _check_ranges(self, grid: list[int] | None) -> None:
         at_least_1 = ("n_train", "n_test", "time_stride", "subsample", "test_subsample", "batch_size")
@@ -328,8 +324,3 @@ class PDEDataModule(lightning.LightningDataModule):
                 f"{list(self.source.grid)} and subsample={self.subsample} leaves {list(found)}; {remedy}, or set "
                 "data.grid and model.net.init_args.grid to the grid that you want"
             )
-
-
-def _as_is(batch: Any) -> Any:
-    """`__getitems__` has collated already."""
-    return batch

@@ -6,13 +6,15 @@ from neuralop.layers.fno_block import FNOBlocks
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
+from sciml.pde.hooks import has_hooks
 from sciml.pde.spectral_conv import MonarchSpectralConv
 
 
 class FusedFNOBlocks(FNOBlocks):
     """neuralop 2.0's FNOBlocks, the same function and state: GELU(K(x) + bias + skip(x)) leaves the layer complete.
 
-    A block that has more between these (a norm, a stabilizer, another activation) runs as neuralop's.
+    A block that has more between these (a norm, a stabilizer, another activation) runs as neuralop's, and so does one
+    whose spectral layer has hooks: they see that layer's own output.
     """
 
     def forward_with_postactivation(
@@ -20,7 +22,8 @@ class FusedFNOBlocks(FNOBlocks):
     ) -> Tensor:
         conv = self.convs[index]
         plain = self.norm is None and self.stabilizer is None and self.non_linearity is gelu
-        if not (plain and isinstance(conv, MonarchSpectralConv) and self.fno_skips is not None):
+        fusible = isinstance(conv, MonarchSpectralConv) and not has_hooks(conv)
+        if not (plain and fusible and self.fno_skips is not None):
             return super().forward_with_postactivation(x, index, output_shape)
         inner = index < self.n_layers - 1
         skip = conv.transform(self.fno_skips[index](x), output_shape=output_shape)

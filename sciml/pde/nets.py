@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from neuralop.layers.spectral_convolution import SpectralConv
 from neuralop.models import FNO
 from torch import nn
 
 from sciml.errors import ConfigError
 from sciml.pde.fno_blocks import fuse_blocks
+from sciml.pde.grids_inside import grids_inside
+from sciml.pde.hooks import give_hooks, take_hooks
 from sciml.pde.pointwise import use_pointwise
+from sciml.pde.rebuild import Replacement, rebuild_with
 from sciml.pde.spectral_conv import MonarchSpectralConv
 from sciml.transforms import DenseTransform, MonarchTransform, Transform
 
@@ -79,43 +81,48 @@ def monarchize(
     heads: int = 1,
     *,
     transform: type[Transform] = MonarchTransform,
+    corrected: bool = False,
 ) -> nn.Module:
     """Replace every neuralop SpectralConv of a (trained) model in place: weights kept, the function unchanged.
+
+    Kept as well: modes in reserve, hooks, what is frozen, training or evaluation. An FNO saves and loads by
+    neuralop's own checkpoints as before. A hook on a layer sees that layer's output, for which it is computed apart.
 
     Args:
         model: a neuralop model with an attribute `in_channels`.
         grid: points along each axis of the model's input; padding and scaling inside the model are found by a run.
         heads: groups of channels with transforms of their own in every layer.
         transform: the class of the learned transforms.
+        corrected: take layers with output on another grid than their input (UNO, resolution_scaling_factor), where
+            neuralop 2.0 writes negative frequencies to wrong places; the right places make another function.
 
     Raises:
-        ConfigError: the model has no SpectralConv, or one with a setting that is not supported.
+        ConfigError: the model has no SpectralConv, or one with a setting that is not supported or whose function
+            cannot be kept; it does not run, calls a layer on several grids or not at all, or is a wrapper. The model
+            is left as it was.
     """
-    grids = _grids_inside(model, (grid,) if isinstance(grid, int) else tuple(grid))
-    for name, conv_grid in grids.items():
-        conv = model.get_submodule(name)
-        new = MonarchSpectralConv.from_spectral_conv(conv, conv_grid, heads, transform)
-        model.set_submodule(name, new.train(conv.training))
+    names: dict[SpectralConv, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        if isinstance(module, SpectralConv):
+            names.setdefault(module, []).append(name)
+    if not names:
+        raise ConfigError(f"{type(model).__name__} has no neuralop SpectralConv to replace")
+    grids = grids_inside(model, names, (grid,) if isinstance(grid, int) else tuple(grid))
+    settings = [Replacement(tuple(c.n_modes), *g, heads, transform, corrected) for c, g in grids.items()]
+    made = [_replaced(names[conv][0], conv, s) for conv, s in zip(grids, settings, strict=True)]
+    for (conv, places), new in zip(names.items(), made, strict=True):
+        give_hooks(new.train(conv.training), take_hooks(conv))
+        for name in places:
+            model.set_submodule(name, new)
+    rebuild_with(model, settings)
     return fuse_blocks(model)
 
 
-def _grids_inside(model: nn.Module, grid: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
-    """The grid on which each SpectralConv works, by running the model once on zeros."""
-    convs = {name: m for name, m in model.named_modules() if isinstance(m, SpectralConv)}
-    if not convs:
-        raise ConfigError(f"{type(model).__name__} has no neuralop SpectralConv to replace")
-    grids: dict[str, tuple[int, ...]] = {}
-
-    def recorder(name: str):  # type: ignore[no-untyped-def]
-        return lambda module, args: grids.__setitem__(name, tuple(args[0].shape[2:]))
-
-    hooks = [conv.register_forward_pre_hook(recorder(name)) for name, conv in convs.items()]
-    like = next(model.parameters())
-    with torch.no_grad():
-        model(torch.zeros((1, int(model.in_channels), *grid), dtype=like.dtype, device=like.device))  # type: ignore[arg-type]
-    for hook in hooks:
-        hook.remove()
-    return grids
+def _replaced(name: str, conv: SpectralConv, settings: Replacement) -> MonarchSpectralConv:
+    try:
+        return settings.of(conv)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error
 
 
 def _check_positive(**numbers: int) -> None:

@@ -1,10 +1,11 @@
 """What neuralop 2.0's SpectralConv does on a grid, as far as taking it over needs to know."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from neuralop.layers.spectral_convolution import SpectralConv
-from torch import Tensor
+from torch import Tensor, nn
 
 from sciml.errors import ConfigError
 from sciml.transforms.factors import lowest
@@ -27,25 +28,74 @@ def refuse_unsupported(neuralop_kwargs: dict[str, Any]) -> None:
             raise TypeError(f"MonarchSpectralConv got an unknown keyword {key}={value!r}")
 
 
-def weight_in_use(conv: SpectralConv, grid: Sequence[int]) -> Tensor:
-    """The complex weight that neuralop's forward uses on this grid: (channels…, m_1, …, m_d)."""
+def refuse_other_functions(conv: SpectralConv) -> None:
+    """Raise ConfigError for a layer that computes something else than neuralop's SpectralConv."""
+    if type(conv).forward is not SpectralConv.forward or "forward" in vars(conv):
+        raise ConfigError(f"{type(conv).__name__} has a forward of its own, which would be lost: replace it by hand")
+    if nn.utils.parametrize.is_parametrized(conv):
+        raise ConfigError("the layer is parametrized: call torch.nn.utils.parametrize.remove_parametrizations first")
+    refuse_unsupported({"factorization": conv.factorization, "fno_block_precision": conv.fno_block_precision})
+
+
+class Modes(NamedTuple):
+    """The modes of one axis of a neuralop layer on a grid, those in use and those in reserve (max_n_modes)."""
+
+    stored: slice  # of the weight's axis; the rest are frequencies that the grid does not have
+    used: int
+    centre: int  # the index, among those stored, around which the modes in use lie; 0 if they start at the first
+    read: range  # the frequency of each
+    written: range  # the frequency at which neuralop returns it
+
+
+def modes_on_grid(conv: SpectralConv, grid: Sequence[int]) -> list[Modes]:
+    """Axis by axis, as neuralop's forward uses them on this grid."""
+    held = tuple(conv.weight.shape)[-len(grid) :]
+    *leading, last = zip(grid, held, conv.n_modes, strict=True)
+    axes = [_both_signs(n, most, min(n, m)) for n, most, m in leading]
+    n, most, m = last
+    if conv.complex_data:
+        # The weights in use are the middle ones; for N-D data the frequencies are the first of the shifted spectrum,
+        # and they are written from index 0 up.
+        used = min(n, m)
+        low = (most - used) // 2
+        kept = min(most - low, n)
+        start = -(n // 2) if conv.order > 1 else 0
+        axes.append(Modes(slice(low, low + kept), used, 0, range(start, start + kept), range(kept)))
+    else:
+        kept = min(most, n // 2 + 1)
+        axes.append(Modes(slice(kept), min(kept, m), 0, range(kept), range(kept)))
+    return axes
+
+
+def _both_signs(n: int, most: int, used: int) -> Modes:
+    zero = (most - used) // 2 + used // 2  # the weight of the frequency 0
+    fit = lowest(n)
+    read = range(max(-zero, fit.start), min(most - zero, fit.stop))
+    # neuralop's second fftshift undoes the first only where n is even.
+    written = range(read.start - n % 2, read.stop - n % 2)
+    return Modes(slice(zero + read.start, zero + read.stop), used, -read.start, read, written)
+
+
+def stored_weight(conv: SpectralConv, modes: Sequence[Modes]) -> Tensor:
+    """The complex weights of these modes, (channels…, m_1, …, m_d)."""
     weight = conv.weight.to_tensor() if hasattr(conv.weight, "to_tensor") else conv.weight
-    sizes = list(grid) if conv.complex_data else [*grid[:-1], grid[-1] // 2 + 1]
-    for axis, (size, modes) in enumerate(zip(sizes, conv.n_modes, strict=True), start=-len(grid)):
-        used = min(size, modes)
-        half = axis == -1 and not conv.complex_data
-        weight = weight.narrow(axis, 0 if half else (weight.shape[axis] - used) // 2, used)
-    return weight.detach().resolve_conj()
+    return weight[(..., *(axis.stored for axis in modes))].detach().resolve_conj()
 
 
-def frequencies(conv: SpectralConv, modes: Sequence[int], grid: Sequence[int]) -> tuple[list[range], list[range]]:
-    """The frequencies that neuralop 2.0 reads and those at which it writes, axis by axis."""
-    read = [lowest(m) for m in modes]
-    # Its second fftshift undoes the first only where n is even.
-    written = [range(f.start - n % 2, f.stop - n % 2) for f, n in zip(read, grid, strict=True)]
-    # The last axis is written from index 0 up, and for N-D complex data read from the shifted spectrum.
-    shifted = conv.complex_data and conv.order > 1
-    start = -(grid[-1] // 2) if shifted else 0
-    read[-1] = range(start, start + modes[-1])
-    written[-1] = range(modes[-1])
-    return read, written
+def real_type(conv: SpectralConv, weight: Tensor) -> torch.dtype:
+    """The type of real numbers that loses nothing of the layer's parameters (.double() leaves complex ones alone)."""
+    return weight.real.dtype if conv.bias is None else torch.promote_types(weight.real.dtype, conv.bias.dtype)
+
+
+def refuse_misplaced(conv: SpectralConv, grid: Sequence[int], out_grid: Sequence[int], modes: Sequence[Modes]) -> None:
+    """Raise ConfigError where neuralop's output on another grid than the input's is not what its modes say."""
+    if tuple(grid) == tuple(out_grid):
+        return
+    refuse_unsupported({"fft_norm": conv.fft_norm})
+    for n, out, axis in list(zip(grid, out_grid, modes, strict=True))[:-1]:
+        if n != out and axis.written.start < 0:
+            raise ConfigError(
+                f"a layer from the grid {tuple(grid)} to {tuple(out_grid)}: neuralop 2.0 writes negative frequencies of"
+                " all axes but the last to wrong places there, so its function cannot be kept; corrected=True takes"
+                " the layer over with them in the right places"
+            )

@@ -98,8 +98,8 @@ class HDF5Source(Source):
             expect(np.shape(time) == data.shape[1:2], path, "time", data.shape[1:2], np.shape(time))
             self.time = checked_times(path, "time", time)
             self.attributes = hdf5.attributes(file)
-            self.length = checked_length(path, hdf5.scalar_attribute(file, "length", 1.0))
-            equation = hdf5.scalar_attribute(file, "equation")
+            self.length = checked_length(path, hdf5.attribute(file, "length", 1.0))
+            equation = hdf5.attribute(file, "equation")
             _check_dtype(path, self.names[0], data.dtype)
         self.ambiguous = channels_or_axis(path, self.names[0], data_shape, axes)
         self.sampling = "cells" if equation == "burgers" else "periodic"

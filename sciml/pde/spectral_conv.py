@@ -2,8 +2,8 @@
 
 import copy
 import math
-from collections.abc import Sequence
-from functools import partialmethod
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -16,9 +16,10 @@ from sciml.kernels import ops, pruned_fft
 from sciml.pde import neuralop_layer
 from sciml.transforms import FourierTransform, MonarchTransform, Transform
 from sciml.transforms.factors import lowest
+from sciml.transforms.layout import Rowwise
 
 
-class MonarchSpectralConv(nn.Module):
+class MonarchSpectralConv(Rowwise):
     """v = S·W·A·u + b on 1-, 2- or 3-D fields: A and S are learnable, separable and start as the truncated DFT.
 
         v[o, i…] = Re Σ_k… S_1[i_1, k_1] … S_d[i_d, k_d] Σ_c W[k…, c, o] Σ_j… A_1[k_1, j_1] … A_d[k_d, j_d] u[c, j…]
@@ -31,7 +32,7 @@ class MonarchSpectralConv(nn.Module):
     Args:
         in_channels, out_channels: each a multiple of `heads`.
         n_modes: as in neuralop: the m lowest frequencies (both signs) along every axis, of which the last keeps its
-            m // 2 + 1 non-negative ones if the data are real. May be lowered later by assignment.
+            m // 2 + 1 non-negative ones if the data are real. May be changed later by assignment, up to max_n_modes.
         grid: points along each axis.
         heads: groups of channels with transforms of their own.
         transform: the class of A and S.
@@ -67,10 +68,12 @@ class MonarchSpectralConv(nn.Module):
         self.grid = _as_tuple(grid)
         self.order = len(self.grid)
         self.resolution_scaling_factor = validate_scaling_factor(resolution_scaling_factor, self.order)
+        self.out_grid = scaled(self.grid, self.resolution_scaling_factor)
         self.max_n_modes = self._count_modes(n_modes if max_n_modes is None else max_n_modes)
         self.n_modes = n_modes  # the setter takes what neuralop assigns
         half = self._half_axes()
         frequencies = [range(m) if h else lowest(m) for m, h in zip(self.max_n_modes, half, strict=True)]
+        self._centre = [-f.start for f in frequencies]  # the index of the frequency 0, around which modes are used
         self._build_transforms(transform, heads, frequencies, frequencies)
 
         std = (2 / (in_channels + out_channels)) ** 0.5 if init_std == "auto" else float(init_std)
@@ -80,10 +83,9 @@ class MonarchSpectralConv(nn.Module):
         self.bias = nn.Parameter(std * torch.randn(out_channels, *[1] * self.order)) if bias else None
 
     @classmethod
-    def on_grid(cls, grid: int | Sequence[int], **options: Any) -> type[Self]:
-        """A subclass bound to a grid (and heads, transform), for `neuralop.models.FNO(conv_module=…)`."""
-        bound = {"__init__": partialmethod(cls.__init__, grid=grid, **options), "__doc__": cls.__doc__}
-        return type(cls.__name__, (cls,), bound)
+    def on_grid(cls, grid: int | Sequence[int], **options: Any) -> Callable[..., Self]:
+        """This class bound to a grid (and heads, transform), for `neuralop.models.FNO(conv_module=…)`."""
+        return partial(cls, grid=grid, **options)  # which pickles, with the model's settings and by itself
 
     @classmethod
     def from_spectral_conv(
@@ -92,27 +94,42 @@ class MonarchSpectralConv(nn.Module):
         grid: int | Sequence[int],
         heads: int = 1,
         transform: type[Transform] = MonarchTransform,
+        *,
+        out_grid: Sequence[int] | None = None,
+        corrected: bool = False,
     ) -> Self:
         """The same function as a (trained) neuralop SpectralConv on this grid, with learnable transforms.
 
         Its quirks are part of the trained function and are kept at this grid: on an odd leading axis neuralop
         2.0 shifts twice by fftshift and so returns every frequency lowered by one; for complex data the last axis
-        keeps the frequencies from -(n // 2) up and returns them from 0 up. Output on another grid than the input
-        (resolution_scaling_factor, output_shape) is the exception: there neuralop writes negative frequencies of the
-        leading axes to wrong places, and this layer to the right ones.
+        keeps the frequencies from -(n // 2) up and returns them from 0 up. Weights in reserve (max_n_modes above
+        n_modes) are kept as far as the grid has their frequencies. What is frozen stays so, and the transforms are,
+        if the whole layer is.
+
+        Output on another grid than the input (resolution_scaling_factor, output_shape) is the exception: there
+        neuralop writes negative frequencies of the leading axes to wrong places, which no transform here can.
+
+        Args:
+            conv, grid: the layer and the points along each axis of its input.
+            heads, transform: as in the constructor.
+            out_grid: of the output, where it is not the scaled grid.
+            corrected: write those frequencies to the right places, another function than neuralop's.
 
         Raises:
-            ConfigError: the layer is factorized, or in reduced precision.
+            ConfigError: the layer is factorized, in reduced precision, changed by the user, or its function cannot be
+                kept.
         """
-        neuralop_layer.refuse_unsupported({"factorization": conv.factorization})
+        neuralop_layer.refuse_other_functions(conv)
         grid = _as_tuple(grid)
-        weight = neuralop_layer.weight_in_use(conv, grid)  # (channels…, m_1, …, m_d)
-        d = len(grid)
-        modes = weight.shape[-d:]
+        out_grid = scaled(grid, conv.resolution_scaling_factor) if out_grid is None else tuple(out_grid)
+        modes = neuralop_layer.modes_on_grid(conv, grid)
+        if not corrected:
+            neuralop_layer.refuse_misplaced(conv, grid, out_grid, modes)
+        counts = [len(axis.read) for axis in modes]
         new = cls(
             conv.in_channels,
             conv.out_channels,
-            [*modes[:-1], modes[-1] if conv.complex_data else max(1, 2 * (modes[-1] - 1))],
+            [*counts[:-1], counts[-1] if conv.complex_data else max(1, 2 * (counts[-1] - 1))],
             grid=grid,
             heads=heads,
             transform=transform,
@@ -120,16 +137,12 @@ class MonarchSpectralConv(nn.Module):
             separable=conv.separable,
             complex_data=conv.complex_data,
             resolution_scaling_factor=conv.resolution_scaling_factor,
-            fno_block_precision=conv.fno_block_precision,
         )
-        new._build_transforms(transform, heads, *neuralop_layer.frequencies(conv, modes, grid))
-        with torch.no_grad():
-            channels = weight.ndim - d
-            modes_first = weight.permute(*range(channels, channels + d), *range(channels))
-            new.weight.copy_(torch.view_as_real(modes_first).movedim(-1, -2))
-            if new.bias is not None:
-                new.bias.copy_(conv.bias)
-        return new.to(weight.device)
+        new.out_grid = out_grid
+        new._n_modes, new._centre = [axis.used for axis in modes], [axis.centre for axis in modes]
+        new._build_transforms(transform, heads, [axis.read for axis in modes], [axis.written for axis in modes])
+        new._take_parameters(conv, modes)
+        return new
 
     @property
     def n_modes(self) -> list[int]:
@@ -156,10 +169,13 @@ class MonarchSpectralConv(nn.Module):
         """(batch, in_channels, n_1, …, n_d) to (batch, out_channels, n_1', …, n_d'), n' = n unless scaled.
 
         With `skip`, of the result's shape, v + skip; with `gelu`, the GELU of that: both in the layer's last pass.
+
+        Raises ValueError for integers, for complex fields where the layer is for real ones, and for other channels.
         """
+        x = self._checked(x)
         grid = tuple(x.shape[2:])
         out_grid = scaled(grid, self.resolution_scaling_factor) if output_shape is None else tuple(output_shape)
-        used = self._slices(grid, out_grid)
+        used = self._slices(self._n_modes, grid, out_grid)
         weight = self.weight[used]
         if out_grid != grid:  # orthonormal transforms of unequal size: 1/√n of each, where 1/n_in is wanted
             weight = weight * math.sqrt(math.prod(out_grid) / math.prod(grid))
@@ -176,16 +192,21 @@ class MonarchSpectralConv(nn.Module):
         )
 
     def resized(self, grid: int | Sequence[int]) -> Self:
-        """A copy to train on another grid over the same domain, its transforms carried over."""
+        """A copy to train on another grid over the same domain, its transforms and weights in reserve carried over."""
         new = copy.deepcopy(self)
         new.grid = _as_tuple(grid)
-        out_grid = scaled(new.grid, self.resolution_scaling_factor)
-        used = self._slices(new.grid, out_grid)
-        new.max_n_modes = [s.stop - s.start for s in used]
+        new.out_grid = scaled(new.grid, self.resolution_scaling_factor)
+        if self.out_grid != scaled(self.grid, self.resolution_scaling_factor):
+            ratios = [out / n for out, n in zip(self.out_grid, self.grid, strict=True)]
+            new.out_grid = scaled(new.grid, ratios)
+        kept = self._slices(self.max_n_modes, new.grid, new.out_grid)
+        new.max_n_modes = [s.stop - s.start for s in kept]
         new._n_modes = [min(m, most) for m, most in zip(self._n_modes, new.max_n_modes, strict=True)]
-        new.weight = nn.Parameter(self.weight[used].detach().clone())
-        new.analysis = nn.ModuleList(_resized(t, n, s) for t, n, s in zip(self.analysis, new.grid, used, strict=True))
-        new.synthesis = nn.ModuleList(_resized(t, n, s) for t, n, s in zip(self.synthesis, out_grid, used, strict=True))
+        new._centre = [centre - s.start for centre, s in zip(self._centre, kept, strict=True)]
+        new.weight = nn.Parameter(self.weight[kept].detach().clone(), self.weight.requires_grad)
+        for side, sizes_of_side in ((new.analysis, new.grid), (new.synthesis, new.out_grid)):
+            for axis, (n, s) in enumerate(zip(sizes_of_side, kept, strict=True)):
+                side[axis] = _resized(side[axis], n, s)
         return new
 
     def extra_repr(self) -> str:
@@ -195,14 +216,40 @@ class MonarchSpectralConv(nn.Module):
         self, transform: type[Transform], heads: int, analysis: Sequence[range], synthesis: Sequence[range]
     ) -> None:
         half = self._half_axes()
-        out_grid = scaled(self.grid, self.resolution_scaling_factor)
         self.analysis = nn.ModuleList(
             transform(n, modes=f, heads=heads) for n, f in zip(self.grid, analysis, strict=True)
         )
         self.synthesis = nn.ModuleList(
             transform(n, modes=f, inverse=True, real=h, heads=heads)
-            for n, f, h in zip(out_grid, synthesis, half, strict=True)
+            for n, f, h in zip(self.out_grid, synthesis, half, strict=True)
         )
+
+    @torch.no_grad()
+    def _take_parameters(self, conv: SpectralConv, modes: Sequence[neuralop_layer.Modes]) -> None:
+        weight = neuralop_layer.stored_weight(conv, modes)  # (channels…, m_1, …, m_d)
+        self.to(weight.device, neuralop_layer.real_type(conv, weight))
+        channels = weight.ndim - self.order
+        modes_first = weight.permute(*range(channels, weight.ndim), *range(channels))
+        self.weight.copy_(torch.view_as_real(modes_first).movedim(-1, -2))
+        self.weight.requires_grad_(any(p.requires_grad for p in conv.weight.parameters()))
+        if self.bias is not None:
+            self.bias.copy_(conv.bias)
+            self.bias.requires_grad_(conv.bias.requires_grad)
+        learns = any(p.requires_grad for p in conv.parameters())
+        for transform in (*self.analysis, *self.synthesis):
+            transform.requires_grad_(learns)
+            if self.weight.dtype != torch.get_default_dtype():
+                transform.reset()
+
+    def _checked(self, x: Tensor) -> Tensor:
+        """x, or complex x where the layer is for complex data (neuralop's takes real fields there too)."""
+        if not (x.is_floating_point() or x.is_complex()):
+            raise ValueError(f"x holds {x.dtype}: a spectral layer works on floating-point fields, use x.float()")
+        if x.is_complex() and not self.complex_data:
+            raise ValueError(
+                f"x holds {x.dtype}: this layer is for real fields, complex_data=True makes one for complex"
+            )
+        return x.to(torch.promote_types(x.dtype, torch.complex64)) if self.complex_data else x
 
     def _half_axes(self) -> list[bool]:
         """Which axes keep non-negative frequencies only: the last one of real data."""
@@ -217,21 +264,21 @@ class MonarchSpectralConv(nn.Module):
                 raise ConfigError(f"n_modes[{axis}]={m} on a grid of {n} points: allowed are 1 to {n}")
         return [m // 2 + 1 if half else m for m, half in zip(n_modes, self._half_axes(), strict=True)]
 
-    def _slices(self, grid: Sequence[int], out_grid: Sequence[int]) -> tuple[slice, ...]:
-        """The lowest of the modes in use, as many as both grids resolve."""
+    def _slices(self, modes: Sequence[int], grid: Sequence[int], out_grid: Sequence[int]) -> tuple[slice, ...]:
+        """The lowest so many modes of each axis, no more than both grids resolve."""
         slices = []
-        for m, most, half, *sizes in zip(
-            self._n_modes, self.max_n_modes, self._half_axes(), grid, out_grid, strict=True
+        for m, most, centre, half, *sizes in zip(
+            modes, self.max_n_modes, self._centre, self._half_axes(), grid, out_grid, strict=True
         ):
             used = min(m, *(n // 2 + 1 if half else n for n in sizes))
-            start = 0 if half else most // 2 - used // 2  # the frequency 0 stays where it is
+            start = min(max(centre - used // 2, 0), most - used)  # the frequency 0 stays where it is
             slices.append(slice(start, start + used))
         return tuple(slices)
 
     def _prefers_ffts(self, x: Tensor) -> bool:
         """Whether all transforms are fixed, no mode is left out, and FFTs take less time (`pruned_fft.pays`)."""
         fixed = all(isinstance(t, FourierTransform) for t in (*self.analysis, *self.synthesis))
-        if not fixed or self._n_modes != self.max_n_modes or x.is_complex() != self.complex_data:
+        if not fixed or self._n_modes != self.max_n_modes:
             return False
         training = torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
         return pruned_fft.pays(x, self._n_modes, training=training)

@@ -27,7 +27,9 @@ def error_against_time(curves: Mapping[str, ArrayLike], times: ArrayLike) -> Fig
             ax.fill_between(when[known], low, high, color=colour, alpha=0.18, lw=0)
         mean = np.nanmean(values[:, known], axis=0)
         ax.plot(when[known], mean, color=colour, marker="o", ms=3.5, label=label)
-    ax.set(xlabel="t", ylabel="relative L2", xlim=(when[0], when[-1]))
+    ax.set(xlabel="t", ylabel="relative L2")
+    if when[0] != when[-1]:
+        ax.set_xlim(when[0], when[-1])
     if any((values > 0).any() for values in drawn.values()):  # perfect predictions cannot be shown on a logarithm
         ax.set_yscale("log")
         _plain_ticks(ax.yaxis)
@@ -51,7 +53,8 @@ def spectra(
         ax.plot(
             k, np.asarray(spectrum)[:, 1 : shells + 1].mean(0), color=f"C{number + 1}", lw=1.5, ls="--", label=label
         )
-    ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log", yscale="log", xlim=(1, shells))
+    limits = (1, shells) if shells > 1 else (0.5, 2)  # one point has no range of its own
+    ax.set(xlabel=xlabel, ylabel=ylabel, xscale="log", yscale="log", xlim=limits)
     if true.any():
         ax.set_ylim(bottom=0.5 * max(true.min(), 1e-11 * true.max()))  # rounding errors of float32 lie below
     _plain_ticks(ax.xaxis)
@@ -64,9 +67,13 @@ def comparison(errors: Mapping[str, ArrayLike], *, xlabel: str = "relative L2") 
     """A line for each run: a dot for each seed's error, a bar at their mean, the mean written beside it."""
     figure, ax = _axes(height=1.1 + 0.42 * len(errors))
     seeds = {label: np.atleast_1d(np.asarray(values, dtype=float)) for label, values in errors.items()}
-    best = min(seeds, key=lambda label: float(seeds[label].mean()))
+    finite = [label for label, points in seeds.items() if np.isfinite(points).all()]  # NaN is never the best
+    best = min(finite, key=lambda label: float(seeds[label].mean()), default=None)
     for row, (label, points) in enumerate(seeds.items()):
         mean, colour = float(points.mean()), "C0" if label == best else "0.45"
+        if label not in finite:
+            ax.annotate("diverged", (0, row), (8, 0), textcoords="offset points", va="center")
+            continue
         ax.hlines(row, 0, mean, color=colour, lw=7, alpha=0.35)
         ax.plot(points, np.full(points.shape, row), "o", color=colour, ms=4.5)
         ax.annotate(
@@ -79,7 +86,7 @@ def comparison(errors: Mapping[str, ArrayLike], *, xlabel: str = "relative L2") 
         )
     ax.set(xlabel=xlabel, yticks=range(len(errors)), ylim=(len(errors) - 0.4, -0.6))
     ax.set_yticklabels(list(seeds))
-    ax.set_xlim(0, 1.18 * max(float(points.max()) for points in seeds.values()))
+    ax.set_xlim(0, 1.18 * max((float(seeds[label].max()) for label in finite), default=1.0) or 1.0)
     ax.tick_params(axis="y", length=0)
     return figure
 

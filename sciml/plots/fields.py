@@ -152,6 +152,7 @@ def _symmetric(field: np.ndarray, cmap: str) -> dict[str, Any]:
 
 
 def _errors(prediction: np.ndarray, truth: np.ndarray) -> list[str]:
-    """Relative L2 of each entry of the first axis, in per cent; a zero truth has none."""
+    """Relative L2 of each entry of the first axis, in per cent; a zero truth has none, a diverged prediction ∞."""
     values = relative_l2_per_sample(torch.as_tensor(prediction), torch.as_tensor(truth)).tolist()
-    return ["–" if np.isnan(value) else f"{100 * value:.3g} %" for value in values]
+    cells = [f"{100 * value:.3g} %" if np.isfinite(value) else "∞" for value in values]
+    return [cell if np.any(field) else "–" for cell, field in zip(cells, truth, strict=True)]

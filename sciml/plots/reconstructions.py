@@ -7,6 +7,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike
 
 ERROR_GAIN = 5
+SCORES = {"psnr": ".1f", "ssim": ".3f"}
 ZOOM = 3  # the detail shown is a third of the image wide
 
 
@@ -58,7 +59,10 @@ def _grey(ax: Axes, image: np.ndarray, top: float) -> None:
 
 
 def _scored(score: dict[str, float] | None) -> str:
-    return "" if score is None else f"\nPSNR {score['psnr']:.1f} dB, SSIM {score['ssim']:.3f}"
+    if score is None:
+        return ""
+    psnr, similarity = ("–" if np.isnan(score[key]) else f"{score[key]:{style}}" for key, style in SCORES.items())
+    return f"\nPSNR {psnr} dB, SSIM {similarity}"
 
 
 def _show_mask(ax: Axes, mask: np.ndarray, height: int) -> None:

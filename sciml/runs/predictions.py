@@ -39,11 +39,12 @@ class Predictions:
     quantity: str = "u"
 
 
-def write_predictions(path: Path, predictions: Predictions) -> Path:
-    """One HDF5 file, whole or not at all: the fields as float32, the times, and the rest as attributes.
+def write_predictions(folder: str | os.PathLike[str], predictions: Predictions) -> Path:
+    """predictions.h5, whole or not at all: the fields as float32, the times, and the rest as attributes; its path.
 
     Predictions that are not finite are written as they are, with a warning.
     """
+    path = Path(folder) / "predictions.h5"
     bad = [i for i, sample in enumerate(predictions.prediction) if not bool(sample.isfinite().all())]
     if bad:
         total = len(predictions.prediction)
@@ -58,16 +59,29 @@ def write_predictions(path: Path, predictions: Predictions) -> Path:
     return path
 
 
-def read_predictions(path: str | os.PathLike[str]) -> Predictions:
-    """What `write_predictions` stored. Raises FileNotFoundError, BadSchema, CorruptFile or UnsafeFile."""
+def read_predictions(folder: str | os.PathLike[str]) -> Predictions:
+    """The predictions.h5 of a folder: of `sciml predict`, or, targets left aside, of `sciml test`.
+
+    Raises BadSchema when it is not there, or its parts do not fit each other; CorruptFile, UnsafeFile: see
+    `sciml.hdf5`. `read_evaluation` reads what can be measured.
+    """
+    path = Path(folder) / "predictions.h5"
+    if not path.exists():
+        raise BadSchema(f"{folder}: predictions.h5 is missing; make it with `sciml predict`")
     with hdf5.reading(path) as file:
         arrays = {name: hdf5.dataset(file, name) for name in FIELDS}
         fields = {name: torch.from_numpy(hdf5.read_samples(data, 0, len(data))) for name, data in arrays.items()}
         times = {name: hdf5.dataset(file, name)[:] if name in file else None for name in TIMES}
-        settings = {name: hdf5.scalar_attribute(file, name) for name in ("periodic", "length", "quantity")}
+        settings = {name: hdf5.attribute(file, name) for name in ("periodic", "length", "quantity")}
     lacking = [name for name, value in settings.items() if value is None]
     if lacking:
         raise BadSchema(f"{path}: no attributes {', '.join(lacking)}; predict again with `sciml predict`")
+    shapes = tuple(fields["prediction"].shape), tuple(fields["input"].shape)
+    if len(shapes[0]) < 3 or len(shapes[0]) != len(shapes[1]) or shapes[0][0] != shapes[1][0]:
+        raise BadSchema(f"{path}: prediction and input: expected (N, T, *grid) with one N; found {shapes}")
+    if times["time"] is not None and times["time"].shape != shapes[0][1:2]:
+        found = times["time"].shape
+        raise BadSchema(f"{path}: time: expected ({shapes[0][1]},), one for each frame; found {found}")
     return Predictions(
         prediction=fields["prediction"],
         input=fields["input"],

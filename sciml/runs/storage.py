@@ -1,6 +1,6 @@
 """A run directory's metrics.json, predictions.h5 and figures: written whole or not at all, and read back."""
 
-import json
+import hashlib
 import math
 import os
 from pathlib import Path
@@ -11,99 +11,90 @@ import torch
 from torch import Tensor, nn
 
 from sciml import hdf5
-from sciml.errors import BadSchema, CorruptFile, NonFinite, listed
+from sciml.errors import BadSchema, NonFinite
 from sciml.runs.evaluation import FIELDS, Evaluation
 from sciml.runs.figures import draw
+from sciml.runs.files import as_json, earlier_entries, record_figures, replace_figures, replacing_together
 from sciml.runs.measures import Measures, measure
+from sciml.runs.metrics_json import missing, read_metrics
+
+__all__ = ["read_evaluation", "read_metrics", "summary", "write_evaluation"]
 
 SETTINGS = ("periodic", "length", "quantity")
 
 
 def write_evaluation(run_dir: str | os.PathLike[str], evaluation: Evaluation, *, net: nn.Module | None = None) -> Path:
-    """Write predictions.h5, figures/*.png and, when these are complete, metrics.json; return the last's path.
+    """Write predictions.h5 and metrics.json, then figures/*.png; return the path of metrics.json.
 
-    Each file appears whole or not at all. metrics.json: relative_l2 (over the trajectory), relative_l2_step (one for
-    each frame), relative_l2_final, relative_h1, spectrum_error (decades), each the mean over samples; samples, and
-    excluded, the samples left out since their target is zero; then `info`. Figures show the first, the median and
-    the worst sample by relative_l2, and what the transforms of `net` have learned.
+    Both data files take their places together: what fails before leaves the previous evaluation as it was. A figure
+    that cannot be drawn costs a warning. Figures of the previous evaluation, by its own list, are removed.
 
-    Raises NonFinite, before anything is written, when a prediction holds NaN or infinity.
+    metrics.json: relative_l2 (over the trajectory), relative_l2_step (one for each frame), relative_l2_final,
+    relative_h1, spectrum_error (decades), each the mean over samples; samples; excluded, the samples left out since
+    their target is zero, excluded_frames, those left out of relative_l2_step, and excluded_spectrum, the samples whose
+    target is constant; diverged, the samples whose prediction holds NaN or infinity, and then first_bad_step and
+    first_bad_sample (from 0): no mean over all samples is a number from there on, so it is null; figures; then `info`.
+    Figures show the first, the median and the worst sample by relative_l2, and what the transforms of `net` learned.
+
+    Raises:
+        NonFinite: a sample diverged; once everything is written. A target is not finite; before anything is written.
+        BadSchema: an entry of `info` that JSON cannot hold; before anything is written.
     """
-    _check_finite(evaluation.prediction)
+    _check_targets(evaluation.target)
     measures = measure(evaluation)
-    folder = Path(run_dir)
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    _write_predictions(folder / "predictions.h5", evaluation)
-    for name, figure in draw(evaluation, measures, net):
-        with hdf5.replacing(folder / "figures" / f"{name}.png") as temporary:
-            figure.savefig(temporary, format="png", dpi=130)
+    drawings = draw(evaluation, measures, net)
     metrics = summary(measures, evaluation)
-    with hdf5.replacing(folder / "metrics.json") as temporary:
-        temporary.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    as_json(metrics)
+    folder = Path(run_dir)
+    earlier = earlier_entries(folder)
+    with replacing_together() as temporary:
+        metrics["predictions_fingerprint"] = _write_predictions(temporary(folder / "predictions.h5"), evaluation)
+        temporary(folder / "metrics.json").write_text(as_json(metrics), encoding="utf-8")
+    drawn = replace_figures(folder / "figures", drawings, earlier["figures"])
+    record_figures(folder / "metrics.json", metrics, drawn)
+    _refuse_diverged(folder, measures, evaluation)
     return folder / "metrics.json"
 
 
-def read_metrics(run_dir: str | os.PathLike[str]) -> dict[str, Any]:
-    """metrics.json of a run. Raises BadSchema when the run has none, CorruptFile when it is no JSON object."""
-    path = Path(run_dir) / "metrics.json"
-    try:
-        metrics = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise BadSchema(_missing(path)) from None
-    except (OSError, ValueError) as error:
-        raise CorruptFile(f"{path}: cannot be read ({error}); evaluate the run again with `sciml test`") from error
-    if not isinstance(metrics, dict):
-        raise CorruptFile(f"{path}: expected a JSON object, found a {type(metrics).__name__}")
-    return metrics
-
-
 def read_evaluation(run_dir: str | os.PathLike[str]) -> Evaluation:
-    """What `write_evaluation` stored (fields as float32). Raises BadSchema, CorruptFile or UnsafeFile."""
+    """What `write_evaluation` stored: fields as float32, or float64 where that cannot hold them.
+
+    Raises BadSchema, CorruptFile or UnsafeFile; BadSchema too for what `sciml predict` wrote, which has no targets, and
+    for predictions and metrics that are not of one evaluation.
+    """
     path = Path(run_dir) / "predictions.h5"
     if not path.exists():
-        raise BadSchema(_missing(path))
+        raise BadSchema(missing(path))
     with hdf5.reading(path) as file:
+        if "target" not in file:
+            raise BadSchema(
+                f"{path}: no dataset 'target': predictions, not an evaluation; read them with read_predictions, or "
+                "evaluate the run with `sciml test`"
+            )
         fields = {name: torch.from_numpy(_all_samples(hdf5.dataset(file, name))) for name in FIELDS}
         time = hdf5.dataset(file, "time")[:] if "time" in file else None
         settings = dict(file.attrs)
     lacking = [name for name in SETTINGS if name not in settings]
     if lacking:
         raise BadSchema(f"{path}: no attributes {', '.join(lacking)}; evaluate the run again with `sciml test`")
+    metrics = read_metrics(run_dir)
+    if metrics.get("predictions_fingerprint") != settings.get("fingerprint"):
+        raise BadSchema(
+            f"{path}: of another evaluation than metrics.json beside it (an evaluation was interrupted, or a file "
+            "copied); evaluate the run again with `sciml test`"
+        )
     return Evaluation(
         **fields,
         time=time,
         periodic=bool(settings["periodic"]),
         length=float(settings["length"]),
         quantity=str(settings["quantity"]),
-        info=read_metrics(run_dir),
+        info=metrics,
     )
 
 
-def _all_samples(data: Any) -> np.ndarray:
-    return hdf5.read_samples(data, 0, data.shape[0])
-
-
-def _check_finite(prediction: Tensor) -> None:
-    bad = [int((~sample.isfinite()).sum()) for sample in prediction]
-    if any(bad):
-        first = next(i for i, count in enumerate(bad) if count)
-        raise NonFinite(
-            f"prediction: {sum(map(bool, bad))} of {len(bad)} samples diverged, the first is sample {first} with "
-            f"{bad[first]} values that are NaN or infinite; nothing was written. Train longer or at a lower rate"
-        )
-
-
-def _write_predictions(path: Path, evaluation: Evaluation) -> None:
-    with hdf5.writing(path) as file:
-        for name in FIELDS:
-            hdf5.add_samples(file, name, getattr(evaluation, name).detach().cpu().float().numpy())
-        if evaluation.time is not None:
-            file.create_dataset("time", data=np.asarray(evaluation.time, dtype=np.float64))
-        file.attrs.update(periodic=evaluation.periodic, length=evaluation.length, quantity=evaluation.quantity)
-
-
 def summary(measures: Measures, evaluation: Evaluation) -> dict[str, Any]:
-    """Numbers for JSON, which has no NaN: null where no sample has the measure."""
+    """Numbers for JSON, which has no NaN: null where no sample has the measure, or where one diverged."""
     steps = [_mean(step) for step in measures.relative_l2_step.T]
     own = {
         "relative_l2": _mean(measures.relative_l2),
@@ -113,19 +104,68 @@ def summary(measures: Measures, evaluation: Evaluation) -> dict[str, Any]:
         "spectrum_error": _mean(measures.spectrum_error),
         "samples": len(measures.relative_l2),
         "excluded": int(measures.relative_l2.isnan().sum()),
+        "excluded_frames": int(measures.relative_l2_step.isnan().sum()),
+        "excluded_spectrum": int(measures.spectrum_error.isnan().sum()),
+        "diverged": int(measures.diverged.any(1).sum()),
     }
+    if (bad := measures.first_bad) is not None:
+        own |= {"first_bad_sample": bad[0], "first_bad_step": bad[1]}
     if evaluation.time is not None:
         own["time"] = np.asarray(evaluation.time, dtype=float).tolist()
     return dict(evaluation.info) | own
 
 
 def _mean(values: Tensor) -> float | None:
-    # Predictions are finite here, so that NaN can only mean a target without a relative error.
+    # NaN says that the target has no such error; what diverged is infinite, and so is its mean.
     mean = float(values[~values.isnan()].double().mean()) if not bool(values.isnan().all()) else math.nan
     return mean if math.isfinite(mean) else None
 
 
-def _missing(path: Path) -> str:
-    there = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else None
-    found = "no such directory" if there is None else f"found {listed(there)}"
-    return f"{path.parent}: {path.name} is missing ({found}); evaluate the run with `sciml test` first"
+def _all_samples(data: Any) -> np.ndarray:
+    return hdf5.read_samples(data, 0, data.shape[0])
+
+
+def _write_predictions(path: Path, evaluation: Evaluation) -> str:
+    """Returns a fingerprint of the predictions, which the file carries."""
+    digest = hashlib.blake2b(digest_size=8)
+    with hdf5.writing(path) as file:
+        for name in FIELDS:
+            values = _stored(getattr(evaluation, name))
+            hdf5.add_samples(file, name, values)
+            digest.update(np.ascontiguousarray(values).data)
+        if evaluation.time is not None:
+            file.create_dataset("time", data=np.asarray(evaluation.time, dtype=np.float64))
+        file.attrs.update(periodic=evaluation.periodic, length=evaluation.length, quantity=evaluation.quantity)
+        file.attrs["fingerprint"] = digest.hexdigest()
+    return digest.hexdigest()
+
+
+def _stored(field: Tensor) -> np.ndarray:
+    """float32, or float64 where float32 would turn a number into infinity or all of them into zero."""
+    values = field.detach().cpu()
+    if values.dtype == torch.float64:
+        largest = float(values[values.isfinite()].abs().amax()) if bool(values.isfinite().any()) else 0.0
+        limits = torch.finfo(torch.float32)
+        if largest > limits.max or 0 < largest < limits.tiny:
+            return values.numpy()
+    return values.float().numpy()
+
+
+def _check_targets(target: Tensor) -> None:
+    for sample, field in enumerate(target):
+        if bad := int((~field.isfinite()).sum()):
+            raise NonFinite(f"target: sample {sample} has {bad} values that are NaN or infinite; repair or remove it")
+
+
+def _refuse_diverged(folder: Path, measures: Measures, evaluation: Evaluation) -> None:
+    if (bad := measures.first_bad) is None:
+        return
+    sample, step = bad
+    count = int((~evaluation.prediction[sample, step].isfinite()).sum())
+    time = evaluation.time
+    where = f"step {step}" if time is None else f"step {step} of 0 to {len(time) - 1} (t = {time[step]:.4g})"
+    raise NonFinite(
+        f"prediction: {int(measures.diverged.any(1).sum())} of {len(measures.diverged)} samples diverged, the first is "
+        f"sample {sample} at {where} with {count} values that are NaN or infinite; {folder / 'metrics.json'} has the "
+        "errors before that step. Train longer, at a lower rate, or on longer rollouts"
+    )

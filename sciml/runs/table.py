@@ -1,14 +1,16 @@
 """Several evaluated runs in one Markdown table, and the settings in which they differ."""
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]  # PyYAML, which wrote config.yaml
-
-from sciml.errors import BadSchema, CorruptFile, listed
+from sciml.errors import BadSchema, ConfigError, CorruptFile, listed
+from sciml.runs.checkpoints import staleness
+from sciml.runs.same_data import different_data, unknown_data
 from sciml.runs.storage import read_metrics
+from sciml.safe_yaml import read_yaml
 
 ERRORS = {
     "relative_l2": "relative L2",
@@ -26,37 +28,76 @@ COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
 PLACES = {"run_dir", "config", "default_root_dir", "save_dir", "dirpath", "ckpt_path", "overwrite"}
 
 
-def compare(run_dirs: Sequence[str | os.PathLike[str]]) -> str:
+def compare(run_dirs: Sequence[str | os.PathLike[str]], *, any_data: bool = False) -> str:
     """A Markdown table, one line a run: parameters, errors, seconds an epoch, peak memory; the best in bold.
 
-    The errors are those of fields, or NMSE, PSNR and SSIM if the first run reconstructed images.
+    The errors are those of fields, or NMSE, PSNR and SSIM if the first run reconstructed images. Where a run left
+    samples out, a column says how many. A cost that a run did not record is shown as –.
 
-    Below it, where settings in the runs' config.yaml differ: one line for each key. A cost that a run did not
-    record is shown as –.
+    Below it, notes: a run marked † was measured on other weights than the best (else the last) checkpoint that it has
+    now; runs whose predictions diverged; runs that do not say on which data they were evaluated. Then, where settings
+    in the runs' config.yaml differ, one line for each key.
 
-    Raises BadSchema when a run lacks metrics.json, config.yaml or one of the errors, and names run and file;
-    CorruptFile when one cannot be read.
+    Args:
+        run_dirs: evaluated runs.
+        any_data: also compare runs that were evaluated on different data; a column says in what these differ.
+
+    Raises:
+        BadSchema: a run lacks metrics.json, config.yaml or one of the errors; runs were evaluated on different data.
+        CorruptFile: one of these cannot be read, or holds anything but numbers where numbers belong.
     """
     if not run_dirs:
         raise BadSchema("no run directories given; name at least one")
-    names = _distinct_names([Path(run) for run in run_dirs])
-    measures = IMAGES if "ssim" in read_metrics(run_dirs[0]) else ERRORS
-    metrics = [_checked_metrics(Path(run), measures) for run in run_dirs]
-    configs = [_flat_config(Path(run)) for run in run_dirs]
-    columns = {"parameters": [_format(m.get("parameters"), "{:,}".format) for m in metrics]}
-    for key, title in measures.items():
-        style = STYLES.get(key, "{:.4f}".format)
-        columns[title] = _best_in_bold([m[key] for m in metrics], style, highest=key in BETTER_HIGH)
-    for key, (title, style) in COSTS.items():
-        columns[title] = _best_in_bold([m.get(key) for m in metrics], style)
-    table = _markdown(
-        ["run", *columns], [[f"`{name}`", *row] for name, *row in zip(names, *columns.values(), strict=True)]
-    )
+    paths = [Path(run) for run in run_dirs]
+    names = _distinct_names(paths)
+    measures = IMAGES if "ssim" in read_metrics(paths[0]) else ERRORS
+    metrics = [_checked_metrics(run, measures) for run in paths]
+    configs = [_flat_config(run) for run in paths]
+    data = different_data(names, metrics, any_data=any_data)
+    stale = [staleness(run, found) for run, found in zip(paths, metrics, strict=True)]
+    columns = _columns(metrics, measures) | ({"data": data} if data else {})
+    labels = [f"`{name}`{' †' if reason else ''}" for name, reason in zip(names, stale, strict=True)]
+    table = _markdown(["run", *columns], [list(row) for row in zip(labels, *columns.values(), strict=True)])
+    notes = [f"† `{n}`: {reason}." for n, reason in zip(names, stale, strict=True) if reason]
+    notes += [*_diverged(names, metrics), *unknown_data(names, metrics)]
+    table += "".join(f"\n{note}\n" for note in notes)
     differences = _differences(configs)
     if not differences:
         return table
     rows = [[f"`{key}`", *values] for key, values in differences.items()]
     return table + "\nSettings that differ:\n\n" + _markdown(["setting", *(f"`{name}`" for name in names)], rows)
+
+
+def _columns(metrics: list[dict[str, Any]], measures: Mapping[str, str]) -> dict[str, list[str]]:
+    columns = {"parameters": [_format(m.get("parameters"), "{:,}".format) for m in metrics]}
+    for key, title in measures.items():
+        style = STYLES.get(key, "{:.4f}".format)
+        columns[title] = _best_in_bold([m[key] for m in metrics], style, highest=key in BETTER_HIGH)
+    if any(m.get("excluded") for m in metrics):
+        columns["left out"] = [_left_out(m) for m in metrics]
+    for key, (title, style) in COSTS.items():
+        columns[title] = _best_in_bold([m.get(key) for m in metrics], style)
+    return columns
+
+
+def _left_out(metrics: Mapping[str, Any]) -> str:
+    """Samples whose target is zero, of all."""
+    excluded, samples = metrics.get("excluded"), metrics.get("samples")
+    return "–" if excluded is None else f"{excluded} of {samples}" if samples is not None else f"{excluded}"
+
+
+def _diverged(names: Sequence[str], metrics: Sequence[Mapping[str, Any]]) -> list[str]:
+    notes = []
+    for name, found in zip(names, metrics, strict=True):
+        if count := found.get("diverged"):
+            volume, step = found.get("first_bad_volume"), found.get("first_bad_step")
+            first = (
+                f"{volume}, slice {found.get('first_bad_slice')}"
+                if volume
+                else (f"sample {found.get('first_bad_sample')} at step {step}")
+            )
+            notes.append(f"`{name}`: {count} of {found.get('samples')} predictions diverged, the first is {first}.")
+    return notes
 
 
 def _distinct_names(runs: list[Path]) -> list[str]:
@@ -82,10 +123,10 @@ def _checked_metrics(run: Path, measures: Mapping[str, str]) -> dict[str, Any]:
 def _flat_config(run: Path) -> dict[str, Any]:
     path = run / "config.yaml"
     try:
-        config = yaml.safe_load(path.read_text())
+        config = read_yaml(path)
     except FileNotFoundError:
         raise BadSchema(f"{run}: config.yaml is missing; it is not a run that `sciml fit` made") from None
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ConfigError) as error:
         raise CorruptFile(f"{path}: cannot be read ({error})") from error
     return _flatten(config, "") if isinstance(config, Mapping) else {}
 
@@ -114,7 +155,7 @@ def _format(value: Any, style: Callable[[Any], str]) -> str:
 
 def _best_in_bold(values: list[float | None], style: Callable[[Any], str], *, highest: bool = False) -> list[str]:
     cells = [_format(value, style) for value in values]
-    known = [value for value in values if value is not None]
+    known = [value for value in values if value is not None and math.isfinite(value)]
     if len(set(cells)) < 2 or len(known) < 2:
         return cells
     best = style(max(known) if highest else min(known))  # as printed: what reads the same is equally good

@@ -6,38 +6,47 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import OptimizerCallable
 from torch import nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from sciml import ranks
 from sciml.errors import ConfigError
-from sciml.tasks.schedules import Schedule
-from sciml.transforms import factor_parameters
+from sciml.tasks.means import EpochMeans
+from sciml.tasks.optimizers import check_step, without_groups
+from sciml.tasks.progress import all_batches_done
+from sciml.tasks.schedules import AnySchedule, Schedule, stepping
+from sciml.transforms import factor_parameters, initial_factors
 
 
 class Task(LightningModule):
     """A network with its optimizer: the factors of learnable transforms form a group of their own.
 
     `optimizer` builds an optimizer from parameter groups; `scheduler`, from that optimizer and the number of
-    training steps, a schedule stepped once a training step. `factor_lr` is the factors' learning rate, without
+    training steps, a schedule stepped once a training step, or it is one of torch's own schedulers, built from the
+    optimizer alone (see `stepping`). `factor_lr` is the factors' learning rate, without
     it the optimizer's; a network of fixed transforms has no factors, so one configuration serves both.
     The optimizer never decays factors: it would pull them toward zero. `factor_decay` pulls them toward the Fourier
-    transform as which they were built: after each step, factor ← factor − rate·factor_decay·(factor − DFT).
+    transform, wherever they start: after each step, factor ← factor − rate·factor_decay·(factor − DFT).
 
     Raises ConfigError for a factor_lr that is not positive or a factor_decay that is negative.
 
     Attributes:
         monitor: The logged metric whose least value marks the best checkpoint.
+        trained, measured: What the batches of the epoch gave so far, in training and in evaluation: logged at its
+            end as means over all devices.
     """
 
     monitor: str
+    shown: tuple[str, ...] = ("train_loss",)  # in the progress bar
 
     def __init__(
         self,
         net: nn.Module,
         optimizer: OptimizerCallable,
-        scheduler: Schedule | None = None,
+        scheduler: AnySchedule | None = None,
         *,
         factor_lr: float | None = None,
         factor_decay: float = 0.0,
@@ -52,47 +61,149 @@ class Task(LightningModule):
         self.scheduler_callable = scheduler
         self.factor_lr = factor_lr
         self.factor_decay = factor_decay
-        # Before any checkpoint is loaded, so these are the DFT's.
-        self._dft = [p.detach().clone() for p in factor_parameters(net)] if factor_decay else []
+        self._dft = initial_factors(net) if factor_decay else []
         self.register_state_dict_post_hook(_drop_neuralop_metadata)
         self.training_cost: dict[str, Any] = {}  # filled by TrainingCost, kept in the checkpoint
+        self.loaded: dict[str, int] = {}  # `step` and `epoch` of the checkpoint whose weights these are
+        self.trained, self.measured = EpochMeans(), EpochMeans()
 
     @abstractmethod
     def check_data(self, batch: Any) -> None:
         """Raise ConfigError unless the network can be trained on such a batch."""
 
     def build_optimizer(self) -> Optimizer | None:
-        """None for a network without parameters. Raises ConfigError when the optimizer refuses its settings."""
+        """None for a network without parameters. Raises ConfigError when the optimizer refuses its settings.
+
+        Also when it cannot take a step with parameters of the network's kinds, tried on small ones: several of
+        torch's optimizers have no complex parameters.
+        """
         groups = parameter_groups(self.net, self.factor_lr)
+        if not groups:
+            return None
         try:
-            return self.optimizer_callable(groups) if groups else None
+            optimizer = self.optimizer_callable(groups)
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"model.optimizer: {error}") from error
+            single = without_groups(self.optimizer_callable, groups)
+            if single is None:
+                raise ConfigError(f"model.optimizer: {error}") from error
+            optimizer = single
+            if self.factor_lr is not None and len(groups) > 1:
+                raise ConfigError(
+                    f"model.factor_lr: {self.factor_lr}, but {type(optimizer).__name__} has one rate for all "
+                    "parameters; leave it out"
+                ) from error
+        check_step(self.optimizer_callable, optimizer, self.net)
+        return optimizer
+
+    def check_training(self, trainer: Trainer, *, validates: bool) -> None:
+        """Raise ConfigError for what the trainer would find in its first step or epoch; nothing is changed.
+
+        Clipping by value has no meaning for complex parameters; a scheduler may not fit its optimizer, ignore
+        `factor_lr`, or wait for a validation that there is not (`validates`).
+        """
+        complex_ = [name for name, p in self.net.named_parameters() if p.requires_grad and p.is_complex()]
+        if trainer.gradient_clip_val and trainer.gradient_clip_algorithm == "value" and complex_:
+            raise ConfigError(
+                f"trainer.gradient_clip_algorithm: value, but {complex_[0]} and {len(complex_) - 1} other parameters "
+                "are complex; use norm, or transform: monarch"
+            )
+        optimizer = self.build_optimizer()
+        if optimizer is None or self.scheduler_callable is None or isinstance(self.scheduler_callable, Schedule):
+            return
+        scheduler = self._torch_scheduler(optimizer)
+        if isinstance(scheduler, ReduceLROnPlateau) and not validates:
+            raise ConfigError(
+                f"model.scheduler: ReduceLROnPlateau follows {self.monitor}, and nothing is validated; set data.n_val"
+            )
 
     def configure_optimizers(self) -> Any:
         optimizer = self.build_optimizer()
         if self.scheduler_callable is None or optimizer is None:
             return optimizer
+        if not isinstance(self.scheduler_callable, Schedule):
+            frequency = self.trainer.check_val_every_n_epoch or 1
+            settings = stepping(self._torch_scheduler(optimizer), self.monitor, frequency)
+            return {"optimizer": optimizer, "lr_scheduler": settings}
         steps = self.trainer.estimated_stepping_batches
         if not math.isfinite(steps):
             raise ConfigError("a schedule needs an end: set trainer.max_epochs or trainer.max_steps")
         schedule = self.scheduler_callable(optimizer, int(steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def _torch_scheduler(self, optimizer: Optimizer) -> Any:
+        assert self.scheduler_callable is not None
+        rates = [group["lr"] for group in optimizer.param_groups]
+        try:
+            scheduler = self.scheduler_callable(optimizer)  # type: ignore[call-arg]
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"model.scheduler: {error}") from error
+        peaks = [float(group["max_lr"]) for group in optimizer.param_groups if "max_lr" in group]
+        peaks = peaks or [float(peak) for peak in getattr(scheduler, "max_lrs", [])]
+        if len(set(peaks)) < len(set(rates)) and peaks:
+            raise ConfigError(
+                f"model.scheduler: {type(scheduler).__name__} gives all parameters the rate {peaks[0]}, and factor_lr "
+                "would be ignored; give max_lr as [network, factors], or use sciml.tasks.schedules.OneCycle"
+            )
+        return scheduler
+
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
         if self._dft:
             optimizer = self.optimizers(use_pl_optimizer=False)
             rate = optimizer.param_groups[-1]["lr"] * self.factor_decay  # type: ignore[union-attr]
+            factors = factor_parameters(self.net)
+            self._dft = [dft.to(factor) for factor, dft in zip(factors, self._dft, strict=True)]  # moves them once
             with torch.no_grad():
-                for factor, dft in zip(factor_parameters(self.net), self._dft, strict=True):
-                    factor.lerp_(dft.to(factor.device), min(1.0, rate))
+                for factor, dft in zip(factors, self._dft, strict=True):
+                    factor.lerp_(dft, min(1.0, rate))
+
+    def on_train_epoch_end(self) -> None:
+        self.log_means(self.trained)
+        if all_batches_done(self.trainer):  # else the epoch goes on when the run is resumed
+            self.trained.clear()
+            self._step_plateau()
+
+    def _step_plateau(self) -> None:
+        """Steps a plateau's scheduler, before the epoch's checkpoint: Lightning does after, and a resume lost it."""
+        scheduler = self.lr_schedulers()
+        validated = (self.trainer.current_epoch + 1) % (self.trainer.check_val_every_n_epoch or 1) == 0
+        if isinstance(scheduler, ReduceLROnPlateau) and validated:
+            scheduler.step(self.trainer.callback_metrics[self.monitor])
+
+    def on_validation_epoch_start(self) -> None:
+        self.measured.clear()
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_means(self.measured)
+
+    def on_test_epoch_start(self) -> None:
+        self.measured.clear()
+
+    def on_test_epoch_end(self) -> None:
+        self.log_means(self.measured)
+
+    def log_means(self, means: EpochMeans) -> None:
+        for name, value in means.means().items():
+            self.log_agreed(name, value)
+
+    def log_agreed(self, name: str, value: float) -> None:
+        """Logs what is the same on all ranks already. A mean over ranks would round; the largest does not."""
+        self.log(name, value, prog_bar=name in self.shown, sync_dist=True, reduce_fx="max", on_epoch=True)
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        if not isinstance(scheduler, ReduceLROnPlateau):  # stepped below
+            super().lr_scheduler_step(scheduler, metric)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["training_cost"] = self.training_cost
+        checkpoint["trained"] = ranks.gather(self.trained.state_dict())  # within an epoch, it goes on from there
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         self.training_cost = dict(checkpoint.get("training_cost", {}))
+        kept = {"step": checkpoint.get("global_step"), "epoch": checkpoint.get("epoch")}
+        self.loaded = {name: value for name, value in kept.items() if value is not None}
+        parts = checkpoint.get("trained", [])
+        self.trained.load_state_dict(parts[ranks.rank()] if len(parts) == ranks.world() else {})
 
 
 def parameter_groups(net: nn.Module, factor_lr: float | None = None) -> list[dict[str, Any]]:

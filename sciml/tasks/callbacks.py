@@ -1,60 +1,21 @@
-"""What happens around training: checkpoints, a stop when the loss diverges, and the account of its cost."""
+"""What happens around training: a stop when the loss diverges, the account of its cost, results collected."""
 
-import math
 import statistics
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
 from torch import Tensor
 
+from sciml import ranks
 from sciml.errors import NonFinite
 from sciml.tasks.base import Task
+from sciml.tasks.checkpoints import Checkpoints
+from sciml.tasks.progress import all_batches_done
 
-
-class Checkpoints(Checkpoint):
-    """Writes `last.ckpt` at the start and after every epoch, `best.ckpt` when the monitored metric gets smaller.
-
-    Without a validation set the metric never appears and there is no `best.ckpt`. Only whole epochs are kept:
-    from a checkpoint within one, Lightning could not repeat the order of its batches, and a resumed run would
-    not be the uninterrupted one. Weights that are not finite are never written: NonFinite is raised.
-    """
-
-    def __init__(self, folder: str | Path, monitor: str = "val_relative_l2") -> None:
-        self.folder = Path(folder)
-        self.monitor = monitor
-        self.best = math.inf
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.global_step == 0:
-            self._save(trainer, pl_module, "last")
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        score = trainer.callback_metrics.get(self.monitor)
-        improved = score is not None and float(score) < self.best
-        if score is not None and improved:
-            self.best = float(score)
-            self._save(trainer, pl_module, "best")
-        self._save(trainer, pl_module, "last")
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = state_dict["best"]
-
-    def _save(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
-        broken = [key for key, value in pl_module.named_parameters() if not bool(value.isfinite().all())]
-        if broken:
-            raise NonFinite(
-                f"step {trainer.global_step}: {broken[0]} and {len(broken) - 1} other parameters are not "
-                f"finite; the checkpoints in {self.folder} are the last good ones; lower the learning rate"
-            )
-        trainer.save_checkpoint(self.folder / f"{name}.ckpt", weights_only=False)  # all of the state
+__all__ = ["Checkpoints", "Collector", "DivergenceGuard", "TrainingCost", "peak_memory_mb"]
 
 
 class DivergenceGuard(Callback):
@@ -78,24 +39,29 @@ class TrainingCost(Callback):
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
-        self._start = 0.0
-        self._paused = 0.0
+        self._spent = 0.0  # seconds of the present epoch, up to `_since`
+        self._since: float | None = None  # None while the clock stands still
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._since = time.perf_counter()  # an epoch that is resumed within does not start again
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._paused = 0.0
-        self._start = time.perf_counter()
+        self._spent, self._since = 0.0, time.perf_counter()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._paused -= time.perf_counter()
+        self._spent, self._since = self._elapsed(), None
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._paused += time.perf_counter()
+        self._since = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: Task) -> None:  # type: ignore[override]
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize(pl_module.device)
-        self.seconds.append(time.perf_counter() - self._start - self._paused)
-        pl_module.log("seconds_per_epoch", self.seconds[-1])
+        if not all_batches_done(trainer):  # no whole epoch; its time is kept for when it goes on
+            return
+        self.seconds.append(self._elapsed())
+        self._spent, self._since = 0.0, None
+        pl_module.log("seconds_per_epoch", self.seconds[-1], sync_dist=True, reduce_fx="max")
         pl_module.training_cost = {
             "seconds_per_epoch": statistics.median(self.seconds),
             "epochs": trainer.current_epoch + 1,
@@ -103,28 +69,42 @@ class TrainingCost(Callback):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds}
+        return {"seconds": self.seconds, "spent": self._elapsed()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.seconds = list(state_dict["seconds"])
+        self._spent = state_dict.get("spent", 0.0)
+
+    def _elapsed(self) -> float:
+        return self._spent + (0.0 if self._since is None else time.perf_counter() - self._since)
 
 
 class Collector(Callback):
-    """Keeps inputs, targets (of a predict run perhaps none) and predictions of a run, on the CPU."""
+    """Keeps inputs, targets (if any) and predictions of a run, on the CPU; in the end all on rank zero."""
 
     def __init__(self) -> None:
         self.batches: list[tuple[Tensor, Tensor | None, Tensor]] = []
 
     def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         prediction, batch = args[:2]
-        target = None if batch.target is None else batch.target.cpu()
-        self.batches.append((batch.input.cpu(), target, prediction.cpu()))
+        if batch is not None:
+            target = None if batch.target is None else batch.target.cpu()
+            self.batches.append((batch.input.cpu(), target, prediction.cpu()))
 
     def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
         self.on_test_batch_end(trainer, pl_module, *args)
 
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        mine, self.batches = self.batches, []
+        for k in range(max(ranks.gather(len(mine)))):  # dealt out one by one, so this is the samples' order
+            found = ranks.gather_on_zero(mine[k] if k < len(mine) else None)
+            self.batches += [batch for batch in found if batch is not None]
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.on_test_epoch_end(trainer, pl_module)
+
     def fields(self) -> dict[str, Tensor]:
-        """`input`, `target` (if there were any) and `prediction`, all samples in the loader's order."""
+        """`input`, `target` (if there were any) and `prediction`, all samples in the data's order."""
         parts = zip(*self.batches, strict=True)
         named = zip(("input", "target", "prediction"), parts, strict=True)
         return {name: torch.cat(part) for name, part in named if part[0] is not None}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sciml.errors import BadSchema, ConfigError
 from sciml.metrics import counted_mean, is_zero, relative_l2_per_sample
 from sciml.tasks.base import Task
-from sciml.tasks.schedules import Schedule
+from sciml.tasks.schedules import AnySchedule
 from sciml.transforms import factor_parameters
 
 STATISTICS = ("input_mean", "input_std", "target_mean", "target_std")
@@ -50,6 +50,7 @@ class PDETask(Task):
     """
 
     monitor = "val_relative_l2"
+    shown = ("train_loss", "val_relative_l2", "test_relative_l2")
 
     input_mean: Tensor
     input_std: Tensor
@@ -60,7 +61,7 @@ class PDETask(Task):
         self,
         net: nn.Module,
         optimizer: OptimizerCallable,
-        scheduler: Schedule | None = None,
+        scheduler: AnySchedule | None = None,
         *,
         factor_lr: float | None = None,
         factor_decay: float = 0.0,
@@ -143,17 +144,21 @@ class PDETask(Task):
     def training_step(self, batch: FieldPair, batch_idx: int) -> Tensor:
         prediction = self.rollout(batch.input, batch.target.shape[1])
         loss = summed_relative_l2(prediction, batch.target)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(batch.target))
+        self.trained.add("train_loss", loss.detach(), len(batch.target))
         return loss
 
-    def validation_step(self, batch: FieldPair, batch_idx: int) -> Tensor:
-        return self._evaluate(batch, batch_idx, "val")
+    # None for a batch: this device's share of the samples has ended.
 
-    def test_step(self, batch: FieldPair, batch_idx: int) -> Tensor:
-        return self._evaluate(batch, batch_idx, "test")
+    def validation_step(self, batch: FieldPair | None, batch_idx: int) -> Tensor | None:
+        return None if batch is None else self._evaluate(batch, batch_idx, "val")
 
-    def predict_step(self, batch: FieldInput, batch_idx: int) -> Tensor:
+    def test_step(self, batch: FieldPair | None, batch_idx: int) -> Tensor | None:
+        return None if batch is None else self._evaluate(batch, batch_idx, "test")
+
+    def predict_step(self, batch: FieldInput | None, batch_idx: int) -> Tensor | None:
         """As many frames as the target has; without one as the data module says, else what the network returns."""
+        if batch is None:
+            return None
         module = self.trainer.datamodule  # type: ignore[attr-defined]
         n_steps = getattr(module, "horizon", None) if batch.target is None else batch.target.shape[1]
         if batch_idx == 0:
@@ -167,12 +172,11 @@ class PDETask(Task):
         steps = relative_l2_per_sample(prediction, batch.target, batch_dims=2)
         trajectory = relative_l2_per_sample(prediction, batch.target)
         zero_step, zero = is_zero(batch.target, batch_dims=2), is_zero(batch.target)
-        self.log(f"{stage}_loss", summed_relative_l2(prediction, batch.target), batch_size=len(batch.target))
+        self.measured.add(f"{stage}_loss", summed_relative_l2(prediction, batch.target), len(batch.target))
         for name, errors, excluded in (("", trajectory, zero), ("_step", steps, zero_step)):
             # Weighted by what was counted, so that the epoch's mean is the mean over what has an error.
-            if number := int((~excluded).sum()):
-                mean = counted_mean(errors, excluded=excluded).mean
-                self.log(f"{stage}_relative_l2{name}", mean, batch_size=number, prog_bar=not name)
+            mean = counted_mean(errors, excluded=excluded).mean
+            self.measured.add(f"{stage}_relative_l2{name}", mean, int((~excluded).sum()))
         return prediction
 
 

@@ -1,13 +1,16 @@
 """Learning-rate schedules, one value a training step. Each scales every parameter group's own rate.
 
-A configuration names a schedule's shape alone; the number of steps follows from the data and the epochs.
+A configuration names a schedule's shape alone; the number of steps follows from the data and the epochs. torch's own
+schedulers may stand in their place (`stepping`).
 """
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import CyclicLR, LambdaLR, LRScheduler, OneCycleLR, ReduceLROnPlateau
 
 from sciml.errors import ConfigError
 
@@ -22,7 +25,8 @@ class Schedule(ABC):
 class OneCycle(Schedule):
     """Rises to each group's rate over the share `pct_start` of training, then falls to nearly nothing.
 
-    torch's OneCycleLR with cosine slopes: from rate/25 up, then down to rate/2.5e5 (Smith and Topin, 2019).
+    torch's OneCycleLR with cosine slopes: from rate/25 up, then down to rate/2.5e5 (Smith and Topin, 2019). The
+    momentum of an optimizer that has one goes the other way, from 0.95 to 0.85 and back.
     """
 
     def __init__(self, pct_start: float = 0.3) -> None:
@@ -32,8 +36,14 @@ class OneCycle(Schedule):
 
     def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
         peaks = [group["lr"] for group in optimizer.param_groups]
-        # torch asks for two steps at least, one up and one down.
-        return OneCycleLR(optimizer, peaks, total_steps=max(2, total_steps), pct_start=self.pct_start)
+        has_momentum = not {"momentum", "betas"}.isdisjoint(optimizer.defaults)
+        return OneCycleLR(
+            optimizer,
+            peaks,
+            total_steps=max(2, total_steps),  # torch asks for two steps at least, one up and one down
+            pct_start=self.pct_start,
+            cycle_momentum=has_momentum,
+        )
 
 
 class Cosine(Schedule):
@@ -63,3 +73,21 @@ class Constant(Schedule):
 
     def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
         return LambdaLR(optimizer, lambda step: 1.0)
+
+
+# From the optimizer alone: torch.optim.lr_scheduler's classes, by their class_path.
+TorchSchedule = Callable[[Optimizer], LRScheduler]
+AnySchedule = Schedule | TorchSchedule
+
+
+def stepping(scheduler: LRScheduler, monitor: str, frequency: int = 1) -> dict[str, Any]:
+    """Lightning's settings for one of torch's schedulers, stepped as torch documents it.
+
+    OneCycleLR and CyclicLR after each training step; all others after each epoch, ReduceLROnPlateau with the value of
+    `monitor` and so after every `frequency`-th, when there is one.
+    """
+    if isinstance(scheduler, (OneCycleLR, CyclicLR)):
+        return {"scheduler": scheduler, "interval": "step"}
+    if isinstance(scheduler, ReduceLROnPlateau):
+        return {"scheduler": scheduler, "interval": "epoch", "monitor": monitor, "frequency": frequency}
+    return {"scheduler": scheduler, "interval": "epoch"}

@@ -1,6 +1,6 @@
 """Transforms of one axis that start as the DFT: learnable (Monarch, dense) or fixed (Fourier)."""
 
-from sciml.transforms.base import Transform, factor_parameters
+from sciml.transforms.base import Transform, factor_parameters, initial_factors
 from sciml.transforms.dense import DenseTransform
 from sciml.transforms.factors import MonarchFactors, dft_factors, dft_matrix
 from sciml.transforms.fft import FourierTransform
@@ -17,6 +17,7 @@ __all__ = [
     "dft_factors",
     "dft_matrix",
     "factor_parameters",
+    "initial_factors",
     "project_to_monarch",
     "separable",
 ]

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from sciml.errors import ConfigError
 from sciml.kernels import ops
 from sciml.transforms.factors import dft_matrix, lowest
+from sciml.transforms.layout import Rowwise
 
 
-class Transform(nn.Module, ABC):
+class Transform(Rowwise, ABC):
     """A linear transform of one axis that starts as the (truncated) orthonormal DFT.
 
         analysis  (inverse=False):  X[f] = n^(-1/2) Σ_i exp(-2πi·f·(i - o)/n) x[i]
@@ -26,14 +27,17 @@ class Transform(nn.Module, ABC):
         modes: which frequencies: a count of the lowest ones (-(m // 2) … m - m // 2 - 1, as neuralop's SpectralConv
             keeps them), a `range` of consecutive integers, or None for all n (0 … n-1; from -(n // 2) if centered).
         heads: groups of channels with a matrix each; head h serves the h-th group of consecutive channels.
+        radix: of a Monarch transform (see there); the others take None alone.
         inverse: synthesis, from modes to grid.
         centered: the grid's origin is the index n // 2.
         real: the grid's side is real: synthesis returns Re(S·X), for frequencies ≥ 0 only.
         learnable: whether parameters require gradients.
 
     Raises:
-        ConfigError: a size, count of modes or of heads out of range.
+        ConfigError: a size, count of modes or of heads out of range, or a radix for a transform without one.
     """
+
+    has_radix = False
 
     def __init__(
         self,
@@ -52,6 +56,8 @@ class Transform(nn.Module, ABC):
             raise ConfigError(f"{size=} and {heads=}: both must be at least 1")
         if radix is not None and radix < 1:
             raise ConfigError(f"{radix=}: must be at least 1, or None for √size")
+        if radix is not None and not self.has_radix:
+            raise ConfigError(f"{radix=}: a {type(self).__name__} has no radix, remove the argument")
         self.size, self.modes, self.heads, self.radix = size, modes, heads, radix
         self.inverse, self.centered, self.real, self.learnable = inverse, centered, real, learnable
         self.frequencies = _frequencies(size, modes, centered)
@@ -71,7 +77,8 @@ class Transform(nn.Module, ABC):
     def forward(self, x: Tensor, dim: int = -1) -> Tensor:
         """Apply along `dim`: (…, in, …) to (…, out, …), complex, or real for a real synthesis.
 
-        With heads > 1, axis 1 of x holds the channels.
+        With heads > 1, axis 1 of x holds the channels. Raises ValueError for another size along `dim`, or channels
+        that do not divide into the heads.
         """
         y = ops.along(x, self.as_matrix(), dim)
         return y.real if self.real and self.inverse else y
@@ -85,6 +92,10 @@ class Transform(nn.Module, ABC):
         """(1, out, in) complex128: the DFT from which this transform starts."""
         matrix = self._rows()
         return (matrix.mH if self.inverse else matrix)[None]
+
+    @abstractmethod
+    def initial_parameters(self) -> list[Tensor]:
+        """The values of `parameters()`, in that order and in float64, at which this transform is the DFT."""
 
     def matrix_at(self, size: int, *, modes: int | range | None = None) -> Tensor:
         """The matrix carried to another grid over the same domain: (heads, out, in) complex128, differentiable.
@@ -103,9 +114,17 @@ class Transform(nn.Module, ABC):
     @torch.no_grad()
     def resized(self, size: int, *, modes: int | range | None = None) -> Self:
         """A transform to train on another grid: the nearest in the class to `matrix_at(size)`."""
-        new = self._at(size, modes)
+        new = self._at(size, modes).to(next(iter([*self.parameters(), *self.buffers()])))
         new.load_matrix(self._carried(new).cpu())
-        return new.to(next(iter([*self.parameters(), *self.buffers()])).device)
+        for parameter, mine in zip(new.parameters(), self.parameters(), strict=True):
+            parameter.requires_grad_(mine.requires_grad)
+        return new.train(self.training)
+
+    @torch.no_grad()
+    def reset(self) -> None:
+        """Make this the DFT again, as exactly as its parameters' type allows."""
+        for parameter, initial in zip(self.parameters(), self.initial_parameters(), strict=True):
+            parameter.copy_(initial)
 
     def extra_repr(self) -> str:
         out, into = self.shape
@@ -114,6 +133,9 @@ class Transform(nn.Module, ABC):
     @abstractmethod
     def load_matrix(self, matrix: Tensor) -> None:
         """Set the parameters so that `as_matrix()` is the nearest to `matrix` (heads, out, in) in the class."""
+
+    def _parameter(self, initial: Tensor) -> nn.Parameter:
+        return nn.Parameter(initial.to(torch.get_default_dtype()), requires_grad=self.learnable)
 
     def _rows(self) -> Tensor:
         """(m, n) complex128 DFT rows, scaled by c_f where that is the convention."""
@@ -181,3 +203,13 @@ def factor_parameters(module: nn.Module) -> list[nn.Parameter]:
     """The learnable factors of every transform inside a module: the group that gets a learning rate of its own."""
     found = [p for m in module.modules() if isinstance(m, Transform) for p in m.parameters() if p.requires_grad]
     return list(dict.fromkeys(found))
+
+
+def initial_factors(module: nn.Module) -> list[Tensor]:
+    """The values of `factor_parameters(module)`, in that order and in float64, at which each transform is the DFT.
+
+    They depend on the transforms' settings alone, not on what has been learned, loaded or carried.
+    """
+    transforms = [m for m in module.modules() if isinstance(m, Transform)]
+    pairs = [pair for t in transforms for pair in zip(t.parameters(), t.initial_parameters(), strict=True)]
+    return list({parameter: initial for parameter, initial in pairs if parameter.requires_grad}.values())

@@ -3,9 +3,10 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sciml.transforms.base import Transform
+from sciml.transforms.factors import as_complex
 
 
 class DenseTransform(Transform):
@@ -13,11 +14,13 @@ class DenseTransform(Transform):
 
     def __init__(self, size: int, **options: Any) -> None:
         super().__init__(size, **options)
-        pairs = torch.view_as_real(self.initial_matrix().resolve_conj()).to(torch.get_default_dtype())
-        self.matrix = nn.Parameter(pairs.repeat(self.heads, 1, 1, 1), requires_grad=self.learnable)
+        (self.matrix,) = map(self._parameter, self.initial_parameters())
+
+    def initial_parameters(self) -> list[Tensor]:
+        return [torch.view_as_real(self.initial_matrix().resolve_conj()).repeat(self.heads, 1, 1, 1)]
 
     def as_matrix(self) -> Tensor:
-        return torch.view_as_complex(self.matrix)
+        return as_complex(self.matrix)
 
     @torch.no_grad()
     def load_matrix(self, matrix: Tensor) -> None:

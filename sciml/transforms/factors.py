@@ -23,6 +23,11 @@ class MonarchFactors(NamedTuple):
     right: Tensor
 
 
+def as_complex(pairs: Tensor) -> Tensor:
+    """Real pairs (…, 2) as complex numbers (…); bfloat16 and float16, which have none, become complex64."""
+    return torch.view_as_complex(pairs.to(torch.promote_types(pairs.dtype, torch.float32)))
+
+
 def split(size: int, radix: int | None = None) -> tuple[int, int]:
     """(p, q) with p·q = size and p the divisor nearest to the radix (√size by default), by ratio.
 

@@ -24,21 +24,32 @@ class FourierTransform(Transform):
         self.register_buffer("_weight", weight.to(torch.get_default_dtype()), persistent=False)
         self.register_buffer("_index", torch.tensor(self.frequencies) % size, persistent=False)
 
+    def initial_parameters(self) -> list[Tensor]:
+        return []
+
     def as_matrix(self) -> Tensor:
         dtype = torch.promote_types(self._weight.dtype, torch.complex64)
         return self.initial_matrix().to(self._weight.device, dtype).expand(self.heads, -1, -1)
 
     def forward(self, x: Tensor, dim: int = -1) -> Tensor:
+        self._check(x, dim, self.shape[1])
+        if not x.numel():  # refused by some FFT libraries
+            return super().forward(x, dim)
+        x = _wide(x)
         if not self.inverse:
             return self._analyse(x, dim)
         if self.real and self._resolved and self.frequencies.start == 0 and not self.centered:  # irfft assumes c_f
             return torch.fft.irfft(x * self.size**-0.5, n=self.size, norm="forward", dim=dim)
-        y = self._synthesise(x.movedim(dim, -1) * self._weight, -1).movedim(-1, dim)
+        y = self._synthesise(self._weighed(x, dim), dim)
         return y.real if self.real else y
 
     def adjoint(self, y: Tensor, dim: int = -1) -> Tensor:
+        self._check(y, dim, self.shape[0])
+        if not y.numel():
+            return super().adjoint(y, dim)
+        y = _wide(y)
         if self.inverse:
-            return (self._analyse(y, dim).movedim(dim, -1) * self._weight).movedim(-1, dim)
+            return self._weighed(self._analyse(y, dim), dim)
         x = self._synthesise(y, dim)
         return x.real if self.real else x
 
@@ -49,6 +60,17 @@ class FourierTransform(Transform):
     def _resolved(self) -> bool:
         """Whether all frequencies are among those of rfft, 0 to n // 2."""
         return self.frequencies.start >= 0 and self.frequencies[-1] <= self.size // 2
+
+    def _check(self, x: Tensor, dim: int, size: int) -> None:
+        """As the matrices of the other transforms do (`ops.along`)."""
+        if x.shape[dim] != size:
+            raise ValueError(f"x has {x.shape[dim]} points along axis {dim}, the transform {size}")
+        if self.heads > 1 and (x.ndim < 3 or x.shape[1] % self.heads):
+            raise ValueError(f"x {tuple(x.shape)} has no channel axis 1 that divides into {self.heads} heads")
+
+    def _weighed(self, spectrum: Tensor, dim: int) -> Tensor:
+        """Times c_f along `dim`, in the type of the spectrum."""
+        return (spectrum.movedim(dim, -1) * self._weight.to(spectrum.real.dtype)).movedim(-1, dim)
 
     def _analyse(self, x: Tensor, dim: int) -> Tensor:
         if self.centered:
@@ -64,3 +86,8 @@ class FourierTransform(Transform):
         spectrum = y.new_zeros(*y.shape[:-1], self.size).index_copy(-1, self._index, y)
         x = torch.fft.ifft(spectrum, norm="ortho")
         return (torch.fft.fftshift(x, dim=-1) if self.centered else x).movedim(-1, dim)
+
+
+def _wide(x: Tensor) -> Tensor:
+    """bfloat16 and float16 as float32, which FFTs take."""
+    return x if x.is_complex() else x.to(torch.promote_types(x.dtype, torch.float32))

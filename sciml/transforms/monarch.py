@@ -3,11 +3,11 @@
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sciml.kernels import ops
 from sciml.transforms.base import Transform
-from sciml.transforms.factors import MonarchFactors, dft_factors
+from sciml.transforms.factors import MonarchFactors, as_complex, dft_factors
 from sciml.transforms.projection import project_to_monarch
 
 
@@ -22,20 +22,25 @@ class MonarchTransform(Transform):
     arXiv 2204.00595, section 3, with rows truncated.
     """
 
+    has_radix = True
+
     def __init__(self, size: int, **options: Any) -> None:
         super().__init__(size, **options)
-        origin = size // 2 if self.centered else 0
-        left, right = dft_factors(size, self.frequencies, radix=self.radix, origin=origin)
+        self.left, self.right = map(self._parameter, self.initial_parameters())
+
+    def initial_parameters(self) -> list[Tensor]:
+        origin = self.size // 2 if self.centered else 0
+        left, right = dft_factors(self.size, self.frequencies, radix=self.radix, origin=origin)
         if self.inverse:
             left, right = left.conj(), right.conj()
             left = left * (self._rows().norm(dim=1)[:, None])  # c_f of a real synthesis
-        self.left = self._parameter(left)
-        self.right = self._parameter(right)
+        pairs = (torch.view_as_real(factor.resolve_conj()) for factor in (left, right))
+        return [pair.repeat(self.heads, *[1] * (pair.ndim - 1)) for pair in pairs]
 
     @property
     def factors(self) -> MonarchFactors:
         """The complex factors; a synthesis transform is the transpose of their product."""
-        return MonarchFactors(torch.view_as_complex(self.left), torch.view_as_complex(self.right))
+        return MonarchFactors(as_complex(self.left), as_complex(self.right))
 
     def as_matrix(self) -> Tensor:
         matrix = ops.monarch_matrix(*self.factors)
@@ -46,7 +51,3 @@ class MonarchTransform(Transform):
         left, right = project_to_monarch(matrix.mT if self.inverse else matrix, self.radix)
         self.left.copy_(torch.view_as_real(left.resolve_conj()))
         self.right.copy_(torch.view_as_real(right.resolve_conj()))
-
-    def _parameter(self, factor: Tensor) -> nn.Parameter:
-        pairs = torch.view_as_real(factor.resolve_conj()).to(torch.get_default_dtype())
-        return nn.Parameter(pairs.repeat(self.heads, *[1] * (pairs.ndim - 1)), requires_grad=self.learnable)

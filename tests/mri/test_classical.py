@@ -71,3 +71,19 @@ def test_refusals(method, problem) -> None:
         method(lam=-1)
     with pytest.raises(ConfigError, match="coil maps"):
         method()(kspace, mask)
+
+
+@pytest.mark.parametrize("net", [CGSense(), L1Wavelet(), ZeroFilled()])
+def test_slices_without_data_or_maps_are_zero(problem, net) -> None:
+    _, kspace, mask, maps = problem
+    two = kspace.repeat(2, 1, 1, 1)
+    both = mask.repeat(2, 1, 1, 1), maps.repeat(2, 1, 1, 1)
+    whole = net(two, *both)
+    for empty in range(3):
+        data, chosen, coils = two.clone(), both[0].clone(), both[1].clone()
+        (data, chosen, coils)[empty][1] = 0
+        found = net(data, chosen, coils)
+        assert bool(found.isfinite().all())
+        torch.testing.assert_close(found[0], whole[0])
+        if not isinstance(net, ZeroFilled):
+            assert not found[1].any()

@@ -1,6 +1,8 @@
 """The data module: masks, maps, batches, and what it refuses."""
 
 import itertools
+import json
+import logging
 import pickle
 from pathlib import Path
 
@@ -13,10 +15,12 @@ from tiny_mri import write_splits, write_tiny
 from sciml.errors import BadSchema, ConfigError
 from sciml.mri.augment import FARTHEST, moved
 from sciml.mri.batches import ShapeBatches, SliceBatch
+from sciml.mri.cache import open_cache
 from sciml.mri.coils import birdcage_maps
 from sciml.mri.data import MRIDataModule
 from sciml.mri.files import read_slice
 from sciml.mri.fourier import fft2c, ifft2c
+from sciml.mri.header import write_header
 from sciml.mri.masks import Mask, undersampling_mask, volume_seed
 from sciml.mri.sense import combine, expand, rss
 
@@ -119,13 +123,67 @@ def test_file_mask_and_predict_without_targets(tmp_path: Path) -> None:
         data.setup("test")
 
 
+def test_columns_that_were_not_measured_are_false_in_the_files_mask_too(tmp_path: Path) -> None:
+    header = write_header((24, 24)).replace("<maximum>23</maximum><center>12<", "<maximum>19</maximum><center>10<")
+    mask = np.ones(24, bool)
+    write_tiny(tmp_path / "multicoil_test", 1, mask=mask, target=None, header=header)
+    data = MRIDataModule(str(tmp_path), Mask("file"))
+    data.setup("predict")
+    found = next(iter(data.predict_dataloader())).mask[0, 0, 0].numpy()
+    np.testing.assert_array_equal(found, (np.arange(24) >= 2) & (np.arange(24) < 22))
+
+
+def test_two_masks_are_never_multiplied(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "multicoil_test", 2, mask=np.arange(24) % 2 == 0, target=None)
+    with pytest.raises(BadSchema, match=r"volume_0\.h5: undersampled by its own.*equispaced.*kind: file"):
+        MRIDataModule(str(tmp_path), EQUISPACED).setup("predict")
+    write_tiny(tmp_path / "multicoil_test", 1, target=None)
+    with pytest.raises(BadSchema, match=r"volume_0\.h5: no dataset 'mask'"):
+        MRIDataModule(str(tmp_path), Mask("file")).setup("predict")
+
+
+def test_a_files_mask_that_leaves_nothing_out_is_no_second_mask(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "multicoil_test", 1, mask=np.ones(24, bool))
+    (first, *_) = batches(
+        MRIDataModule(str(tmp_path), EQUISPACED, train_split="multicoil_test", val_split="multicoil_test"), "test"
+    )
+    drawn = undersampling_mask("equispaced", 24, center_fraction=0.2, acceleration=3, seed=volume_seed("volume_0.h5"))
+    np.testing.assert_array_equal(first.mask[0, 0, 0], drawn)
+
+
 def test_espirit_maps_come_from_the_sampled_centre(tmp_path: Path) -> None:
     write_splits(tmp_path, 1, size=40, coils=4, slices=1)
     data = MRIDataModule(str(tmp_path), Mask("equispaced", center_fractions=[0.3], accelerations=[2]), maps="espirit")
     (batch,) = batches(data, "val")
     norms = batch.maps.abs().square().sum(1)
     assert ((norms - 1).abs() < 1e-3)[norms > 0.5].all()
-    assert len(list((tmp_path / "multicoil_val" / ".sciml_maps").iterdir())) == 1
+    kept = open_cache(tmp_path / "multicoil_val").folder
+    assert len(list((kept / "maps").iterdir())) == 1
+
+
+def test_the_data_folder_stays_as_it_was(tmp_path: Path, user_cache: Path) -> None:
+    """fastMRI's own loader opens every file that it finds there."""
+    folder = write_splits(tmp_path / "data", 1, size=40, coils=4, slices=1)
+    (folder / "multicoil_val" / ".sciml_index_multicoil.json").write_text("of an older version")
+    before = {p: p.stat().st_mtime_ns for p in [folder, *folder.rglob("*")]}
+    mask = Mask("equispaced", center_fractions=[0.3], accelerations=[2])
+    for cache_dir in (None, str(tmp_path / "own")):
+        for split in ("train", "val"):
+            batches(MRIDataModule(str(folder), mask, maps="espirit", cache_dir=cache_dir), split)
+    assert {p: p.stat().st_mtime_ns for p in [folder, *folder.rglob("*")]} == before
+    assert any((tmp_path / "own").rglob("index_multicoil.json"))
+
+
+def test_empty_slice_has_zero_maps(tmp_path: Path) -> None:
+    write_splits(tmp_path, 1, size=40, coils=4, slices=2)
+    path = tmp_path / "multicoil_val" / "volume_0.h5"
+    with h5py.File(path, "r+") as file:
+        file["kspace"][1] = file["reconstruction_rss"][1] = 0
+    for _ in range(2):  # computed, and from the cache
+        data = MRIDataModule(str(tmp_path), Mask(center_fractions=[0.3], accelerations=[2]), maps="espirit")
+        first, second = batches(data, "val")
+        assert first.maps.abs().any()
+        assert not second.maps.any()
 
 
 @pytest.mark.parametrize("size", [(16, 16), (12, 34)])
@@ -175,6 +233,8 @@ def test_augmentation_needs_no_maps_in_the_batch(folder: Path) -> None:
         ({"batch_size": 0}, ConfigError, "batch_size=0"),
         ({"seed": -1}, ConfigError, "seed=-1"),
         ({"mask": Mask("file"), "augment": "file"}, ConfigError, "augment"),
+        ({"mask": Mask(center_fractions=[0.5])}, ConfigError, r"data\.mask: 12 central.*\(24, 24\) of .*volume_1\.h5"),
+        ({"mask": Mask("poisson", center_fractions=[0.9])}, ConfigError, "data.mask: center_fraction=0.9"),
         ({"n_train": 3}, BadSchema, "2 volumes stored, n_train=3"),
         ({"train_split": "knees"}, BadSchema, "no such folder.*multicoil_test, multicoil_train"),
     ],
@@ -182,6 +242,75 @@ def test_augmentation_needs_no_maps_in_the_batch(folder: Path) -> None:
 def test_refusals(folder: Path, options: dict, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         MRIDataModule(str(folder), **{"mask": EQUISPACED, **options}).setup()
+
+
+def test_what_lies_at_the_path_is_said_with_the_remedy(folder: Path) -> None:
+    volume = folder / "multicoil_train" / "volume_0.h5"
+    expected = {
+        volume: rf"{volume} is a file: set data.path to the folder that holds multicoil_train, such as {folder}$",
+        folder / "multicoil_train": rf"multicoil_train holds volumes itself: set data.path to {folder}$",
+        folder / "multicoil_test": rf"to {folder}, and the split that should be multicoil_train to multicoil_test$",
+        folder / "a" / "b": rf"{folder} is there and has multicoil_test, multicoil_train, multicoil_val$",
+        volume / "c": rf"{volume} is a file",
+    }
+    for path, message in expected.items():
+        with pytest.raises(BadSchema, match=message) as found:
+            MRIDataModule(str(path), EQUISPACED).setup("fit")
+        assert str(found.value).startswith(f"{path}/multicoil_train: ")
+    with pytest.raises(BadSchema, match=r"volume_0\.h5: a file; expected a folder"):
+        MRIDataModule(str(folder), EQUISPACED, train_split="multicoil_train/volume_0.h5").setup("fit")
+
+
+def test_folder_of_many_files_is_named_in_short(folder: Path) -> None:
+    for i in range(200):
+        (folder / f"other_{i:03d}").touch()
+    with pytest.raises(BadSchema, match=r"has multicoil_test, .* and 198 more") as found:
+        MRIDataModule(str(folder), EQUISPACED, train_split="knees").setup("fit")
+    assert len(str(found.value)) < 600
+
+
+def test_target_smaller_than_the_window_of_ssim(tmp_path: Path) -> None:
+    write_splits(tmp_path, 1, target=np.ones((2, 6, 9)))
+    with pytest.raises(BadSchema, match=r"volume_0\.h5: target \(6, 9\), smaller than SSIM's window of 7 × 7"):
+        MRIDataModule(str(tmp_path), EQUISPACED).setup("fit")
+    MRIDataModule(str(tmp_path), EQUISPACED).setup("predict")
+
+
+@pytest.mark.parametrize("options", [{"maps": "espirit"}, {"augment": "espirit"}])
+def test_maps_that_take_much_of_the_disk_are_announced(
+    folder: Path, options: dict, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    size = 4 * 2 * 24 * 24 * 8  # slices, coils, y, x, complex64
+    for limit, words in ((size, []), (size / 3, ["4 slices will take 3 GiB"])):
+        monkeypatch.setattr("sciml.mri.checks.GIB", limit)
+        with caplog.at_level(logging.WARNING):
+            MRIDataModule(str(folder), EQUISPACED, **options).dataset("train")
+        assert len(caplog.records) == len(words)
+        assert all(word in caplog.text for word in words)
+
+
+def test_description_says_which_data_and_nothing_else(folder: Path) -> None:
+    mask = Mask("random", center_fractions=[np.float64(0.2)], accelerations=[np.int64(4)], fixed_seed=3)
+    found = MRIDataModule(str(folder), mask, maps="file").describe()
+    assert found == {
+        "path": str(folder.resolve()),
+        "split": "multicoil_test",
+        "challenge": "multicoil",
+        "volumes": 2,
+        "slices": 4,
+        "mask": {"kind": "random", "center_fractions": [0.2], "accelerations": [4], "fixed_seed": 3},
+        "maps": "file",
+    }
+    assert json.loads(json.dumps(found)) == found
+    other = MRIDataModule(str(folder), mask, maps="file", batch_size=4, num_workers=1, cache_dir=str(folder.parent))
+    assert other.describe() == found
+    assert other.describe("val")["split"] == "multicoil_val"
+
+
+def test_description_of_data_that_come_with_their_masks(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "multicoil_val", 1, mask=np.arange(24) % 2 == 0)
+    data = MRIDataModule(str(tmp_path), Mask("file"), test_split="multicoil_val")
+    assert data.describe()["mask"] == {"kind": "file"}
 
 
 def test_training_file_without_target(tmp_path: Path) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from tiny_mri import write_tiny
 
-from sciml.errors import BadSchema, CorruptFile, NonFinite, UnsafeFile
+from sciml.errors import BadSchema, ConfigError, CorruptFile, NonFinite, UnsafeFile
+from sciml.mri.cache import Cache, open_cache
 from sciml.mri.files import open_volume, read_slice, write_reconstruction, write_volume
 from sciml.mri.header import parse_header, write_header
 from sciml.mri.index import volumes
@@ -166,7 +167,125 @@ def test_nan_is_counted_with_its_slice(path: Path) -> None:
 def test_nan_maximum(path: Path) -> None:
     with h5py.File(path, "a") as file:
         file.attrs["max"] = np.nan
-    with pytest.raises(BadSchema, match="attribute max"):
+    with pytest.raises(NonFinite, match=r"volume_0\.h5: attribute max: nan"):
+        open_volume(path)
+
+
+@pytest.mark.parametrize("value", [-1.0, "large", np.array([1.0, 2.0])])
+def test_maximum_that_is_none(path: Path, value: object) -> None:
+    with h5py.File(path, "a") as file:
+        file.attrs["max"] = value
+    with pytest.raises(BadSchema, match=r"volume_0\.h5.*attribute max"):
+        open_volume(path)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4])
+@pytest.mark.parametrize("value", [None, 0.0])
+def test_without_a_maximum_it_is_the_targets(path: Path, scale: float, value: float | None) -> None:
+    target = scale * stored(path, "reconstruction_rss")
+    rewrite(path, "reconstruction_rss", target)
+    with h5py.File(path, "a") as file:
+        del file.attrs["max"]
+        if value is not None:
+            file.attrs["max"] = value
+    assert open_volume(path).maximum == pytest.approx(float(target.max()), rel=1e-6)
+
+
+def test_attributes_as_matlab_writes_them(path: Path) -> None:
+    header = stored(path, "ismrmrd_header")
+    rewrite(path, "ismrmrd_header", np.array([header], dtype=h5py.string_dtype()))
+    with h5py.File(path, "a") as file:
+        file.attrs["max"] = np.array([[0.5]])
+        file.attrs["acquisition"] = np.array([b"AXT2"])
+    info = open_volume(path)
+    assert (info.maximum, info.acquisition) == (0.5, "AXT2")
+
+
+def test_beyond_single_precision_is_counted_with_its_slice(path: Path) -> None:
+    kspace = stored(path, "kspace").astype(np.complex128)
+    kspace[1, 0, 0, :3] = 1e300
+    rewrite(path, "kspace", kspace)
+    with pytest.raises(NonFinite, match=r"kspace: slice 1 has 3 values that are beyond the range of complex64"):
+        read_slice(open_volume(path), 1)
+
+
+def test_nan_in_the_maps_is_counted_with_its_slice(path: Path) -> None:
+    maps = stored(path, "sens_maps")
+    maps[0, 1, 2, 3] = np.inf
+    rewrite(path, "sens_maps", maps)
+    info = open_volume(path)
+    read_slice(info, 0)
+    with pytest.raises(NonFinite, match=r"volume_0\.h5: sens_maps: slice 0 has 1 value"):
+        read_slice(info, 0, maps=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        (np.full(24, np.nan), NonFinite, "24 of 24 values are NaN"),
+        (np.array([b"yes"] * 24), BadSchema, "expected 1 where k-space was sampled and 0 elsewhere"),
+        (np.full(24, 0.5), BadSchema, "expected 0 and 1, found 0.5 and 23 other"),
+        (np.arange(24) % 3, BadSchema, "expected 0 and 1, found 2"),
+        (np.zeros(24), BadSchema, "samples nothing"),
+        (np.ones((2, 24)), BadSchema, r"expected \(24,\) or \(24, 24\)"),
+    ],
+)
+def test_mask_that_is_none(path: Path, values: np.ndarray, error: type, message: str) -> None:
+    with h5py.File(path, "a") as file:
+        file["mask"] = values
+    with pytest.raises(error, match=rf"volume_0\.h5: mask: .*{message}"):
+        open_volume(path)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.float64])
+@pytest.mark.parametrize("shape", [(24,), (24, 24)])
+def test_masks_of_zeros_and_ones_are_read(path: Path, dtype: type, shape: tuple[int, ...]) -> None:
+    mask = np.random.default_rng(0).random(shape) < 0.5
+    with h5py.File(path, "a") as file:
+        file["mask"] = mask.astype(dtype)
+    info = open_volume(path)
+    assert (info.has_mask, info.undersampled) == (True, True)
+    np.testing.assert_array_equal(read_slice(info, 0).mask, mask)
+
+
+@pytest.mark.parametrize(
+    ("size", "recon", "expected"),
+    [
+        ((32, 24), (24, 24), (24, 24)),
+        ((32, 18), (16, 16), (16, 16)),
+        ((32, 20), (24, 24), (20, 20)),  # fastMRI's FLAIR 203: the square of the width
+        ((16, 18), (20, 18), (16, 18)),
+    ],
+)
+def test_without_a_target_the_header_says_what_is_reconstructed(
+    tmp_path: Path, size: tuple[int, int], recon: tuple[int, int], expected: tuple[int, int]
+) -> None:
+    write_volume(tmp_path / "a.h5", np.ones((1, 2, *size), np.complex64), header=write_header(size, recon))
+    assert open_volume(tmp_path / "a.h5").target_size == expected
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "1" * 5000])
+def test_header_with_impossible_sizes(path: Path, text: str) -> None:
+    header = write_header((24, 24)).replace("<x>24</x>", f"<x>{text}</x>", 1)
+    rewrite(path, "ismrmrd_header", header)
+    with pytest.raises(BadSchema, match=r"volume_0\.h5: ismrmrd_header") as found:
+        open_volume(path)
+    assert len(str(found.value)) < 400
+
+
+def test_file_that_was_replaced_after_it_was_checked(path: Path) -> None:
+    info = open_volume(path)
+    write_tiny(path.parent, 1, coils=2)
+    with pytest.raises(BadSchema, match=r"volume_0\.h5: kspace \(2, 2, 24, 24\).*another file"):
+        read_slice(info, 0)
+
+
+def test_type_that_makes_no_sense_is_damage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: h5py.Dataset) -> np.dtype:
+        raise ValueError("Insufficient precision in available types to represent (31, 23, 8, 0, 23)")
+
+    monkeypatch.setattr(h5py.Dataset, "dtype", property(refuse))  # as h5py does for a flipped bit in a type
+    with pytest.raises(CorruptFile, match=r"volume_0\.h5: damaged \(Insufficient precision"):
         open_volume(path)
 
 
@@ -212,26 +331,129 @@ def test_header_with_entities_is_refused() -> None:
 # the folder: rows 2 and 20
 
 
+def entries(cache: Cache) -> dict:
+    return json.loads((cache.folder / "index_multicoil.json").read_text())["volumes"]
+
+
 def test_index_is_json_and_follows_changes(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     paths = write_tiny(folder, 2)
-    assert [info.name for info in volumes(folder, "multicoil")] == ["volume_0.h5", "volume_1.h5"]
-    cache = folder / ".sciml_index_multicoil.json"
-    json.loads(cache.read_text())
-    stamp = cache.stat().st_mtime_ns
-    assert volumes(folder, "multicoil")[0].shape == (2, 2, 24, 24)
-    assert cache.stat().st_mtime_ns == stamp, "nothing had changed"
+    cache = open_cache(folder)
+    assert [info.name for info in volumes(folder, "multicoil", cache=cache)] == ["volume_0.h5", "volume_1.h5"]
+    index = cache.folder / "index_multicoil.json"
+    assert sorted(entries(cache)) == ["volume_0.h5", "volume_1.h5"]
+    stamp = index.stat().st_mtime_ns
+    assert volumes(folder, "multicoil", cache=cache)[0].shape == (2, 2, 24, 24)
+    assert index.stat().st_mtime_ns == stamp, "nothing had changed"
     write_tiny(folder, 1, slices=3)
-    assert volumes(folder, "multicoil")[0].shape == (3, 2, 24, 24)
+    assert volumes(folder, "multicoil", cache=cache)[0].shape == (3, 2, 24, 24)
     paths[1].unlink()
-    assert len(volumes(folder, "multicoil")) == 1
+    assert len(volumes(folder, "multicoil", cache=cache)) == 1
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"version": 99}', '{"version": 1, "volumes": {"volume_0.h5": 3}}'])
+def test_index_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_tiny(tmp_path / "data", 2)
+    cache = open_cache(tmp_path / "data")
+    expected = volumes(tmp_path / "data", "multicoil", cache=cache)
+    monkeypatch.setattr("sciml.mri.index.open_volume", lambda *args: pytest.fail("opened again"))
+    assert volumes(tmp_path / "data", "multicoil", cache=cache) == expected
+
+
+DEEP = "[" * 100_000 + "]" * 100_000
+DAMAGED = {
+    "empty": "",
+    "cut": "{",
+    "version": '{"version": 99}',
+    "without volumes": '{"version": 2}',
+    "number": '{"version": 2, "volumes": {"volume_0.h5": 3}}',
+    "list": '{"version": 2, "volumes": [1]}',
+    "other JSON": "[3]",
+    "deep": DEEP,
+    "deep entry": f'{{"version": 2, "volumes": {{"volume_0.h5": {DEEP}}}}}',
+    "not UTF-8": "\xff",
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED.keys())
 def test_damaged_index_is_made_anew(tmp_path: Path, content: str) -> None:
     write_tiny(tmp_path / "data", 1)
-    (tmp_path / "data" / ".sciml_index_multicoil.json").write_text(content)
-    assert len(volumes(tmp_path / "data", "multicoil")) == 1
+    cache = open_cache(tmp_path / "data")
+    (cache.folder / "index_multicoil.json").write_text(content, encoding="latin-1")
+    assert volumes(tmp_path / "data", "multicoil", cache=cache) == volumes(tmp_path / "data", "multicoil")
+    assert sorted(entries(cache)) == ["volume_0.h5"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("padding", [0, 1]),
+        ("shape", [1e12, 2, 24, 24]),
+        ("shape", [2, 2, 24]),
+        ("shape", [2, 2, 24, 24, [[[]]]]),
+        ("maximum", float("inf")),
+        ("maximum", None),
+        ("target", "kspace"),
+        ("has_mask", "yes"),
+        ("acquisition", 10**400),
+    ],
+)
+def test_entries_that_were_edited_are_made_anew(tmp_path: Path, key: str, value: object) -> None:
+    write_tiny(tmp_path / "data", 2)
+    cache = open_cache(tmp_path / "data")
+    expected = volumes(tmp_path / "data", "multicoil", cache=cache)
+    index = cache.folder / "index_multicoil.json"
+    content = json.loads(index.read_text())
+    content["volumes"]["volume_1.h5"]["info"][key] = value
+    index.write_text(json.dumps(content))
+    assert volumes(tmp_path / "data", "multicoil", cache=cache) == expected
+    content["volumes"]["volume_1.h5"] = content["volumes"]["volume_0.h5"]  # another file's
+    index.write_text(json.dumps(content))
+    assert volumes(tmp_path / "data", "multicoil", cache=cache) == expected
+
+
+def test_caches_lie_elsewhere_by_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user_cache: Path
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name / "data").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a")
+    here = open_cache(Path("data"))
+    assert here == open_cache(tmp_path / "a" / "data")
+    assert here != open_cache(tmp_path / "b" / "data")
+    assert here.folder.is_relative_to(user_cache)
+    assert open_cache(Path("data"), str(tmp_path / "own")).folder.is_relative_to(tmp_path / "own")
+    with pytest.raises(ConfigError, match=r"data\.cache_dir: .*choose a folder elsewhere"):
+        open_cache(Path("data"), "data/cache")
+
+
+def test_cache_that_cannot_be_written_costs_one_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_tiny(tmp_path / "data", 1)
+    (tmp_path / "file").touch()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            cache = open_cache(tmp_path / "data", str(tmp_path / "file"))
+            assert not cache.writable
+            assert len(volumes(tmp_path / "data", "multicoil", cache=cache)) == 1
+    assert len(caplog.records) == 1
+    assert "set data.cache_dir" in caplog.text
+
+
+@pytest.mark.parametrize("other_was_first", [True, False])
+def test_index_that_another_process_writes_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, other_was_first: bool
+) -> None:
+    write_tiny(tmp_path / "data", 1)
+    cache, real = open_cache(tmp_path / "data"), os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        if other_was_first:
+            real(source, target)
+        raise FileNotFoundError(2, "No such file or directory", str(source))
+
+    monkeypatch.setattr("sciml.hdf5.os.replace", replace)
+    with caplog.at_level(logging.WARNING):
+        assert len(volumes(tmp_path / "data", "multicoil", cache=cache)) == 1
+    assert len(caplog.records) == (0 if other_was_first else 1)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")

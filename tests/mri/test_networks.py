@@ -89,6 +89,18 @@ def test_every_parameter_learns(net, tied) -> None:
     assert without == []
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_operator_given_is_left_as_it_is(tied) -> None:
+    fourier, start = (Fourier2d(SIZE, transform="monarch", tied=t) for t in (tied, True))
+    network = VarNet(fourier, start=start, cascades=1, chans=2, pools=1, sens_chans=2, sens_pools=1)
+    perturb(network)
+    assert all(p.requires_grad for p in (*fourier.parameters(), *start.parameters()))
+    fresh = Fourier2d(SIZE, transform="monarch", tied=tied)
+    x = random(1, 3, *SIZE, dtype=torch.complex64)
+    assert torch.equal(fourier(x), fresh(x))
+    assert network.state_dict().keys() >= {f"fourier.{name}" for name in fourier.state_dict()}
+
+
 @pytest.mark.usefixtures("float64")
 def test_sense_operator_is_adjoint() -> None:
     kspace, mask, maps, image = sample(dtype=torch.complex128)

@@ -3,12 +3,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from properties import perturb, relative_error
 from torch import nn
 
 from sciml.errors import ConfigError
+from sciml.pde import MonarchSpectralConv
 from sciml.pde.nets import fno
 from sciml.tasks.base import Task, count_parameters, parameter_groups
-from sciml.transforms import factor_parameters
+from sciml.transforms import DenseTransform, MonarchTransform, Transform, factor_parameters
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
 
@@ -70,6 +72,26 @@ def test_factors_decay_toward_the_dft() -> None:
     task.optimizer_step(0, 0, optimizer)
     for p, start in zip(factor_parameters(task.net), dft, strict=True):
         assert torch.allclose(p, start + 0.8)
+
+
+def pretrained(transform: type[Transform]) -> nn.Module:
+    """A network that has learned, on another grid than it is trained on next."""
+    layer = MonarchSpectralConv(2, 2, (4, 4), grid=(12, 12), heads=2, transform=transform)
+    perturb(layer, 0.3)
+    return layer.resized((8, 8))
+
+
+@pytest.mark.parametrize("transform", [MonarchTransform, DenseTransform])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_pretrained_network_decays_toward_the_dft_as_well(transform: type[Transform], dtype: torch.dtype) -> None:
+    net = pretrained(transform).to(dtype)
+    task = Task(net, partial(torch.optim.SGD, lr=0.0), factor_lr=0.5, factor_decay=2.0)
+    optimizer = task.configure_optimizers()
+    task._trainer = SimpleNamespace(optimizers=[optimizer])
+    matrices = [t for t in net.modules() if isinstance(t, Transform)]
+    assert all(relative_error(t.as_matrix()[:1], t.initial_matrix()) > 0.1 for t in matrices)
+    task.optimizer_step(0, 0, optimizer)  # rate·factor_decay = 1: all the way
+    assert all(relative_error(t.as_matrix()[:1], t.initial_matrix()) < 1e-6 for t in matrices)
 
 
 @pytest.mark.parametrize("factor_decay", [-1.0, float("inf"), float("nan")])

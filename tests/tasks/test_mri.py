@@ -1,16 +1,22 @@
 """The reconstruction task: losses against their formulas, cropping, and validation measured on whole volumes."""
 
 from functools import partial
+from pathlib import Path
 
+import numpy as np
 import pytest
 import skimage.metrics
 import torch
 from torch import nn
 
-from sciml.errors import BadSchema, ConfigError
+from sciml.errors import BadSchema, ConfigError, NonFinite
 from sciml.mri.batches import SliceBatch
 from sciml.mri.classical import ZeroFilled
-from sciml.mri.fourier import Fourier2d, fft2c
+from sciml.mri.data import MRIDataModule
+from sciml.mri.files import write_volume
+from sciml.mri.fourier import Fourier2d, fft2c, ifft2c
+from sciml.mri.header import write_header
+from sciml.mri.masks import Mask
 from sciml.mri.sense import Sense
 from sciml.mri.volumes import VolumeStack
 from sciml.tasks.mri import MRITask
@@ -87,6 +93,35 @@ def test_target_larger_than_the_image_is_refused_with_its_place() -> None:
         MRITask(ZeroFilled(), ADAM)(batch(size=8, target=12))
 
 
+def test_without_a_target_the_image_has_the_size_that_is_wanted() -> None:
+    image = torch.randn(2, 16, 16, dtype=torch.complex64)
+    given = batch()._replace(target=None, size=(10, 6))
+    torch.testing.assert_close(MRITask(Answers(image), ADAM)(given), image.abs()[:, 3:13, 5:11])
+    whole = MRITask(Answers(image), ADAM)(given._replace(size=None))
+    torch.testing.assert_close(whole, image.abs())
+
+
+def test_prediction_of_a_test_file_is_the_headers_size(tmp_path: Path) -> None:
+    """As fastMRI's test step: 640 × 368 of which 320 × 320 are reconstructed, and narrower than that."""
+    for size, expected in (((32, 24), (16, 16)), ((32, 14), (14, 14))):
+        path = tmp_path / str(size[1]) / "multicoil_test" / "a.h5"
+        path.parent.mkdir(parents=True)
+        rng = np.random.default_rng(0)
+        kspace = rng.standard_normal((2, 3, *size)) + 1j * rng.standard_normal((2, 3, *size))
+        write_volume(path, kspace, mask=np.ones(size[1]), header=write_header(size, (16, 16)))
+        data = MRIDataModule(str(path.parents[1]), Mask("file"), batch_size=2)
+        data.setup("predict")
+        (given,) = data.predict_dataloader()
+        stack = VolumeStack()
+        stack.add(given, MRITask(ZeroFilled(), ADAM).predict_step(given, 0))
+        (volume,) = stack.volumes()
+        assert volume.prediction.shape == volume.zero_filled.shape == (2, *expected)
+        top, left = ((n - m) // 2 for n, m in zip(size, expected, strict=True))
+        whole = np.sqrt((np.abs(ifft2c(torch.from_numpy(kspace)).numpy()) ** 2).sum(1))
+        cropped = whole[:, top : top + expected[0], left : left + expected[1]]
+        np.testing.assert_allclose(volume.prediction, cropped, rtol=1e-5)
+
+
 def test_check_data_says_what_does_not_fit() -> None:
     MRITask(ZeroFilled(), ADAM).check_data(batch())
     with pytest.raises(ConfigError, match="coil maps"):
@@ -100,3 +135,56 @@ def test_nothing_to_train_is_no_error() -> None:
     task.log = lambda *args, **options: None  # no trainer
     assert task.training_step(batch(), 0) is None
     assert task.configure_optimizers() is None
+
+
+@pytest.mark.parametrize("loss", ["l1", "mse", "ssim"])
+def test_empty_slices_do_not_count_in_the_loss(loss: str) -> None:
+    given = batch(4)
+    empty = torch.tensor([False, True, False, True])
+    given.target[empty] = 0
+    given.maxval[1] = 0  # slice 1 of an empty volume, slice 3 of another
+    image = torch.rand(4, 12, 12)
+    task, logged = MRITask(Answers(image), ADAM, loss=loss), {}
+    task.log = lambda name, value, **options: logged.update({name: (value, options["batch_size"])})
+    found = task.training_step(given, 0)
+    rest = given._replace(target=given.target[~empty], maxval=given.maxval[~empty])
+    expected = MRITask(Answers(image[~empty]), ADAM, loss=loss)
+    torch.testing.assert_close(found, expected._loss(expected(rest), rest))
+    assert logged["train_loss"][1] == 2
+    found.backward()
+    assert not task.net.image.grad[empty].any()
+
+
+def test_loss_of_empty_slices_alone_is_zero_and_finite() -> None:
+    given = batch(2)
+    given = given._replace(target=torch.zeros_like(given.target), maxval=torch.zeros(2))
+    task, logged = MRITask(Answers(torch.rand(2, 12, 12)), ADAM), {}
+    task.log = lambda name, value, **options: logged.update({name: options["batch_size"]})
+    loss = task.training_step(given, 0)
+    loss.backward()
+    assert loss.item() == 0
+    assert not task.net.image.grad.any()
+    assert logged == {"train_loss": 0}
+
+
+def test_empty_volumes_are_left_out_of_validation_and_counted() -> None:
+    given = batch(4)._replace(volume=["a.h5", "a.h5", "b.h5", "b.h5"], slice=[0, 1, 0, 1])
+    given.target[2:] = 0
+    given.maxval[2:] = 0
+    image = torch.rand(4, 12, 12)
+    task, logged = MRITask(Answers(image), ADAM), {}
+    task.log = lambda name, value, **options: logged.update({name: value})
+    with torch.no_grad():
+        task.validation_step(given, 0)
+    task.on_validation_epoch_end()
+    assert logged["val_excluded"] == 1
+    expected = float((image - given.target)[:2].square().sum() / given.target[:2].square().sum())
+    assert logged["val_nmse"] == pytest.approx(expected, rel=1e-5)
+    assert all(np.isfinite(float(value)) for value in logged.values())
+
+
+def test_reconstruction_that_is_not_finite_ends_validation() -> None:
+    image = torch.rand(2, 12, 12)
+    image[1, 0, :3] = torch.nan
+    with pytest.raises(NonFinite, match=r"v\.h5: slice 1: 3 values of the reconstruction"):
+        MRITask(Answers(image), ADAM).validation_step(batch(), 0)

@@ -1,0 +1,119 @@
+"""What a configuration may name. Anything else is refused before it is imported, since importing runs code."""
+
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import get_loader, set_loader, set_parsing_settings
+
+from sciml.cli.arguments import normalised
+from sciml.errors import ConfigError
+from sciml.safe_yaml import check_bounds
+
+ALLOWED_PACKAGES = ["sciml", "torch.optim", "torch.nn", "lightning.pytorch", "neuralop"]
+_FUNCTIONS = ["torch._C._nn.gelu"]  # torch.nn.functional.gelu, the default of neuralop's models, says it is this
+
+_read_value = get_loader("yaml")
+_given: set[str] = set()  # the packages of every --allow in this process: jsonargparse's settings are global
+_current: list[str] = []  # those of the last command
+
+
+def settle(args: list[str]) -> list[str]:
+    """Takes `--allow PACKAGE` out of the arguments and lets configurations name these packages too, from here on.
+
+    The packages are searched in the current folder as well. What an earlier call in this process allowed is denied
+    again. Returns the rest, `normalised`. Raises ConfigError for a package that is no name or not there.
+    """
+    rest, packages = _taken(normalised(args))
+    if packages and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # last: it must not hide what is installed
+    for package in packages:
+        _require_package(package)
+    set_parsing_settings(
+        import_path_denylist=["*", *(_given - set(packages))],
+        import_path_allowlist=[*ALLOWED_PACKAGES, *_FUNCTIONS, *packages],
+    )
+    _given.update(packages)
+    _current[:] = packages
+    set_loader("yaml", _read_bounded)
+    if any("neuralop.models" in text for text in [*rest, *_configurations(rest)]):
+        readable_models()
+    return rest
+
+
+def allow_words() -> list[str]:
+    """The --allow options that `settle` has taken out of this command's arguments."""
+    return [word for package in _current for word in ("--allow", package)]
+
+
+def readable_models() -> None:
+    """Gives neuralop's models signatures that a parser can trust.
+
+    Two annotations of FNO name a module where the default is a function and a class, and TFNO hides its own defaults
+    (Tucker factors of rank 0.1) behind **kwargs, so that a parser would hand it FNO's. Nothing else is changed.
+    """
+    from neuralop.models import FNO, TFNO
+
+    true = _true_signature(FNO)
+    FNO.__init__.__signature__ = true
+    own: dict[str, Any] = {"factorization": "Tucker", "rank": 0.1}
+    changed = [p.replace(default=own.get(p.name, p.default)) for p in true.parameters.values()]
+    TFNO.__init__.__signature__ = true.replace(parameters=changed)
+
+
+def _true_signature(model: type) -> inspect.Signature:
+    """The constructor's, without the annotations that contradict their own default."""
+    found = inspect.signature(model.__init__)  # type: ignore[misc]
+
+    def contradicts(p: inspect.Parameter) -> bool:
+        return p.default is not p.empty and (inspect.isroutine(p.default) or inspect.isclass(p.default))
+
+    trusted = [p.replace(annotation=p.empty) if contradicts(p) else p for p in found.parameters.values()]
+    return found.replace(parameters=trusted)
+
+
+def _read_bounded(text: str) -> Any:
+    """jsonargparse's reading of a value, or of a file that a configuration names, which may hold aliases as well."""
+    if "&" in text or text.count("[") + text.count("{") + text.count("- ") > 100:
+        check_bounds(text, f"{text[:40]!r}...")
+    return _read_value(text)
+
+
+def _taken(args: list[str]) -> tuple[list[str], list[str]]:
+    rest, packages = [], []
+    words = iter(args)
+    for word in words:
+        if word == "--allow":
+            packages.append(next(words, ""))
+        elif word.startswith("--allow="):
+            packages.append(word.removeprefix("--allow="))
+        else:
+            rest.append(word)
+    return rest, packages
+
+
+def _require_package(name: str) -> None:
+    if not name or not all(part.isidentifier() for part in name.split(".")):
+        raise ConfigError(f"--allow: expected the name of a package or module, such as mynet; got {name!r}")
+    top = name.split(".")[0]
+    if top == "jsonargparse":
+        raise ConfigError("--allow: jsonargparse could change what is allowed")
+    if importlib.util.find_spec(top) is None:
+        raise ConfigError(f"--allow: no module {top!r}, neither in {os.getcwd()} nor installed")
+
+
+def _configurations(args: Sequence[str]) -> list[str]:
+    """The texts of files that the arguments name; what cannot be read is reported where it is parsed."""
+    texts = []
+    for word in args:
+        path = Path(word.removeprefix("--config="))
+        try:
+            if path.suffix in (".yaml", ".yml", ".json") and path.is_file():
+                texts.append(path.read_bytes().decode(errors="ignore"))
+        except (OSError, ValueError):
+            continue
+    return texts

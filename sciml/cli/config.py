@@ -1,0 +1,55 @@
+"""Settings written as YAML that parses back."""
+
+from enum import Enum
+from typing import Any
+
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from sciml.errors import ConfigError
+
+PLAIN = (str, int, float, bool, type(None))
+
+
+def dumped(parser: ArgumentParser, settings: Namespace) -> str:
+    """YAML of the settings.
+
+    A class that a configuration names may have defaults that YAML has no words for, such as a torch.device; these are
+    left out, for the class has them anyway.
+
+    Raises ConfigError if the text would not parse back to the same settings.
+    """
+    text = _dump(parser, settings)
+    try:
+        again = _dump(parser, parser.parse_string(text, defaults=False))
+    except ArgumentError as error:
+        raise ConfigError(f"these settings cannot be written as a configuration: {_first_line(error)}") from error
+    if again != text:
+        lines = next(pair for pair in zip(text.splitlines(), again.splitlines(), strict=False) if len(set(pair)) > 1)
+        raise ConfigError(
+            f"these settings cannot be written as a configuration: {lines[0]!r} comes back as {lines[1]!r}"
+        )
+    return text
+
+
+def _dump(parser: ArgumentParser, settings: Namespace) -> str:
+    return parser.dump(_plain(settings), skip_unset=False, skip_validation=True)
+
+
+def _plain(value: Any) -> Any:
+    """The same without what is no plain value."""
+    if isinstance(value, Namespace):
+        kept = {k: v for k, v in vars(value).items() if _has_words(v)}
+        return Namespace(**{k: _plain(v) for k, v in kept.items()})
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items() if _has_words(v)}
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(v) for v in value)
+    return value.name if isinstance(value, Enum) else value
+
+
+def _has_words(value: Any) -> bool:
+    return isinstance(value, (Namespace, dict, list, tuple, Enum, *PLAIN)) or hasattr(value, "__fspath__")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

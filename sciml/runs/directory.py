@@ -1,0 +1,245 @@
+"""A run directory and its owner: which files are a run's, and who may write them.
+
+    NAME/
+      .sciml_run.json                                         made by this program, and how far it came
+      config.yaml, checkpoints/, tensorboard/, metrics.csv    of `sciml fit`
+      metrics.json, predictions.h5 | reconstructions/, figures/    of `sciml test` on the run's own test data
+      evaluations/DATA/                                       of `sciml test` on other data
+      predict/DATA/                                           of `sciml predict`
+
+Only files that are known to be a run's are ever replaced or removed. Those of `fit` have fixed names; those of `test`
+and `predict` are listed in the folder's `.sciml_run.json`. Whatever else lies in the folder is the user's.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import IO, Any
+
+from sciml.errors import ConfigError
+from sciml.hdf5 import replacing
+
+MARKER = ".sciml_run.json"
+LOCK = ".sciml_lock"
+ASIDE = ".sciml_replaced"
+FIT = (
+    "config.yaml",
+    "metrics.csv",
+    "checkpoints/best.ckpt",
+    "checkpoints/last.ckpt",
+    "tensorboard/events.out.tfevents.*",
+    "tensorboard/hparams.yaml",
+)
+EVALUATION = ("metrics.json", "predictions.h5", "figures", "reconstructions")
+RUN = "run"
+WITHIN = ("evaluations", "predict")
+WRITES = ("config.yaml", "metrics.csv", "checkpoints", "tensorboard", *EVALUATION, *WITHIN)
+REMEDY = "give another --run_dir"
+
+
+class RunDirectory:
+    """One folder, in which a run, an evaluation or a prediction is written."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._lock: IO[str] | None = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What the marker says; empty where there is none, or one that cannot be read."""
+        try:
+            content = json.loads((self.path / MARKER).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return content if isinstance(content, dict) else {}
+
+    @property
+    def is_run(self) -> bool:
+        """Whether a network was trained here, by this version or by one that left no marker."""
+        if self.about:
+            return bool(self.about.get("trained"))
+        return (self.path / "config.yaml").is_file() and (self.path / "checkpoints/last.ckpt").is_file()
+
+    def owns(self, file: str | os.PathLike[str]) -> bool:
+        """Whether a checkpoint is this run's own."""
+        return Path(file).resolve().parent == (self.path / "checkpoints").resolve()
+
+    def require_free(self, *, overwrite: bool = False) -> None:
+        """Raise ConfigError if a new run cannot be written here without harm to what is there.
+
+        That is a trained run, unless `overwrite`, and files of a run's names that no run is known to have written.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError(f"run_dir: {self.path} is a file; {REMEDY}")
+        if self.is_run and not overwrite:
+            raise ConfigError(
+                f"run_dir: {self.path} holds a run already; {REMEDY}, --ckpt_path last to continue it, or "
+                "--overwrite true to replace it"
+            )
+        if self.about.get("kind", RUN) != RUN:
+            raise ConfigError(f"run_dir: {self.path} holds an {self.about['kind']}, not a run; {REMEDY}")
+        taken = [] if self.about else [name for name in WRITES if os.path.lexists(self.path / name)]
+        if taken:
+            raise ConfigError(
+                f"run_dir: {self.path} holds {', '.join(taken)}, and no {MARKER} says that a run wrote this; "
+                f"{REMEDY}, or move it away"
+            )
+
+    def require_evaluation(self) -> None:
+        """Raise ConfigError if an evaluation of another run's network cannot be written here without harm."""
+        names = [name for name in ("config.yaml", *EVALUATION) if os.path.lexists(self.path / name)]
+        if self.is_run or (names and not self.about):
+            found = "another run" if self.is_run else ", ".join(names)
+            raise ConfigError(f"run_dir: {self.path} holds {found}; {REMEDY} for this checkpoint's results")
+
+    def lock(self) -> None:
+        """Keep other processes from writing a run here until this one ends. ConfigError if one does already."""
+        while self._lock is None:
+            self.path.mkdir(parents=True, exist_ok=True)
+            file = (self.path / LOCK).open("a")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                file.close()
+                raise ConfigError(
+                    f"run_dir: another process is writing a run into {self.path}; wait for it, or {REMEDY}"
+                ) from error
+            if _is_open(file, self.path / LOCK):
+                self._lock = file
+            else:  # its last owner has just removed it
+                file.close()
+
+    def unlock(self) -> None:
+        """Let others write here; a folder that holds nothing is removed."""
+        if self._lock is None:
+            return
+        (self.path / LOCK).unlink(missing_ok=True)
+        self._lock.close()
+        self._lock = None
+        self._prune()
+
+    def begin(self, config: str, about: Mapping[str, Any]) -> None:
+        """Move what an earlier run wrote aside, and write configuration and marker of a new one."""
+        aside = self.path / ASIDE
+        for file in self.written():
+            _move(file, aside / file.relative_to(self.path))
+        self._prune()
+        self._mark({**about, "trained": False})
+        self.write_config(config)
+
+    def resume(self, config: str, about: Mapping[str, Any]) -> None:
+        """Write configuration and marker of a run that is continued."""
+        self._mark({**self.about, **about, "trained": True})
+        self.write_config(config)
+
+    def confirm(self) -> None:
+        """The new run has trained: what was moved aside is removed."""
+        self._mark({**self.about, "trained": True})
+        self._discard()
+
+    def withdraw(self) -> None:
+        """Undo a `begin` that was not confirmed: such a run leaves nothing, and the former one is back."""
+        if self.about.get("trained"):
+            self._discard()
+            return
+        for file in reversed(self.written()):
+            file.unlink()
+        aside = self.path / ASIDE
+        former = [file for file in aside.rglob("*") if file.is_file()]
+        for file in sorted(former, key=lambda file: file == aside / MARKER):  # last: without it, this is done again
+            _move(file, self.path / file.relative_to(aside))
+        self._discard()
+        self._prune()
+
+    def settle(self) -> None:
+        """Finish what a killed process has left between `begin` and `confirm`."""
+        if (self.path / ASIDE).is_dir():
+            self.lock()
+            try:
+                self.withdraw()
+            finally:
+                self.unlock()
+
+    def write_config(self, text: str) -> None:
+        with replacing(self.path / "config.yaml") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    def written(self) -> list[Path]:
+        """Files here that this program wrote, the marker first, those of evaluations and predictions included."""
+        about = self.about
+        if not about:
+            return []
+        found = [path for pattern in FIT for path in sorted(self.path.glob(pattern))]
+        found += [self.path / name for name in about.get("files", [])]
+        for kind in WITHIN:
+            found += [f for folder in sorted((self.path / kind).glob("*")) for f in RunDirectory(folder).written()]
+        return [path for path in (self.path / MARKER, *found) if path.is_file()]
+
+    def beside(self, kind: str, data: Mapping[str, Any]) -> "RunDirectory":
+        """The folder of an evaluation or a prediction (`kind`) of other data: KIND/NAME, NAME-2 for another of a name.
+
+        Args:
+            kind: evaluations or predict.
+            data: JSON values that tell it from others; `path` names it.
+        """
+        wanted = json.loads(json.dumps(dict(data)))
+        stem = Path(str(data["path"])).stem or "data"
+        for number in count(1):
+            folder = RunDirectory(self.path / kind / (stem if number == 1 else f"{stem}-{number}"))
+            if not folder.path.exists() or folder.about.get("data") == wanted:
+                return folder
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def recording(self, about: Mapping[str, Any]) -> Iterator[None]:
+        """Lists the evaluation's files that the block writes, so that they are known as this program's."""
+        before = self._stamps()
+        self._mark({**self.about, **about})
+        try:
+            yield
+        finally:
+            fresh = {name for name, stamp in self._stamps().items() if before.get(name) != stamp}
+            known = {name for name in self.about.get("files", []) if (self.path / name).is_file()}
+            self._mark({**self.about, **about, "files": sorted(known | fresh)})
+
+    def _stamps(self) -> dict[str, tuple[int, int]]:
+        places = [self.path / name for name in EVALUATION]
+        files = [f for place in places for f in (sorted(place.glob("*")) if place.is_dir() else [place])]
+        return {
+            str(f.relative_to(self.path)): (f.stat().st_ino, f.stat().st_mtime_ns)
+            for f in files
+            if f.is_file() and not f.name.startswith(".")
+        }
+
+    def _mark(self, about: Mapping[str, Any]) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        with replacing(self.path / MARKER) as temporary:
+            temporary.write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+    def _discard(self) -> None:
+        shutil.rmtree(self.path / ASIDE, ignore_errors=True)
+
+    def _prune(self) -> None:
+        """Remove the folders of a run that hold nothing, and the run's own if it holds nothing either."""
+        inner = [folder for kind in WITHIN for folder in (self.path / kind).glob("*")]
+        deeper = [folder / name for folder in inner for name in EVALUATION]
+        for folder in (*deeper, *inner, *(self.path / name for name in WRITES), self.path):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+
+
+def _is_open(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _move(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(source, target)

@@ -1,0 +1,123 @@
+"""How an evaluation takes its place: data files together, then figures, and nothing of anyone else's removed."""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from sciml import hdf5
+from sciml.errors import BadSchema
+
+logger = logging.getLogger(__name__)
+
+Drawing = tuple[str, Callable[[], Figure | None]]  # a figure's name, and what draws it; None: nothing to draw
+
+
+@contextmanager
+def replacing_together() -> Iterator[Callable[[Path], Path]]:
+    """Gives a temporary path for each target; all take their places, in that order, when the block ends without error.
+
+    Until then every previous file stays as it was; after an error nothing is left behind.
+    """
+    staged: dict[Path, Path] = {}
+
+    def temporary(target: Path) -> Path:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staged[target] = target.with_name(f".{target.name}.partial")
+        return staged[target]
+
+    try:
+        yield temporary
+        for path in staged.values():  # before the first is moved: a full disk may show only now
+            _sync(path)
+        for target, path in staged.items():
+            os.replace(path, target)
+        for parent in {target.parent for target in staged}:
+            _sync(parent)
+    finally:
+        for path in staged.values():
+            path.unlink(missing_ok=True)
+
+
+def as_json(metrics: Mapping[str, Any]) -> str:
+    """Raises BadSchema, naming the key, for what JSON does not have: NaN, infinity, objects."""
+    for key, value in metrics.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise BadSchema(f"metrics.json: {key}: expected finite numbers, text, lists and dicts ({error})") from error
+    return json.dumps(metrics, indent=2, allow_nan=False) + "\n"
+
+
+def earlier_entries(folder: Path) -> dict[str, list[str]]:
+    """The figures and volumes that the evaluation in this folder says it wrote; none if it is damaged or older."""
+    path = folder / "metrics.json"
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        metrics = None
+    found = metrics if isinstance(metrics, dict) else {}
+    return {key: _names(found.get(key)) for key in ("figures", "volumes")}
+
+
+def remove(folder: Path, names: Iterable[str]) -> None:
+    """Removes these files of a folder, and the folder if nothing is left in it; what cannot be costs a warning."""
+    if not folder.is_dir():
+        return
+    try:
+        for path in (folder / name for name in names):
+            if path.is_file() or path.is_symlink():
+                path.unlink(missing_ok=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    except OSError as error:
+        logger.warning("%s: what an earlier evaluation left could not be removed: %s", folder, error)
+
+
+def replace_figures(folder: Path, drawings: Sequence[Drawing], earlier: Iterable[str]) -> list[str]:
+    """Removes the `earlier` files of a folder, then writes NAME.png of each drawing; the file names written.
+
+    One that cannot be drawn or stored costs a warning: a picture is no reason to lose a result.
+    """
+    remove(folder, earlier)
+    written = []
+    for name, draw in drawings:
+        path = folder / f"{name}.png"
+        try:
+            figure = draw()
+            if figure is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                with hdf5.replacing(path) as temporary:
+                    figure.savefig(temporary, format="png", dpi=130)
+                written.append(path.name)
+        except Exception as error:  # matplotlib raises nearly anything
+            logger.warning("figure %s was not written: %s", path, " ".join(str(error).split()) or type(error).__name__)
+    return written
+
+
+def record_figures(path: Path, metrics: Mapping[str, Any], written: Sequence[str]) -> None:
+    """Adds to metrics.json which figures are this evaluation's, and so may be removed by the next."""
+    try:
+        with hdf5.replacing(path) as temporary:
+            temporary.write_text(as_json({**metrics, "figures": list(written)}), encoding="utf-8")
+    except OSError as error:
+        logger.warning("%s: the list of figures could not be added: %s", path, error)
+
+
+def _names(listed: Any) -> list[str]:
+    """Plain file names only: an edited metrics.json must not reach outside of its folder."""
+    entries = list(listed) if isinstance(listed, list | dict) else []
+    return [e for e in entries if isinstance(e, str) and e not in ("", ".", "..") and not set(e) & set("/\\\0")]
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,192 @@
+"""Two configurations side by side: what differs, and what of it may differ when a run is continued or evaluated."""
+
+import os
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sciml.errors import ConfigError, CorruptFile
+from sciml.safe_yaml import read_yaml
+
+# What may change when a run is continued, since the training up to there and from there on stays the same, or since
+# the new value is applied: learning rates, the length of training, where things are, what is printed and tested.
+MAY_CONTINUE_WITH = (
+    "run_dir",
+    "config",
+    "ckpt_path",
+    "overwrite",
+    "model.optimizer.lr",
+    "model.factor_lr",
+    "data.path",
+    "data.test_*",
+    "data.n_test",
+    "data.num_workers",
+    "data.cache_dir",
+    "trainer.*",
+)
+MUST_CONTINUE_WITH = (
+    "trainer.precision",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.accumulate_grad_batches",
+    "trainer.gradient_clip_*",
+    "trainer.limit_train_batches",
+    "trainer.overfit_batches",
+)
+# The rest of a configuration's `model` has no part in what a trained network computes.
+TRAINING_ONLY = ("model.optimizer*", "model.scheduler*", "model.loss", "model.factor_lr", "model.factor_decay")
+# The rest of `data` decides which samples are tested, and how they come out.
+NOT_TESTED = (
+    "data.n_train",
+    "data.n_val",
+    "data.train_split",
+    "data.val_split",
+    "data.windows",
+    "data.augment",
+    "data.grid",
+    "data.batch_size",
+    "data.num_workers",
+    "data.cache_dir",
+    "data.seed",
+)
+TESTED = (
+    "data.*",
+    "trainer.precision",
+    "trainer.limit_test_batches",
+    "trainer.overfit_batches",
+    "trainer.fast_dev_run",
+)
+PATHS = ("data.path", "data.test_path")
+
+
+class Origin:
+    """The checkpoint that a command starts from, and the settings of the run that it belongs to.
+
+    Args:
+        checkpoint: The file; the run's config.yaml lies one folder above its own.
+        settings: What is asked for now.
+    """
+
+    def __init__(self, checkpoint: Path, settings: Mapping[str, Any]) -> None:
+        self.checkpoint = checkpoint
+        self.config = checkpoint.parent.parent / "config.yaml"
+        self.trained = read_config(self.config) if self.config.is_file() else {}
+        self.settings = settings
+        self.changes = changes(self.trained, settings)
+
+    def require_same_run(self) -> None:
+        """Raise ConfigError if a training from here would be another run than the one continued."""
+        refused = select(self.changes, ("*",), MAY_CONTINUE_WITH) | select(self.changes, MUST_CONTINUE_WITH)
+        if refused:
+            raise ConfigError(
+                f"{self.checkpoint}: a run is continued with its own settings, and these differ: {listed(refused)}; "
+                f"set them back (--config {self.config}), or start a new run"
+            )
+
+    def require_same_network(self) -> None:
+        """Raise ConfigError if the network would compute something else than the one that was trained."""
+        refused = select(self.changes, ("model.*",), TRAINING_ONLY)
+        if refused:
+            raise ConfigError(
+                f"{self.checkpoint}: trained with other settings of the network: {listed(refused)}; set them back, or "
+                f"use --config {self.config}"
+            )
+
+    @property
+    def tests_other_data(self) -> bool:
+        """Whether other samples would be tested, or in another way, than by the run itself."""
+        return bool(select(self.changes, TESTED, NOT_TESTED))
+
+    @property
+    def has_other_length(self) -> bool:
+        return bool(select(self.changes, ("trainer.max_epochs", "trainer.max_steps")))
+
+    @property
+    def rate_ratios(self) -> tuple[float, float]:
+        """By what the optimizer's learning rate and that of the factors have changed."""
+        rates = _rates(self.trained), _rates(self.settings)
+        optimizer, factors = (new / old if old and new else 1.0 for old, new in zip(*rates, strict=True))
+        return optimizer, factors
+
+
+class Change(NamedTuple):
+    old: Any
+    new: Any
+
+    def __str__(self) -> str:
+        return f"{_shown(self.old)} to {_shown(self.new)}"
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A run's config.yaml. CorruptFile when it is damaged, or no mapping."""
+    try:
+        config = read_yaml(path)
+    except ConfigError as error:
+        raise CorruptFile(f"{error}; the run's settings are lost") from error
+    if not isinstance(config, dict):
+        raise CorruptFile(f"{path}: expected settings by name, found {type(config).__name__}")
+    return config
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots; jsonargparse's init_args level says nothing and is left out."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        name = prefix if key == "init_args" else f"{prefix}.{key}".lstrip(".")
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, name)
+        else:
+            found[name] = value
+    return found
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Change]:
+    """Settings in which two nested configurations differ, by flat key.
+
+    A key that one of them lacks is a difference only where the other says null, or another class, in its place: a
+    configuration that an earlier version wrote lacks what has come since.
+    """
+    before, after = flat(old), flat(new)
+    found = {key: Change(before[key], after[key]) for key in before.keys() & after.keys()}
+    for key in before.keys() - after.keys():
+        if (above := _above(key, after)) is not None:
+            found[above] = Change(before[key], after[above])
+    for key in after.keys() - before.keys():
+        if (above := _above(key, before)) is not None:
+            found[above] = Change(before[above], after[key])
+    return {key: found[key] for key in sorted(found) if not _same(key, *found[key])}
+
+
+def select(found: Mapping[str, Change], of: Iterable[str], but: Iterable[str] = ()) -> dict[str, Change]:
+    """The changes whose key fits one of the patterns `of` and none of `but`."""
+    return {k: c for k, c in found.items() if any(fnmatch(k, p) for p in of) and not any(fnmatch(k, p) for p in but)}
+
+
+def listed(found: Mapping[str, Change]) -> str:
+    """`a: 1 to 2, b: x to y`; of many, the first few and a count."""
+    shown = [f"{key}: {change}" for key, change in list(found.items())[:4]]
+    rest = len(found) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def _above(key: str, others: Mapping[str, Any]) -> str | None:
+    parts = key.split(".")
+    return next((name for n in range(len(parts) - 1, 0, -1) if (name := ".".join(parts[:n])) in others), None)
+
+
+def _same(key: str, old: Any, new: Any) -> bool:
+    if key in PATHS and isinstance(old, str) and isinstance(new, str):
+        return Path(old).resolve() == Path(new).resolve()
+    return old == new
+
+
+def _shown(value: Any, most: int = 60) -> str:
+    text = "null" if value is None else os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+def _rates(settings: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    found = flat(settings)
+    rate = found.get("model.optimizer.lr")
+    return rate, found.get("model.factor_lr") or rate

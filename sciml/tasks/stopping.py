@@ -1,0 +1,57 @@
+"""SIGTERM and Ctrl-C: training ends where it can be continued, on all devices at the same step."""
+
+import signal
+import threading
+from types import FrameType
+from typing import NoReturn
+
+import torch
+
+from sciml import ranks
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class Stopped(Exception):  # noqa: N818 - no error: the user asked for it
+    """A signal ended the run; `number` is the signal's."""
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.number = number
+
+    def __str__(self) -> str:
+        return f"{signal.Signals(self.number).name}: stopped {self.args[0]}"
+
+
+class StopRequest:
+    """Remembers a signal until training can obey; a second one ends the program at once."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def listen(self) -> None:
+        """Replaces the handlers there are (Lightning puts them back). Signals reach the main thread alone."""
+        if threading.current_thread() is threading.main_thread():
+            for number in SIGNALS:
+                signal.signal(number, self._remember)
+
+    def on_any_rank(self, device: torch.device) -> int:
+        """The signal that any process has received, 0 for none. All must ask."""
+        self.number = ranks.largest(self.number, device)
+        return self.number
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        if self.number:
+            _raise(number, frame)
+        self.number = number
+
+
+def end_at_once() -> None:
+    """From here on a signal ends the program where it is: nothing is to be saved, as in an evaluation."""
+    if threading.current_thread() is threading.main_thread():
+        for number in SIGNALS:
+            signal.signal(number, _raise)
+
+
+def _raise(number: int, frame: FrameType | None) -> NoReturn:
+    raise Stopped(number, "at once")
