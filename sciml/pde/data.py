@@ -316,7 +316,7 @@ class PDEDataModule(lightning.LightningDataModule):
                     )
             return
         found = subsampled_grid(self.source, self.subsample)
-        if found != tuple(grid):
+        if found != tuple(grid) and self._has_targets(self.source):  # else it is there to predict from alone
             factor = fitting_subsample(self.source, grid)
             remedy = "generate data of that grid" if factor is None else f"data.subsample={factor} fits"
             raise ConfigError(
