@@ -171,8 +171,8 @@ class RunCLI(LightningCLI):
         kwargs["plugins"] = [*as_list(settings.plugins), SafeCheckpointIO(), *environment_plugins()]
         kwargs["default_root_dir"] = settings.default_root_dir or str(self.run.path)
         if settings.logger is not False and self.subcommand == "fit":
-            given = [logger for logger in as_list(settings.logger) if logger is not True]
-            kwargs["logger"] = [*self._loggers(), *given]
+            others = [logger for logger in as_list(settings.logger) if logger is not True]
+            kwargs["logger"] = [*self._loggers(), *others]
         elif settings.logger in (None, True):
             kwargs["logger"] = False
         with naming_the_key(settings):
@@ -239,26 +239,23 @@ class RunCLI(LightningCLI):
 
     def before_predict(self) -> None:
         self._use_checkpoint()
-        self.target = self.run.beside("predict", self._data() | {"checkpoint": self._checkpoint_name()})
+        self.target = self.run.beside("predict", self._data())
 
     def after_test(self) -> None:
         if not is_rank_zero():
             return
         about, checkpoint = self.application, self._settings.ckpt_path
-        marks: dict[str, Any] = {"kind": "evaluation", "data": self._data()}
-        if self.target is self.run and self.run.is_run:
-            marks = {"kind": RUN, "trained": True}
-        with self.target.recording(marks):
+        own = self.target.is_run
+        with self.target.recording({"kind": RUN, "trained": True} if own else self._marks("evaluation")):
             path = about.call(about.evaluate, self.target.path, self.collector, self.datamodule, self.model, checkpoint)
-        if not (self.target.path / "config.yaml").exists():
+        if not own:
             self.target.write_config(self._config_text())
         print(path)
 
     def after_predict(self) -> None:
         if not is_rank_zero():
             return
-        marks = {"kind": "prediction", "data": self._data() | {"checkpoint": self._checkpoint_name()}}
-        with self.target.recording(marks):
+        with self.target.recording(self._marks("prediction")):
             path = self.application.call(self.application.save, self.target.path, self.collector, self.datamodule)
         print(path)
 
@@ -286,16 +283,15 @@ class RunCLI(LightningCLI):
             return self.run
         return self.run.beside("evaluations", self._data()) if self.origin.tests_other_data else self.run
 
-    def _data(self) -> dict[str, Any]:
-        """What tells the data of an evaluation, and how it was computed, from others; JSON values."""
-        trainer = self._own_settings["trainer"]
-        asked = {k: trainer.get(k) for k in ("precision", "limit_test_batches", "limit_predict_batches")}
-        describe = getattr(self.datamodule, "describe", lambda split: {"path": str(self._own_settings["data"]["path"])})
-        return describe("test") | {k: v for k, v in asked.items() if v is not None}
+    def _marks(self, kind: str) -> dict[str, Any]:
+        return {"kind": kind, "data": self._data()}
 
-    def _checkpoint_name(self) -> str:
-        path = Path(self._settings.ckpt_path)
-        return path.name if self.run.owns(path) else str(path.resolve())
+    def _data(self) -> dict[str, Any]:
+        """What tells an evaluation from others: its data, weights and computation; JSON values."""
+        path, trainer = self.origin.checkpoint, self._own_settings["trainer"]
+        asked = {k: trainer.get(k) for k in ("precision", "limit_test_batches", "limit_predict_batches")}
+        weights = path.name if self.run.owns(path) else str(path.resolve())
+        return {**self.datamodule.describe("test"), **asked, "checkpoint": weights}
 
     @property
     def _own_settings(self) -> dict[str, Any]:
