@@ -100,7 +100,7 @@ class Failing(Numbers):
         raise self.error
 
 
-class Unpicklable(Exception):
+class UnpicklableError(Exception):
     def __init__(self, first: int, second: int) -> None:
         super().__init__(f"{first} and {second}")
 
@@ -113,8 +113,8 @@ def test_error_in_a_worker_is_the_same_as_without(workers: int) -> None:
 
 
 def test_error_that_cannot_leave_its_worker_keeps_its_words() -> None:
-    loader = Loader(Failing(Unpicklable(1, 2)), order(8, 2, shuffled=False), num_workers=1)
-    with pytest.raises(RuntimeError, match="Unpicklable: 1 and 2"):
+    loader = Loader(Failing(UnpicklableError(1, 2)), order(8, 2, shuffled=False), num_workers=1)
+    with pytest.raises(RuntimeError, match="UnpicklableError: 1 and 2"):
         list(loader)
 
 

@@ -32,6 +32,7 @@ def evaluate_fields(run_dir: Path, found: Collector, data: PDEDataModule, task: 
 def save_fields(run_dir: Path, found: Collector, data: PDEDataModule) -> Path:
     """predictions.h5 alone: `prediction` (sample, time, *grid) and the times of its frames."""
     path = run_dir / "predictions.h5"
+    run_dir.mkdir(parents=True, exist_ok=True)
     with writing(path) as file:
         add_samples(file, "prediction", found.fields()["prediction"].numpy())
         if data.time is not None:
