@@ -75,7 +75,7 @@ def run(args: list[str]) -> int:
         )
     except Stopped as stopped:
         if is_rank_zero():
-            print(f"sciml: {stopped}; --ckpt_path last continues", file=sys.stderr)
+            print(f"sciml: {stopped}", file=sys.stderr)
         return 128 + stopped.number
     except SystemExit as ended:  # which Lightning makes of Ctrl-C
         if isinstance(ended.__context__, KeyboardInterrupt):
@@ -186,7 +186,8 @@ class RunCLI(LightningCLI):
             )
         if self.trainer.max_epochs == -1 and self.trainer.max_steps == -1:
             raise ConfigError("trainer.max_epochs: -1, and trainer.max_steps is not set either: no end in sight")
-        self.model.build_optimizer()
+        if self.model.build_optimizer() is None and self.trainer.world_size > 1:
+            raise ConfigError(f"trainer.devices: {self.trainer.world_size}: model.net has nothing to train; set 1")
         self.datamodule.setup("fit")
         self.model.check_data(next(iter(self.datamodule.train_dataloader())))
         if not self._writes:

@@ -41,7 +41,12 @@ CALLBACKS = "lightning.pytorch.callbacks"
         (["--trainer.strategy=fsdp"], ["trainer.strategy: fsdp", "auto or ddp"]),
         (["--trainer.strategy=deepspeed"], ["trainer.strategy: deepspeed"]),
         (["--trainer.strategy=ddp_notebook"], ["trainer.strategy: ddp_notebook"]),
-        (["--trainer.strategy=lightning.pytorch.strategies.FSDPStrategy"], ["trainer.strategy: FSDPStrategy"]),
+        (["--trainer.strategy=lightning.pytorch.strategies.FSDPStrategy"], ["trainer.strategy: ", "FSDPStrategy"]),
+        (
+            ["--trainer.strategy={class_path: lightning.pytorch.strategies.FSDPStrategy}"],
+            ["trainer.strategy: FSDPStrategy"],
+        ),
+        (["--trainer.devices=2", "--model.net=torch.nn.Identity"], ["nothing to train", "trainer.devices: 2"]),
         (["--trainer.barebones=true"], ["trainer.barebones"]),
         (["--trainer.overfit_batches=1"], ["trainer.overfit_batches: 1", "data.n_train"]),
         (["--trainer.use_distributed_sampler=true"], ["trainer.use_distributed_sampler"]),
