@@ -80,7 +80,7 @@ class Origin:
         refused = select(self.changes, ("*",), MAY_CONTINUE_WITH) | select(self.changes, MUST_CONTINUE_WITH)
         if refused:
             raise ConfigError(
-                f"{self.checkpoint}: a run is continued with its own settings, and these differ: {listed(refused)}; "
+                f"{self.checkpoint}: a run is continued with its own settings, and these differ: {described(refused)}; "
                 f"set them back (--config {self.config}), or start a new run"
             )
 
@@ -89,7 +89,7 @@ class Origin:
         refused = select(self.changes, ("model.*",), TRAINING_ONLY)
         if refused:
             raise ConfigError(
-                f"{self.checkpoint}: trained with other settings of the network: {listed(refused)}; set them back, or "
+                f"{self.checkpoint}: trained with other settings of the network: {described(refused)}; set them back, or "
                 f"use --config {self.config}"
             )
 
@@ -163,7 +163,7 @@ def select(found: Mapping[str, Change], of: Iterable[str], but: Iterable[str] = 
     return {k: c for k, c in found.items() if any(fnmatch(k, p) for p in of) and not any(fnmatch(k, p) for p in but)}
 
 
-def listed(found: Mapping[str, Change]) -> str:
+def described(found: Mapping[str, Change]) -> str:
     """`a: 1 to 2, b: x to y`; of many, the first few and a count."""
     shown = [f"{key}: {change}" for key, change in list(found.items())[:4]]
     rest = len(found) - len(shown)
