@@ -13,8 +13,6 @@ from sciml.errors import ConfigError
 WRONG: list[tuple[str, Any]] = [
     ("accelerator", "foo"),
     ("accelerator", "tpu"),
-    ("strategy", "foo"),
-    ("strategy", "dpp"),
     ("devices", "foo"),
     ("devices", "0"),
     ("devices", -2),
@@ -52,14 +50,11 @@ WRONG: list[tuple[str, Any]] = [
     ("log_every_n_steps", -1),
     ("num_sanity_val_steps", -5),
     ("reload_dataloaders_every_n_epochs", -1),
-    ("barebones", True),
     ("enable_checkpointing", False),
 ]
 RIGHT: list[tuple[str, Any]] = [
     ("accelerator", "cpu"),
     ("accelerator", "auto"),
-    ("strategy", "auto"),
-    ("strategy", "ddp"),
     ("devices", "auto"),
     ("devices", "2"),
     ("devices", 1),
@@ -85,7 +80,6 @@ RIGHT: list[tuple[str, Any]] = [
     ("gradient_clip_algorithm", "value"),
     ("num_sanity_val_steps", -1),
     ("log_every_n_steps", 1),
-    ("barebones", False),
 ]
 
 
@@ -100,13 +94,8 @@ def test_a_wrong_value_is_named(key: str, value: Any) -> None:
 def test_a_right_value_passes_and_lightning_takes_it(key: str, value: Any, tmp_path: object) -> None:
     settings = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, key: value}
     check_trainer_settings(settings)
-    if (key, value) != ("strategy", "ddp") and key != "devices":  # these would look for other processes
+    if key != "devices":  # these would look for other processes
         Trainer(**settings, default_root_dir=tmp_path)
-
-
-def test_the_nearest_strategy_is_offered() -> None:
-    with pytest.raises(ConfigError, match="did you mean 'ddp'"):
-        check_trainer_settings({"strategy": "dpp"})
 
 
 def test_validation_cannot_wait_for_more_batches_than_there_are() -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tiny_words import CONFIG, NET, Sciml, make_folder, runner
+from tiny_cli import CONFIG as LEARNED
+from tiny_cli import Sciml
 
+from sciml.cli import main
 from sciml.cli.allowed import settle
 from sciml.cli.arguments import normalised
 from sciml.cli.messages import explain_mismatch
@@ -14,15 +16,25 @@ from sciml.errors import ConfigError
 from sciml.pde.nets import fno
 from sciml.tasks.storage import read_checkpoint
 
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    return make_folder(tmp_path, monkeypatch)
+NET = LEARNED["model"]["net"]
+CONFIG = {
+    "model": {"net": NET, "optimizer": LEARNED["model"]["optimizer"]},
+    "data": LEARNED["data"],
+    "trainer": LEARNED["trainer"] | {"max_epochs": 1},
+}
 
 
 @pytest.fixture
 def sciml(folder: Path, capsys: pytest.CaptureFixture[str]) -> Sciml:
-    return runner(capsys)
+    """A command by all of its words; returns exit status and everything printed."""
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(CONFIG))
+
+    def run(*words: str) -> tuple[int, str]:
+        status = main(list(words))
+        printed = capsys.readouterr()
+        return status, printed.out + printed.err
+
+    return run
 
 
 def made(folder: Path) -> set[str]:
@@ -200,7 +212,9 @@ def test_a_wrong_setting_is_answered_before_anything_is_written(
 
 def test_one_callback_is_a_list_of_one(sciml: Sciml) -> None:
     monitor = "{class_path: lightning.pytorch.callbacks.LearningRateMonitor}"
-    assert sciml("fit", "tiny.yaml", f"--trainer.callbacks={monitor}") == (0, "")
+    status, printed = sciml("fit", "tiny.yaml", f"--trainer.callbacks={monitor}")
+    assert status == 0
+    assert "lr-Adam" in printed
 
 
 def test_a_mismatched_state_is_told_in_one_line() -> None:

@@ -6,16 +6,9 @@ import warnings
 from collections.abc import Callable, Sequence
 
 from sciml import errors
+from sciml.cli.help import COMMANDS, asked, full
 
-USAGE = """\
-usage: sciml COMMAND ... (each command has its own --help)
-
-  data navier-stokes|burgers|mri   generate a data set
-  fit --config FILE            train; writes a run directory, runs/<name of FILE>
-  validate | test | predict    evaluate the run's best checkpoint (test: metrics, predictions, figures)
-  compare RUN...               a table of runs
-  verify PATH...               look for damage in HDF5 files
-"""
+USAGE = COMMANDS
 
 KNOWN = (
     errors.BadSchema,
@@ -32,9 +25,13 @@ def main(args: Sequence[str] | None = None) -> int:
     Errors that we know become one line on stderr; set SCIML_DEBUG=1 to see where they come from.
     """
     arguments = list(sys.argv[1:] if args is None else args)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(USAGE, end="")
-        return 0 if arguments else 2
+    if not arguments:
+        print(USAGE, end="", file=sys.stderr)
+        return 2
+    if (text := asked(arguments)) is not None:
+        print(text, end="")
+        return 0
+    arguments = full(arguments) or arguments
     try:
         with warnings.catch_warnings():
             return _command(arguments[0])(arguments)
@@ -60,7 +57,7 @@ def _command(name: str) -> Callable[[list[str]], int]:
     commands = {"data": tools.data, "compare": tools.compare, "verify": tools.verify}
     if name not in commands:
         known = ["fit", "validate", "test", "predict", *commands]
-        raise errors.ConfigError(f"unknown command {name!r}{nearest(name, known)}\n{USAGE}")
+        raise errors.ConfigError(f"unknown command {name!r}{nearest(name, known)}; see sciml --help")
     return commands[name]
 
 

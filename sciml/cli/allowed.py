@@ -19,7 +19,6 @@ _FUNCTIONS = ["torch._C._nn.gelu"]  # torch.nn.functional.gelu, the default of n
 
 _read_value = get_loader("yaml")
 _given: set[str] = set()  # the packages of every --allow in this process: jsonargparse's settings are global
-_current: list[str] = []  # those of the last command
 
 
 def settle(args: list[str]) -> list[str]:
@@ -37,17 +36,17 @@ def settle(args: list[str]) -> list[str]:
         import_path_denylist=["*", *(_given - set(packages))],
         import_path_allowlist=[*ALLOWED_PACKAGES, *_FUNCTIONS, *packages],
     )
+    _given.clear()
     _given.update(packages)
-    _current[:] = packages
     set_loader("yaml", _read_bounded)
     if any("neuralop.models" in text for text in [*rest, *_configurations(rest)]):
         readable_models()
     return rest
 
 
-def allow_words() -> list[str]:
-    """The --allow options that `settle` has taken out of this command's arguments."""
-    return [word for package in _current for word in ("--allow", package)]
+def given() -> list[str]:
+    """The words that allow again what the last `settle` allowed, for a process that runs the same command."""
+    return [f"--allow={package}" for package in sorted(_given)]
 
 
 def readable_models() -> None:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jsonargparse import ArgumentError, ArgumentParser
-
+from sciml.cli.help import GENERATORS
 from sciml.cli.messages import explain, nearest
 from sciml.errors import BadSchema, ConfigError
 from sciml.jobs import Interrupted
@@ -15,6 +14,13 @@ from sciml.jobs import Interrupted
 
 def data(args: list[str]) -> int:
     """`sciml data NAME --key value`: calls a generator; the keys are its arguments, with - or _ between words."""
+    name = args[1] if len(args) > 1 else ""
+    if name not in GENERATORS:
+        raise ConfigError(
+            f"sciml data: expected {' or '.join(GENERATORS)}, got {name!r}{nearest(name, list(GENERATORS))}"
+        )
+    from jsonargparse import ArgumentError, ArgumentParser
+
     from sciml.mri.simulate import generate_mri
     from sciml.pde.generate import generate_burgers, generate_navier_stokes
 
@@ -23,14 +29,6 @@ def data(args: list[str]) -> int:
         "burgers": generate_burgers,
         "mri": generate_mri,
     }
-    name = args[1] if len(args) > 1 else ""
-    if name in ("-h", "--help"):
-        print(f"usage: sciml data {'|'.join(generators)} --out PATH ... (each has its own --help)")
-        return 0
-    if name not in generators:
-        raise ConfigError(
-            f"sciml data: expected {' or '.join(generators)}, got {name!r}{nearest(name, list(generators))}"
-        )
     parser = ArgumentParser(prog=f"sciml data {name}", exit_on_error=False, allow_abbrev=False)
     parser.add_function_arguments(generators[name], as_positional=False)
     words = [_underscored(word) for word in args[2:]]
@@ -38,12 +36,27 @@ def data(args: list[str]) -> int:
         settings = parser.parse_args(words)
     except ArgumentError as error:
         raise ConfigError(explain(str(error), parser, words)) from error
+    if "device" in settings:
+        _require_device(settings.device)
     try:
         generators[name](**settings.as_dict())
     except Interrupted as stop:
         print(f"sciml: {stop}", file=sys.stderr)
         return stop.status
     return 0
+
+
+def _require_device(name: str) -> None:
+    """ConfigError unless torch can compute there, found before anything is written."""
+    import torch
+
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, ImportError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"device: {name!r}: expected cpu or a device of this machine, such as cuda ({reason})"
+        ) from error
 
 
 def _underscored(word: str) -> str:
@@ -55,13 +68,13 @@ def _underscored(word: str) -> str:
 
 def compare(args: list[str]) -> int:
     """`sciml compare RUN... [--out FILE.md] [--any-data]`: a Markdown table of runs, printed and, if asked, written."""
-    from sciml.runs import compare as table
-
     parser = _parser("compare", "A Markdown table of runs: parameters, errors, seconds an epoch, peak memory.")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a run directory that `sciml test` has evaluated")
     parser.add_argument("--out", metavar="FILE.md", help="write the table to this file too")
     parser.add_argument("--any-data", action="store_true", help="compare runs evaluated on different data too")
     settings = parser.parse_args(args[1:])
+    from sciml.runs import compare as table
+
     text = table([Path(run) for run in settings.runs], any_data=settings.any_data)
     print(text)
     if settings.out:
@@ -81,12 +94,13 @@ def _write(path: Path, text: str) -> None:
 
 def verify(args: list[str]) -> int:
     """`sciml verify PATH...`: reads all of each file, in folders every .h5; exit status 1 if one is damaged."""
-    from sciml.hdf5 import verify as problems_of
-
     parser = _parser("verify", "Read all of each HDF5 file and list what is damaged.")
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder with .h5 files at any depth")
+    settings = parser.parse_args(args[1:])
+    from sciml.hdf5 import verify as problems_of
+
     damaged = 0
-    for path in _files([Path(path) for path in parser.parse_args(args[1:]).paths]):
+    for path in _files([Path(path) for path in settings.paths]):
         problems = problems_of(path)
         damaged += bool(problems)
         print("\n".join(problems) if problems else f"{path}: sound", file=sys.stderr if problems else sys.stdout)

@@ -15,11 +15,10 @@ from lightning import LightningDataModule
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sciml.cli.allowed import ALLOWED_PACKAGES as ALLOWED_PACKAGES
-from sciml.cli.allowed import allow_words, settle
+from sciml.cli.allowed import given, settle
 from sciml.cli.applications import application, chosen
 from sciml.cli.config import dumped
 from sciml.cli.console import Console
@@ -33,8 +32,9 @@ from sciml.runs.directory import RUN, RunDirectory
 from sciml.runs.settings import Origin
 from sciml.tasks.base import Task
 from sciml.tasks.callbacks import Checkpoints, DivergenceGuard, TrainingCost
-from sciml.tasks.launcher import Launcher
+from sciml.tasks.launcher import Launcher, is_rank_zero
 from sciml.tasks.limits import check_trainer, environment_plugins
+from sciml.tasks.precision import check_data, check_precision
 from sciml.tasks.resume import Continued, check_optimizer, check_progress, check_weights
 from sciml.tasks.stopping import Stopped
 from sciml.tasks.storage import Curves, MetricsCSV, SafeCheckpointIO, read_checkpoint
@@ -94,11 +94,6 @@ def run(args: list[str]) -> int:
     return 0
 
 
-def is_rank_zero() -> bool:
-    """Whether this process writes; also before Lightning has started the others."""
-    return getattr(rank_zero_only, "rank", 0) == 0
-
-
 class RunCLI(LightningCLI):
     """A LightningCLI whose every run lives in one directory."""
 
@@ -128,8 +123,7 @@ class RunCLI(LightningCLI):
         parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        words = args if isinstance(args, list) else []
-        self.arguments = [*words, *allow_words()]  # with which the other processes of a run are started
+        self.arguments = [*(args if isinstance(args, list) else []), *given()]
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except ArgumentError as error:
@@ -158,9 +152,11 @@ class RunCLI(LightningCLI):
                 self.checkpoint = find_checkpoint(self.run.path, self._settings.ckpt_path)
             self._require_place()
         self.trainer = self.instantiate_trainer()
+        check_precision(self.trainer)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._settings.trainer
+        check_trainer_settings(settings)
         check_trainer(settings)
         self.application = application(self._settings.task)
         self.collector = self.application.collector()
@@ -179,7 +175,6 @@ class RunCLI(LightningCLI):
             kwargs["logger"] = [*self._loggers(), *given]
         elif settings.logger in (None, True):
             kwargs["logger"] = False
-        check_trainer_settings(settings)
         with naming_the_key(settings):
             trainer = super().instantiate_trainer(**kwargs)
         if isinstance(trainer.strategy, DDPStrategy):
@@ -218,7 +213,7 @@ class RunCLI(LightningCLI):
         self.datamodule.setup("fit")
         batches = self.datamodule.train_dataloader()
         check_trainer_settings(settings.trainer, len(batches))
-        self.model.check_data(next(iter(batches)))
+        check_data(self.trainer, self.model, next(iter(batches)))
         if is_rank_zero():
             self.run.lock()
             self._require_place()  # again, now that nobody else can write here

@@ -9,10 +9,8 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from lightning.pytorch.strategies import StrategyRegistry
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from sciml.cli.messages import nearest
 from sciml.errors import ConfigError
 
 ACCELERATORS = ["auto", "cpu", "gpu", "cuda", "mps"]
@@ -39,6 +37,8 @@ def as_list(value: Any) -> list[Any]:
 def check_trainer_settings(settings: Mapping[str, Any], n_batches: float = math.inf) -> None:
     """Raise ConfigError, naming the key, for a value that Lightning refuses late, or takes and means nothing by.
 
+    What runs, but not as it says, is for `sciml.tasks.limits.check_trainer`.
+
     Args:
         settings: The keys of `trainer`; one that is absent is not checked.
         n_batches: Training batches of an epoch, where they are known: validation cannot wait for more.
@@ -50,10 +50,6 @@ def check_trainer_settings(settings: Mapping[str, Any], n_batches: float = math.
         value = settings.get(key)
         _require(key, value, value is None or good(value), expected)
     _check_devices(settings)
-    strategy = settings.get("strategy")
-    if isinstance(strategy, str) and strategy != "auto":
-        known = StrategyRegistry.available_strategies()
-        _require("strategy", strategy, strategy in known, f"auto, ddp, ...{nearest(strategy, known)}", "")
     interval, every = settings.get("val_check_interval"), settings.get("check_val_every_n_epoch", 1)
     if isinstance(interval, int) and every is not None and interval > n_batches:
         raise ConfigError(
@@ -75,9 +71,9 @@ def naming_the_key(settings: Mapping[str, Any]) -> Iterator[None]:
         raise ConfigError(f"{key}{message}") from error
 
 
-def _require(key: str, value: Any, good: bool, expected: str, ending: str = "") -> None:
+def _require(key: str, value: Any, good: bool, expected: str) -> None:
     if not good:
-        raise ConfigError(f"trainer.{key}: expected {expected}; got {value!r}{ending}")
+        raise ConfigError(f"trainer.{key}: expected {expected}; got {value!r}")
 
 
 def _share_or_count(value: Any) -> bool:
@@ -113,7 +109,6 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: value not in ("16-true", "bf16-true", "transformer-engine", "transformer-engine-float16"),
         "32-true, 64-true, bf16-mixed or 16-mixed (complex weights have no half precision)",
     ),
-    "barebones": (lambda value: not value, "false: it leaves out checkpoints and metrics, which make a run"),
     "enable_checkpointing": (lambda value: value, "true: without checkpoints there is no run to test or continue"),
 }
 

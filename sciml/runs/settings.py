@@ -122,8 +122,8 @@ def read_config(path: Path) -> dict[str, Any]:
     """A run's config.yaml. CorruptFile when it is damaged, or no mapping."""
     try:
         config = read_yaml(path)
-    except ConfigError as error:
-        raise CorruptFile(f"{error}; the run's settings are lost") from error
+    except (OSError, ConfigError) as error:
+        raise CorruptFile(f"{path}: cannot be read ({error})") from error
     if not isinstance(config, dict):
         raise CorruptFile(f"{path}: expected settings by name, found {type(config).__name__}")
     return config
