@@ -6,14 +6,14 @@ Everything raised here names the file, and the dataset and sample where there is
 import math
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from sciml.errors import BadSchema, CorruptFile, UnsafeFile, listed
+from sciml.errors import BadSchema, ConfigError, CorruptFile, UnsafeFile, listed
 
 # deflate cannot shrink data by more than 1032:1 (zlib's technical notes); LZF and szip shrink less
 MAX_COMPRESSION = 1032
@@ -39,17 +39,17 @@ def reading(path: str | os.PathLike[str]) -> Iterator[h5py.File]:
     try:
         with file:
             yield file
-    except CorruptFile:
+    except (CorruptFile, BadSchema, UnsafeFile, ConfigError):
         raise
-    except (RuntimeError, OSError) as error:  # what h5py raises where it meets damaged metadata
+    except (RuntimeError, OSError, TypeError, ValueError) as error:  # what h5py raises where metadata are damaged
         raise CorruptFile(f"{path}: damaged ({error}); fetch or generate it again") from error
 
 
 def keys(file: h5py.File) -> list[str]:
     """Sorted paths of everything in the file, links not followed."""
-    found: list[str] = []
+    found: list[str | bytes] = []
     file.visit_links(found.append)
-    return sorted(found)
+    return sorted(name.decode(errors="replace") if isinstance(name, bytes) else name for name in found)
 
 
 def dataset(file: h5py.File, key: str, *, rows: int | None = None) -> h5py.Dataset:
@@ -261,3 +261,12 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray | np.generic) and value.size == 1:
         value = value.item()
     return value.decode(errors="replace").rstrip("\0") if isinstance(value, bytes) else value
+
+
+def attributes(owner: h5py.File | h5py.Dataset) -> dict[str, Any]:
+    """All attributes, each as `plain` gives it. Without those of types that NumPy has not."""
+    found = {}
+    for name in owner.attrs:
+        with suppress(TypeError, ValueError):
+            found[name] = plain(owner.attrs[name])
+    return found

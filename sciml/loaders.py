@@ -1,9 +1,11 @@
 """Batches for one process or several, by worker processes or without, in an order that a resumed run repeats."""
 
+import atexit
 import pickle
 import signal
 import threading
 import traceback
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -13,6 +15,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from sciml.ranks import rank, world
 
 T = TypeVar("T")
+
+CAUSES = {signal.SIGKILL: ": the machine may be out of memory", signal.SIGBUS: ": /dev/shm may be full"}
 
 
 class Share(Sampler[list[int]]):
@@ -124,18 +128,35 @@ class Loader(Generic[T]):
             return iter(self._loader)
         # torch would raise from a signal handler, wherever the program is; we ask when the next batch is due
         handler = signal.getsignal(signal.SIGCHLD)
-        iterator = iter(self._loader)
-        signal.signal(signal.SIGCHLD, handler)
-        return iterator
+        try:
+            return iter(self._loader)
+        except RuntimeError as error:
+            raise self._worker_error() or error from error
+        finally:
+            signal.signal(signal.SIGCHLD, handler)
+            _running.update(self._workers())
 
     def _next(self, iterator: Iterator[Any]) -> T | None:
         try:
             found = next(iterator, None)
         except RuntimeError as error:
-            raise _worker_error(getattr(iterator, "_workers", [])) or error from error
+            raise self._worker_error() or error from error
         if isinstance(found, _Failure):
             raise found.error from RuntimeError(f"in loader worker {found.worker}:\n{found.trace}")
         return found
+
+    def _workers(self) -> Sequence[Any]:
+        return getattr(self._loader._iterator, "_workers", [])
+
+    def _worker_error(self) -> ChildProcessError | None:
+        for k, process in enumerate(self._workers()):
+            if code := process.exitcode:
+                how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+                cause = CAUSES.get(-code, "")
+                return ChildProcessError(
+                    f"loader worker {k} (process {process.pid}) {how}{cause}; lower data.num_workers or data.batch_size"
+                )
+        return None
 
 
 class _Failure(NamedTuple):
@@ -168,22 +189,17 @@ def _picklable(error: Exception) -> Exception:
     return error
 
 
+_running: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_workers() -> None:
+    """Before multiprocessing does, which sends SIGTERM, that they ignore, and waits for them."""
+    for process in _running:
+        process.kill()
+
+
 def _leave_signals_to_the_parent(worker: int) -> None:
     """Ctrl-C and a batch system's SIGTERM reach the whole group; the parent needs its workers until it has saved."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-
-
-def _worker_error(workers: Sequence[Any]) -> ChildProcessError | None:
-    for k, process in enumerate(workers):
-        if process.exitcode:
-            code = process.exitcode
-            how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-            cause = {
-                -signal.SIGKILL: ": the machine may be out of memory",
-                -signal.SIGBUS: ": /dev/shm may be full",
-            }.get(code, "")
-            return ChildProcessError(
-                f"loader worker {k} (process {process.pid}) {how}{cause}; lower data.num_workers or data.batch_size"
-            )
-    return None

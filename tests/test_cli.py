@@ -171,7 +171,7 @@ def test_divergence_stops_the_run_and_keeps_the_last_good_checkpoint(
         ("--model.net.init_args.n_modes=[-4,4]", ["n_modes[0]=-4", "1 to 16"]),
         ("--model.net.init_args.n_modes=[4,17]", ["n_modes[1]=17", "1 to 16"]),
         ("--model.net.init_args.transform=ftt", ["model.net: transform", "'fft'", "'ftt'"]),
-        ("--model.net.init_args.grid=[32,32]", ["model.net does not fit the data", "16, 16)"]),
+        ("--model.net.init_args.grid=[32,32]", ["model.net does not fit the data", "[32, 32]", "[16, 16]"]),
         ("--model.net.init_args.in_channels=5", ["model.net does not fit the data", "(4, 16, 16)"]),
         ("--model.optimizer=torch.optim.Adamm", ["torch.optim has no Adamm", "'Adam'"]),
         ("--model.optimizer.init_args.lr=fast", ["model.optimizer: lr", "float", "'fast'"]),

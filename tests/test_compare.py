@@ -160,6 +160,13 @@ class TestData:
         assert [line.rsplit(" | ", 1)[1] for line in lines[2:5]] == ["grid [64, 64] |", "grid [32, 32] |", "– |"]
         assert "data |" not in runs.compare([a, make(tmp_path / "c")], any_data=True)
 
+    def test_an_evaluation_on_other_data_is_named_with_its_run(self, tmp_path: Path) -> None:
+        a, other = make(tmp_path / "a"), make(tmp_path / "a/evaluations/fine", data=DATA | {"grid": [32, 32]})
+        (other / "config.yaml").write_text("seed: 0\nverbose: true\n")  # of `sciml test` alone
+        table = runs.compare([a, other], any_data=True)
+        assert "| `a/evaluations/fine` |" in table
+        assert "verbose" not in table
+
     def test_runs_that_do_not_say_get_a_note(self, tmp_path: Path) -> None:
         a, old = make(tmp_path / "a"), make(tmp_path / "old", data={})
         assert "`old`: metrics.json does not say on which data" in runs.compare([a, old])

@@ -47,12 +47,10 @@ def evaluate(run: Path, data: PDEDataModule, factor: float = 1.0, **options: Any
 
 def test_metrics_name_their_weights_and_data(tmp_path: Path, data: PDEDataModule, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    described = {"path": "data.h5", "grid": [16, 16]}
-    monkeypatch.setattr(PDEDataModule, "describe", lambda self, split: described | {"split": split}, raising=False)
     evaluate(tmp_path / "run", data, checkpoint="run/checkpoints/best.ckpt")
     found = runs.read_metrics(tmp_path / "run")
     assert (found["checkpoint"], found["step"], found["epoch"]) == ("checkpoints/best.ckpt", 12, 3)
-    assert found["data"] == described | {"split": "test"}
+    assert found["data"] == data.describe("test")
     evaluate(tmp_path / "fine/on/data", data, checkpoint="run/checkpoints/best.ckpt")
     assert runs.read_metrics(tmp_path / "fine/on/data")["checkpoint"] == "../../../run/checkpoints/best.ckpt"
     evaluate(tmp_path / "untrained", data, checkpoint=None)

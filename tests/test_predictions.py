@@ -30,11 +30,18 @@ def test_reads_back_what_was_written(tmp_path: Path, timed: bool) -> None:
 
 def test_diverged_predictions_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     values = torch.zeros(4, 3, 6)
-    values[[1, 2], 0, 3] = torch.inf
+    values[[1, 2], [2, 1], 3] = torch.inf
     with caplog.at_level(logging.WARNING):
         write_predictions(tmp_path, predictions(prediction=values))
-    assert "2 of 4 predictions diverged, the first is sample 1" in caplog.text
+    assert "2 of 4 predictions diverged, the first is sample 2 at step 1" in caplog.text
     assert bool(torch.equal(read_predictions(tmp_path).prediction, values))
+
+
+@pytest.mark.parametrize("scale", [1e100, 1e-100])
+def test_numbers_beyond_float32_stay_numbers(tmp_path: Path, scale: float) -> None:
+    values = scale * torch.randn(4, 3, 6, dtype=torch.float64)
+    write_predictions(tmp_path, predictions(prediction=values))
+    assert torch.equal(read_predictions(tmp_path).prediction, values)
 
 
 def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:

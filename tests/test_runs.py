@@ -30,6 +30,13 @@ def disk_full(*_, **__):
     raise OSError(28, "No space left on device")
 
 
+@pytest.fixture(autouse=True)
+def _small_figures(monkeypatch):
+    """Pixels take time, and nothing here looks at them."""
+    save = Figure.savefig
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **options: save(self, path, **options | {"dpi": 20}))
+
+
 @pytest.fixture
 def no_figures(monkeypatch):
     """Drawing takes most of the time."""
@@ -244,13 +251,11 @@ class TestEvaluation:
         ],
     )
     def test_small_grids_and_constant_fields_are_measured_and_drawn(
-        self, tmp_path, monkeypatch, caplog, grid, frames, periodic, value
+        self, tmp_path, caplog, grid, frames, periodic, value
     ):
         e = evaluation(*grid, frames=frames, samples=1, periodic=periodic)
         if value is not None:
             e.target.fill_(value)
-        save = Figure.savefig
-        monkeypatch.setattr(Figure, "savefig", lambda self, path, **options: save(self, path, format="png", dpi=20))
         found = json.loads(runs.write_evaluation(tmp_path, e, net=torch.nn.Linear(2, 2)).read_text())
         assert (found["relative_l2"] is None) == (value == 0.0)
         assert not caplog.messages

@@ -18,7 +18,7 @@ ALLOWED_PACKAGES = ["sciml", "torch.optim", "torch.nn", "lightning.pytorch", "ne
 _FUNCTIONS = ["torch._C._nn.gelu"]  # torch.nn.functional.gelu, the default of neuralop's models, says it is this
 
 _read_value = get_loader("yaml")
-_given: set[str] = set()  # the packages of this process's last --allow: jsonargparse's settings are global
+_given: set[str] = set()  # the packages of every --allow in this process: jsonargparse's settings are global
 
 
 def settle(args: list[str]) -> list[str]:

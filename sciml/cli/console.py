@@ -17,6 +17,7 @@ class Console(Callback):
         self.run_dir = run_dir
         self.notes: list[str] = []  # what is said of this run beside its network and data
         self._begun = 0.0
+        self._ended: tuple[int, float] | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: Task) -> None:  # type: ignore[override]
         network = f"{type(pl_module.net).__name__}, {count_parameters(pl_module.net.parameters()):,} parameters"
@@ -28,20 +29,24 @@ class Console(Callback):
         self._say(trainer, f"data  {training} training samples in {steps}, {validation} validation samples")
 
     def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
+        self._say_epoch(trainer)
         self._begun = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, *args: Any) -> None:
-        if not any(isinstance(callback, ProgressBar) for callback in trainer.callbacks):  # type: ignore[attr-defined]
-            last = f"/{trainer.max_epochs}" if trainer.max_epochs not in (None, -1) else ""
-            seconds = time.perf_counter() - self._begun
-            self._say(trainer, f"epoch {trainer.current_epoch + 1}{last}  {_values(trainer)}  {seconds:.3g} s")
+        self._ended = trainer.current_epoch + 1, time.perf_counter() - self._begun
 
     def on_train_end(self, trainer: Trainer, *args: Any) -> None:
+        self._say_epoch(trainer)
         done = f"{trainer.current_epoch} epochs, {trainer.global_step} steps"
-        self._say(
-            trainer,
-            f"done  {done}; {self.run_dir / 'checkpoints'}; next: sciml test --config {self.run_dir / 'config.yaml'}",
-        )
+        self._say(trainer, f"done  {done}; next: sciml test --config {self.run_dir / 'config.yaml'}")
+
+    def _say_epoch(self, trainer: Trainer) -> None:
+        """The epoch that has ended: now its means are logged."""
+        if self._ended and not any(isinstance(callback, ProgressBar) for callback in trainer.callbacks):  # type: ignore[attr-defined]
+            epoch, seconds = self._ended
+            last = f"/{trainer.max_epochs}" if trainer.max_epochs not in (None, -1) else ""
+            self._say(trainer, f"epoch {epoch}{last}  {_values(trainer)}  {seconds:.3g} s")
+        self._ended = None
 
     def _say(self, trainer: Trainer, line: str) -> None:
         if trainer.is_global_zero:

@@ -66,14 +66,13 @@ def save_images(run_dir: Path, found: VolumeCollector, data: MRIDataModule) -> P
     return write_reconstructions(run_dir, found.stack.volumes())
 
 
-def _info(run_dir: Path, data: Any, task: Task, checkpoint: str | None) -> dict[str, Any]:
+def _info(run_dir: Path, data: PDEDataModule | MRIDataModule, task: Task, checkpoint: str | None) -> dict[str, Any]:
     """What metrics.json says beside the errors: sizes and costs, whose weights these are, and on which data."""
     weights = {} if checkpoint is None else {"checkpoint": relative(checkpoint, run_dir), **task.loaded}
-    describe = getattr(data, "describe", None)
     return {
         "parameters": count_parameters(task.net.parameters()),
         "factor_parameters": count_parameters(factor_parameters(task.net)),
         **weights,
-        **({} if describe is None else {"data": describe("test")}),
+        "data": data.describe("test"),
         **task.training_cost,
     }

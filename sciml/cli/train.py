@@ -15,7 +15,6 @@ from lightning import LightningDataModule
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sciml.cli.allowed import ALLOWED_PACKAGES as ALLOWED_PACKAGES
@@ -33,8 +32,9 @@ from sciml.runs.directory import RUN, RunDirectory
 from sciml.runs.settings import Origin
 from sciml.tasks.base import Task
 from sciml.tasks.callbacks import Checkpoints, DivergenceGuard, TrainingCost
-from sciml.tasks.launcher import Launcher
+from sciml.tasks.launcher import Launcher, is_rank_zero
 from sciml.tasks.limits import check_trainer, environment_plugins
+from sciml.tasks.precision import check_data, check_precision
 from sciml.tasks.resume import Continued, check_optimizer, check_progress, check_weights
 from sciml.tasks.stopping import Stopped
 from sciml.tasks.storage import Curves, MetricsCSV, SafeCheckpointIO, read_checkpoint
@@ -82,7 +82,7 @@ def run(args: list[str]) -> int:
             load_from_checkpoint_support=False,  # config.yaml rebuilds a run
         )
     except Stopped as stopped:
-        if rank_zero_only.rank == 0:
+        if is_rank_zero():
             print(f"sciml: {stopped}; --ckpt_path last continues", file=sys.stderr)
         return 128 + stopped.number
     except SystemExit as ended:  # which Lightning makes of Ctrl-C
@@ -123,7 +123,7 @@ class RunCLI(LightningCLI):
         parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        self.arguments = [*(str(word) for word in args or []), *given()]
+        self.arguments = [*(args if isinstance(args, list) else []), *given()]
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except ArgumentError as error:
@@ -152,6 +152,7 @@ class RunCLI(LightningCLI):
                 self.checkpoint = find_checkpoint(self.run.path, self._settings.ckpt_path)
             self._require_place()
         self.trainer = self.instantiate_trainer()
+        check_precision(self.trainer)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._settings.trainer
@@ -170,8 +171,8 @@ class RunCLI(LightningCLI):
         kwargs["plugins"] = [*as_list(settings.plugins), SafeCheckpointIO(), *environment_plugins()]
         kwargs["default_root_dir"] = settings.default_root_dir or str(self.run.path)
         if settings.logger is not False and self.subcommand == "fit":
-            given = settings.logger if isinstance(settings.logger, list) else [settings.logger]
-            kwargs["logger"] = [*self._loggers(), *(logger for logger in given if logger not in (None, True))]
+            others = [logger for logger in as_list(settings.logger) if logger is not True]
+            kwargs["logger"] = [*self._loggers(), *others]
         elif settings.logger in (None, True):
             kwargs["logger"] = False
         with naming_the_key(settings):
@@ -212,8 +213,8 @@ class RunCLI(LightningCLI):
         self.datamodule.setup("fit")
         batches = self.datamodule.train_dataloader()
         check_trainer_settings(settings.trainer, len(batches))
-        self.model.check_data(next(iter(batches)))
-        if self._writes:
+        check_data(self.trainer, self.model, next(iter(batches)))
+        if is_rank_zero():
             self.run.lock()
             self._require_place()  # again, now that nobody else can write here
 
@@ -238,33 +239,25 @@ class RunCLI(LightningCLI):
 
     def before_predict(self) -> None:
         self._use_checkpoint()
-        self.target = self.run.beside("predict", self._data() | {"checkpoint": self._checkpoint_name()})
+        self.target = self.run.beside("predict", self._data())
 
     def after_test(self) -> None:
-        if not self._writes:
+        if not is_rank_zero():
             return
         about, checkpoint = self.application, self._settings.ckpt_path
-        marks: dict[str, Any] = {"kind": "evaluation", "data": self._data()}
-        if self.target is self.run and self.run.is_run:
-            marks = {"kind": RUN, "trained": True}
-        with self.target.recording(marks):
+        own = self.target.is_run
+        with self.target.recording({"kind": RUN, "trained": True} if own else self._marks("evaluation")):
             path = about.call(about.evaluate, self.target.path, self.collector, self.datamodule, self.model, checkpoint)
-        if not (self.target.path / "config.yaml").exists():
+        if not own:
             self.target.write_config(self._config_text())
         print(path)
 
     def after_predict(self) -> None:
-        if not self._writes:
+        if not is_rank_zero():
             return
-        marks = {"kind": "prediction", "data": self._data() | {"checkpoint": self._checkpoint_name()}}
-        with self.target.recording(marks):
+        with self.target.recording(self._marks("prediction")):
             path = self.application.call(self.application.save, self.target.path, self.collector, self.datamodule)
         print(path)
-
-    @property
-    def _writes(self) -> bool:
-        """Whether this is rank zero, also before Lightning has started the others."""
-        return rank_zero_only.rank == 0
 
     @property
     def _settings(self) -> jsonargparse.Namespace:
@@ -290,16 +283,15 @@ class RunCLI(LightningCLI):
             return self.run
         return self.run.beside("evaluations", self._data()) if self.origin.tests_other_data else self.run
 
-    def _data(self) -> dict[str, Any]:
-        """What tells the data of an evaluation, and how it was computed, from others; JSON values."""
-        trainer = self._own_settings["trainer"]
-        asked = {k: trainer.get(k) for k in ("precision", "limit_test_batches", "limit_predict_batches")}
-        describe = getattr(self.datamodule, "describe", lambda split: {"path": str(self._own_settings["data"]["path"])})
-        return describe("test") | {k: v for k, v in asked.items() if v is not None}
+    def _marks(self, kind: str) -> dict[str, Any]:
+        return {"kind": kind, "data": self._data()}
 
-    def _checkpoint_name(self) -> str:
-        path = Path(self._settings.ckpt_path)
-        return path.name if self.run.owns(path) else str(path.resolve())
+    def _data(self) -> dict[str, Any]:
+        """What tells an evaluation from others: its data, weights and computation; JSON values."""
+        path, trainer = self.origin.checkpoint, self._own_settings["trainer"]
+        asked = {k: trainer.get(k) for k in ("precision", "limit_test_batches", "limit_predict_batches")}
+        weights = path.name if self.run.owns(path) else str(path.resolve())
+        return {**self.datamodule.describe("test"), **asked, "checkpoint": weights}
 
     @property
     def _own_settings(self) -> dict[str, Any]:

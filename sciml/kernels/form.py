@@ -125,17 +125,21 @@ class Form:
         return _where((dx, da, db), (found[X], found[A], found[B]))
 
     def _adjoint_backward(self, ctx: Any, x: Tensor) -> tuple:
-        y, a, b, _ = ctx.saved_tensors
+        return self._adjoint_slots(ctx, ctx.saved_tensors[:3], x)
+
+    def _adjoint_slots(self, ctx: Any, saved: Sequence[Tensor], x: Tensor) -> tuple:
+        y, a, b = saved
         dy, da, db, d_bias, d_skip, _ = ctx.needs_input_grad
         found = self.derivatives(x, y, a, b, [False, dy, da, db], ctx.backend)
         bias = x.sum_to_size(ctx.bias_shape) if d_bias else None
         return _where((dy, da, db, d_bias, d_skip), (found[Y], found[A], found[B], bias, x))
 
     def _adjoint_gelu_backward(self, ctx: Any, gelu: Tensor | None, x: Tensor | None) -> tuple:
-        total = None if gelu is None else torch.ops.aten.gelu_backward(gelu, ctx.saved_tensors[3])
+        *saved, before = ctx.saved_tensors  # read once: activation checkpointing hands them out a single time
+        total = None if gelu is None else torch.ops.aten.gelu_backward(gelu, before)
         if x is not None:
             total = x if total is None else total + x
-        return (None,) * 6 if total is None else self._adjoint_backward(ctx, total)
+        return (None,) * 6 if total is None else self._adjoint_slots(ctx, saved, total)
 
     def _derivatives_backward(self, ctx: Any, *cotangents: Tensor | None) -> tuple:
         """Σ over the slots i that were derived: φ with the cotangent in slot i, derived in the others."""

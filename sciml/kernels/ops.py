@@ -1,7 +1,8 @@
 """What the layers call: checks of shape, then the implementation for the device, the type of data and the backend.
 
 `backend` is "auto" (see `dispatch`), "triton" (or an error that says why not), or "reference": the specification, which
-also serves forward-mode differentiation whatever the backend, since the fast operations have no rule for it.
+also serves forward-mode differentiation and `torch.func` (per-sample gradients by `vmap` of `grad`) whatever the
+backend, since the fast operations have no rules for them.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from sciml.kernels import dispatch, reference, truncated, two_stage
+from sciml.kernels.arithmetic import conj, matmul
 from sciml.kernels.form import Form
 
 __all__ = ["along", "monarch", "monarch_matrix", "spectral_conv"]
@@ -85,9 +87,9 @@ def _two_stage(x: Tensor, left: Tensor, right: Tensor, dim: int, transpose: bool
     _check_heads(x, heads)
     x = x.to(torch.promote_types(x.dtype, torch.complex64))
     before, inner = x.shape[1:dim], prod(x.shape[dim:][1:])
-    pairs = torch.view_as_real(x.resolve_conj()).reshape(len(x), heads, prod(before) // heads, n, inner, 2)
+    pairs = torch.view_as_real(x.resolve_conj()).reshape(x.shape[0], heads, prod(before) // heads, n, inner, 2)
     if transpose:  # the adjoint of the conjugate
-        left, right = left.conj(), right.conj()
+        left, right = conj(left), conj(right)
     op = MONARCH.adjoint if transpose else MONARCH.apply
     a, b = (torch.view_as_real(factor.to(x.dtype).resolve_conj()).contiguous() for factor in (left, right))
     y = op(pairs, a, b, None, None, backend) if transpose else op(pairs, a, b, backend)
@@ -97,7 +99,9 @@ def _two_stage(x: Tensor, left: Tensor, right: Tensor, dim: int, transpose: bool
 def _by_reference(backend: str, *tensors: Tensor) -> bool:
     if backend not in BACKENDS:
         raise ValueError(f"{backend=}: use one of {BACKENDS}")
-    return backend == "reference" or any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)
+    if backend == "reference" or torch._C._are_functorch_transforms_active():
+        return True
+    return any(forward_ad.unpack_dual(t).tangent is not None for t in tensors)
 
 
 def along(x: Tensor, matrix: Tensor, dim: int = -1) -> Tensor:
@@ -111,10 +115,10 @@ def along(x: Tensor, matrix: Tensor, dim: int = -1) -> Tensor:
     x = x.to(torch.promote_types(x.dtype, torch.complex64)).movedim(dim, -1)
     matrix = matrix.to(x.dtype)
     if heads == 1:
-        return (x @ matrix[0].mT).movedim(-1, dim)
+        return matmul(x, matrix[0].mT).movedim(-1, dim)
     _check_heads(x, heads)
     grouped = x.unflatten(1, (heads, -1)).movedim(1, 0)
-    out = torch.bmm(grouped.reshape(heads, grouped[0].numel() // size, size), matrix.mT)
+    out = matmul(grouped.reshape(heads, grouped[0].numel() // size, size), matrix.mT)
     return out.reshape(*grouped.shape[:-1], matrix.shape[1]).movedim(0, 1).flatten(1, 2).movedim(-1, dim)
 
 

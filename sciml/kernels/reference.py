@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sciml.kernels.arithmetic import times
+
 _AXES = "xyzuvw"
 _MODES = "klmnpq"
 
@@ -24,7 +26,7 @@ def monarch_matrix(left: Tensor, right: Tensor) -> Tensor:
     """
     if left.shape[1] > right.shape[2]:
         right = right[:, :, torch.arange(left.shape[1], device=left.device) % right.shape[2]]
-    return (left[:, :, None] * right.permute(0, 2, 3, 1)).flatten(-2)
+    return times(left[:, :, None], right.permute(0, 2, 3, 1)).flatten(-2)
 
 
 def monarch(x: Tensor, left: Tensor, right: Tensor) -> Tensor:

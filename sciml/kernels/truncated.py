@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sciml.kernels import dense, dispatch, reference
+from sciml.kernels.arithmetic import conj
 from sciml.kernels.form import Form
 
 FORM = Form(
@@ -67,7 +68,7 @@ def _synthesise(
     """(m_1, …, m_d, 2, b, C) to (b, C, n_1, …, n_d) real; plus bias, one number a channel, plus skip; its GELU."""
     heads, d = len(matrices[0]), len(matrices)
     batch, channels = z.shape[-2:]
-    first, second = (None if d == 1 else matrices[-2].mH), matrices[-1].mH
+    first, second = (None if d == 1 else conj(matrices[-2]).mT), conj(matrices[-1]).mT
     t = z
     if d == 1:  # the conjugate of the spectrum and not of the matrix, which with many heads is as large as the field
         real, imag = z.unflatten(-1, (heads, channels // heads)).unbind(1)

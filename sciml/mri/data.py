@@ -11,10 +11,10 @@ from torch.utils.data import Dataset
 
 from sciml.errors import BadSchema, ConfigError
 from sciml.loaders import Loader
-from sciml.metrics.images import WINDOW
 from sciml.mri.augment import moved
 from sciml.mri.batches import ShapeBatches, SliceBatch
 from sciml.mri.cache import Cache, open_cache
+from sciml.mri.checks import announce_maps, check_maps, check_masks, check_targets
 from sciml.mri.coils import cached_maps
 from sciml.mri.files import Challenge, Slice, VolumeInfo, read_slice
 from sciml.mri.index import volumes
@@ -168,7 +168,7 @@ class MRIDataModule(lightning.LightningDataModule):
         for split in splits.get(stage or "", ["train", "val", "test"]):
             infos = self.dataset(split).infos
             if stage != "predict":
-                self._check_targets(split, infos)
+                check_targets(infos, instead=f"{self.challenge}_val" if split == "test" else None)
         if stage == "fit":
             used = {split: self.dataset(split).infos for split in splits["fit"]}
             refuse_shared(used, test=self.path / self.splits["test"], challenge=self.challenge)
@@ -185,11 +185,13 @@ class MRIDataModule(lightning.LightningDataModule):
                 infos = infos[: self.n_train]
             needed = (self.maps, self.augment) if split == "train" else (self.maps,)
             if "file" in needed:
-                _check_maps(infos)
-            _check_masks(infos, self.mask)
+                check_maps(infos)
+            check_masks(infos, self.mask)
             settings = Settings(self.mask, self.maps, cache=cache)
             if split == "train":
                 settings = settings._replace(seed=self.seed, augment=self.augment)
+            if cache is not None and "espirit" in needed:
+                announce_maps(infos, cache)
             self._sets[split] = SliceDataset(infos, settings)
         return self._sets[split]
 
@@ -230,41 +232,6 @@ class MRIDataModule(lightning.LightningDataModule):
         size = self.batch_size * world() if training else self.batch_size
         order = ShapeBatches(data.shapes, size, seed)
         return Loader(data, order, training=training, num_workers=self.num_workers, seed=self.seed)
-
-    def _check_targets(self, split: str, infos: list[VolumeInfo]) -> None:
-        lacking = [info for info in infos if info.target is None]
-        if lacking:
-            remedy = f"; set data.test_split: {self.challenge}_val, or use `sciml predict`" if split == "test" else ""
-            raise BadSchema(f"{lacking[0].path}: no target (reconstruction_rss or reconstruction_esc){remedy}")
-        for info in infos:
-            if min(info.target_size) < WINDOW:
-                raise BadSchema(
-                    f"{info.path}: target {info.target_size}, smaller than SSIM's window of {WINDOW} × {WINDOW}; leave "
-                    "the volume out"
-                )
-
-
-def _check_maps(infos: list[VolumeInfo]) -> None:
-    lacking = [info for info in infos if not info.has_maps]
-    if lacking:
-        raise BadSchema(f"{lacking[0].path}: no dataset 'sens_maps', and data.maps or augment is file; set espirit")
-
-
-def _check_masks(infos: list[VolumeInfo], mask: Mask) -> None:
-    """Data that come undersampled have one mask; a second one would declare sampled what is zero."""
-    for info in infos:
-        if mask.kind == "file" and not info.has_mask:
-            raise BadSchema(f"{info.path}: no dataset 'mask', and data.mask has kind: file; set another kind")
-        if mask.kind != "file" and info.undersampled:
-            raise BadSchema(
-                f"{info.path}: undersampled by its own dataset 'mask', and data.mask has kind: {mask.kind}; "
-                "set data.mask.init_args.kind: file"
-            )
-    for size, path in {info.shape[2:]: info.path for info in infos}.items():
-        try:
-            mask.check(size)
-        except ConfigError as error:
-            raise ConfigError(f"data.mask: {error} (k-space {size} of {path})") from error
 
 
 def _check_ranges(**values: tuple[int | None, int]) -> None:

@@ -137,4 +137,5 @@ def _write(index: Path, entries: dict[str, Any]) -> None:
         with replacing(index) as temporary:
             temporary.write_text(json.dumps({"version": VERSION, "volumes": entries}), encoding="utf-8")
     except OSError as error:
-        logger.warning("%s: not written (%s); the files are opened again next time", index, error)
+        if _read(index) != entries:  # another process may have written the same at the same time
+            logger.warning("%s: not written (%s); the files are opened again next time", index, error)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
+from sciml.kernels.arithmetic import conj, times
 from sciml.mri.fourier import Fourier2d
 from sciml.mri.sense import Sense, SenseOperator, needed
 from sciml.mri.unet import ComplexUNet
@@ -55,13 +56,13 @@ class MoDL(nn.Module):
         lam = self.log_lambda.exp()
 
         def normal(image: Tensor) -> Tensor:
-            return self.encoding.adjoint(self.encoding(image, maps, mask), maps, mask) + lam * image
+            return self.encoding.adjoint(self.encoding(image, maps, mask), maps, mask) + times(lam, image)
 
         measured = self.encoding.adjoint(kspace, maps, mask)
         image = measured if self.start is None else self.start(kspace, mask, maps)
         for _ in range(self.iterations):
             denoised = image + self.denoiser(image)
-            image = conjugate_gradient(normal, measured + lam * denoised, denoised, self.cg_iterations)
+            image = conjugate_gradient(normal, measured + times(lam, denoised), denoised, self.cg_iterations)
         return image
 
 
@@ -76,15 +77,15 @@ def conjugate_gradient(operator: Callable[[Tensor], Tensor], b: Tensor, x: Tenso
     for _ in range(iterations):
         q = operator(p)
         alpha = _ratio(rr, _dot(p, q))
-        x, r = x + alpha * p, r - alpha * q
+        x, r = x + times(alpha, p), r - times(alpha, q)
         new = _dot(r, r)
-        p, rr = r + _ratio(new, rr) * p, new
+        p, rr = r + times(_ratio(new, rr), p), new
     return x
 
 
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     """Re⟨a, b⟩ of each sample, (B, 1, …)."""
-    return (a.conj() * b).real.sum(tuple(range(1, a.ndim)), keepdim=True)
+    return times(conj(a), b).real.sum(tuple(range(1, a.ndim)), keepdim=True)
 
 
 def _ratio(a: Tensor, b: Tensor) -> Tensor:

@@ -3,17 +3,18 @@
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
+from sciml.kernels.arithmetic import conj, times
 from sciml.mri.fourier import Fourier2d
 
 
 def expand(image: Tensor, maps: Tensor) -> Tensor:
     """Image (B, y, x) to coil images S_c·x, (B, C, y, x)."""
-    return image[:, None] * maps
+    return times(image[:, None], maps)
 
 
 def combine(coil_images: Tensor, maps: Tensor) -> Tensor:
     """Coil images (B, C, y, x) to Σ_c conj(S_c)·x_c, (B, y, x): the adjoint of `expand`."""
-    return (maps.conj() * coil_images).sum(1)
+    return times(conj(maps), coil_images).sum(1)
 
 
 def rss(coil_images: Tensor) -> Tensor:
@@ -44,11 +45,11 @@ class SenseOperator(nn.Module):
 
     def forward(self, image: Tensor, maps: Tensor, mask: Tensor) -> Tensor:
         """(B, y, x) complex to k-space (B, C, y, x), zero where the mask is False."""
-        return self.fourier(expand(image, maps)) * mask
+        return times(self.fourier(expand(image, maps)), mask)
 
     def adjoint(self, kspace: Tensor, maps: Tensor, mask: Tensor) -> Tensor:
         """Σ_c conj(S_c)·F^H(M·k_c), (B, y, x) complex: ⟨A x, k⟩ = ⟨x, A^H k⟩."""
-        return combine(self.fourier.adjoint(kspace * mask), maps)
+        return combine(self.fourier.adjoint(times(kspace, mask)), maps)
 
 
 class Sense(nn.Module):
@@ -69,7 +70,7 @@ class Sense(nn.Module):
 
     def forward(self, kspace: Tensor, mask: Tensor, maps: Tensor | None = None) -> Tensor:
         """(B, C, y, x), zero where not sampled, to a complex image (B, y, x)."""
-        return combine(self.fourier.inverse(kspace * mask), needed(maps))
+        return combine(self.fourier.inverse(times(kspace, mask)), needed(maps))
 
 
 def needed(maps: Tensor | None) -> Tensor:

@@ -71,4 +71,4 @@ def _digest(info: VolumeInfo) -> str:
         return info.path
     if not kspace.any():
         return info.path
-    return hashlib.sha256(np.ascontiguousarray(kspace, dtype=np.complex64)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(kspace, dtype=np.complex64).data).hexdigest()

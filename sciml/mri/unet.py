@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad
 
 from sciml.errors import ConfigError
+from sciml.kernels.arithmetic import times
 from sciml.mri.fourier import ifft2c
 from sciml.mri.sense import combine, rss
 
@@ -34,7 +35,8 @@ class UNet(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, image: Tensor) -> Tensor:
-        levels = [self.down[0](image.contiguous(memory_format=torch.channels_last))]
+        entered = image.to(self.last.weight.dtype)  # complex numbers are float32 or float64, whatever the network is
+        levels = [self.down[0](entered.contiguous(memory_format=torch.channels_last))]
         for convolutions in self.down[1:]:
             levels.append(convolutions(avg_pool2d(levels[-1], 2)))
         out = levels.pop()
@@ -44,7 +46,7 @@ class UNet(nn.Module):
             if any(lacking):
                 out = pad(out, (0, lacking[0], 0, lacking[1]), "reflect")
             out = merge(torch.cat([out, skip], 1))
-        return self.last(out)
+        return self.last(out).to(image.dtype)
 
 
 class ComplexUNet(nn.Module):
@@ -94,7 +96,7 @@ class ImageUNet(nn.Module):
 
     def forward(self, kspace: Tensor, mask: Tensor, maps: Tensor | None = None) -> Tensor:
         """(B, C, y, x), zero where not sampled, to a magnitude image (B, y, x)."""
-        coil_images = ifft2c(kspace * mask)
+        coil_images = ifft2c(times(kspace, mask))
         image = (rss(coil_images) if maps is None else combine(coil_images, maps).abs())[:, None]
         std, mean = torch.std_mean(image, dim=(2, 3), keepdim=True)
         std = torch.where(std == 0, torch.ones_like(std), std)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
+from sciml.kernels.arithmetic import times
 from sciml.mri.calibration import calibration_region
 from sciml.mri.fourier import Fourier2d, fft2c, ifft2c
 from sciml.mri.sense import Sense, combine, expand, needed, rss
@@ -21,9 +22,9 @@ class SensitivityModel(nn.Module):
 
     def forward(self, kspace: Tensor, mask: Tensor) -> Tensor:
         """(B, C, y, x) k-space to maps of that shape. The images are the true inverse FFT's, as coils are."""
-        images = ifft2c(kspace * calibration_region(mask))
+        images = ifft2c(times(kspace, calibration_region(mask)))
         maps = self.unet(images.flatten(0, 1)).view(kspace.shape)
-        return maps / rss(maps)[:, None]
+        return times(maps, rss(maps)[:, None].reciprocal())
 
 
 class Cascade(nn.Module):
@@ -36,7 +37,7 @@ class Cascade(nn.Module):
 
     def forward(self, kspace: Tensor, reference: Tensor, mask: Tensor, maps: Tensor) -> Tensor:
         image = self.refine(combine(self.fourier.inverse(kspace), maps))
-        return kspace - self.weight * mask * (kspace - reference) - self.fourier(expand(image, maps))
+        return kspace - times(self.weight * mask, kspace - reference) - self.fourier(expand(image, maps))
 
 
 class VarNet(nn.Module):

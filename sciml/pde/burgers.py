@@ -13,22 +13,32 @@ first-order scheme, whose local error dt² keeps the second order. Stable, at th
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.linalg.lapack import dpttrf, dpttrs
 
 from sciml.errors import ConfigError, NonFinite
+from sciml.pde.steps import equal_steps, require_steps
 
 Array = np.ndarray
 
 COURANT_LIMIT = 1.0
 PECLET_LIMIT = 2.0
+_PROCEED_EVERY = 64
 _N_MODES = 6
 FASTEST = 1 + sum(1 / k for k in range(1, _N_MODES + 1))  # no value of random_burgers exceeds it
 
 
-def solve_burgers(initial: Array, boundary: Array, *, viscosity: float, times: Sequence[float], dt: float) -> Array:
+def solve_burgers(
+    initial: Array,
+    boundary: Array,
+    *,
+    viscosity: float,
+    times: Sequence[float],
+    dt: float,
+    proceed: Callable[[], None] | None = None,
+) -> Array:
     """Integrate Burgers' equation with Dirichlet values on the unit interval.
 
     Args:
@@ -37,6 +47,7 @@ def solve_burgers(initial: Array, boundary: Array, *, viscosity: float, times: S
         viscosity: ν > 0, in length²/time.
         times: increasing output times ≥ 0; time 0 gives the initial means back.
         dt: largest time step; each interval is divided into equal steps no longer than this.
+        proceed: called every few steps; what it raises ends the computation.
 
     Returns:
         Cell means (sample, time, x) float64.
@@ -51,7 +62,9 @@ def solve_burgers(initial: Array, boundary: Array, *, viscosity: float, times: S
     solution = np.empty((len(initial), len(times), initial.shape[1]))
     state, time = initial.copy(), 0.0
     for frame, end in enumerate(times):
-        state = _advance(state, boundary, viscosity, end - time, dt)
+        steps = equal_steps(end - time, dt)
+        if steps:
+            state = _advance(state, boundary, viscosity, (end - time) / steps, steps, proceed)
         bad = ~np.isfinite(state).all(1)
         if bad.any():
             raise NonFinite(f"sample {bad.argmax()} of the batch, time {end:.6g}: not finite; take a smaller dt")
@@ -64,11 +77,13 @@ def _validate(initial: Array, boundary: Array, viscosity: float, times: Sequence
         raise ConfigError(
             f"initial {initial.shape}, boundary {boundary.shape}; allowed: (sample, x >= 2) and (sample, 2)"
         )
-    for name, value in (("viscosity", viscosity), ("dt", dt)):
-        if not (math.isfinite(value) and value > 0):
-            raise ConfigError(f"{name}: {value}; allowed: finite and > 0")
+    if not (math.isfinite(viscosity) and viscosity > 0):
+        raise ConfigError(f"viscosity: {viscosity}; allowed: finite and > 0")
+    require_steps(max(times, default=0.0), dt)
     if any(not b > a for a, b in zip([-math.inf, *times], times, strict=False)) or (times and times[0] < 0):
         raise ConfigError(f"times: {list(times)}; allowed: increasing and >= 0")
+    if not math.isfinite(8 * viscosity * dt * initial.shape[1] ** 2):
+        raise ConfigError(f"viscosity: {viscosity}; allowed: less, since ν dt cells² overflows at dt={dt}")
     fastest = max(np.abs(initial).max(initial=0.0), np.abs(boundary).max(initial=0.0))
     if not math.isfinite(fastest):
         raise NonFinite("the initial or wall values are not finite")
@@ -84,12 +99,10 @@ def _validate(initial: Array, boundary: Array, viscosity: float, times: Sequence
         )
 
 
-def _advance(state: Array, boundary: Array, viscosity: float, duration: float, dt: float) -> Array:
-    """Integrate over `duration` in equal steps of at most dt."""
-    steps = math.ceil(duration / dt * (1 - 1e-9))
-    if steps == 0:
-        return state
-    h = duration / steps
+def _advance(
+    state: Array, boundary: Array, viscosity: float, h: float, steps: int, proceed: Callable[[], None] | None
+) -> Array:
+    """Integrate over steps of length h; `proceed` is called now and then."""
     cells = state.shape[1]
     wall = np.zeros_like(state)
     wall[:, [0, -1]] = h * viscosity * 2 * cells**2 * boundary
@@ -97,7 +110,9 @@ def _advance(state: Array, boundary: Array, viscosity: float, duration: float, d
     previous, state = state, _solve(_factors(cells, 1.0, h * viscosity), state + h * tendency + wall)
     factors = _factors(cells, 1.5, h * viscosity)
     scratch = np.empty_like(state)
-    for _ in range(steps - 1):
+    for step in range(steps - 1):
+        if proceed and step % _PROCEED_EVERY == 0:
+            proceed()
         older, tendency = tendency, _advection(state, boundary)
         rhs = np.multiply(previous, -0.5, out=previous)
         rhs += np.multiply(state, 2.0, out=scratch)
@@ -137,7 +152,7 @@ def _solve(factors: tuple[Array, Array], rhs: Array) -> Array:
     return solution.T
 
 
-def random_burgers(indices: range | list[int], *, grid: int, seed: int) -> tuple[Array, Array]:
+def random_burgers(indices: Sequence[int], *, grid: int, seed: int) -> tuple[Array, Array]:
     """Random initial and wall values: a straight line between the walls plus six sine modes.
 
         u0(x) = left + (right − left)x + Σ_k a_k sin(kπx)/k,    left, right, a_k uniform in [−1, 1].
@@ -158,4 +173,7 @@ def random_burgers(indices: range | list[int], *, grid: int, seed: int) -> tuple
     x = (np.arange(grid) + 0.5) / grid
     k = np.arange(1, _N_MODES + 1)
     modes = np.sin(np.pi * k[:, None] * x) * (np.sinc(k / (2 * grid)) / k)[:, None]  # the mean over a cell
-    return boundary[:, :1] + (boundary[:, 1:] - boundary[:, :1]) * x + amplitude @ modes, boundary
+    initial = boundary[:, :1] + (boundary[:, 1:] - boundary[:, :1]) * x
+    for column, mode in enumerate(modes):  # a matrix product would round by the number of samples
+        initial += amplitude[:, column, None] * mode
+    return initial, boundary

@@ -292,7 +292,8 @@ class PDEDataModule(lightning.LightningDataModule):
                 listed = " + ".join(f"{name}={n}" for name, n in asked.items())
                 raise BadSchema(
                     f"{source.path}: {source.names[0]}: {source.n_samples} samples stored, "
-                    f"{sum(asked.values())} asked ({listed}); ask for fewer or generate more"
+                    f"{sum(asked.values())} asked ({listed}); ask for fewer or generate more; other data to test on or "
+                    "to predict from are given as data.test_path"
                 )
 
     def _check_match(self) -> None:
@@ -315,7 +316,7 @@ class PDEDataModule(lightning.LightningDataModule):
                     )
             return
         found = subsampled_grid(self.source, self.subsample)
-        if found != tuple(grid):
+        if found != tuple(grid) and self._has_targets(self.source):  # else it is there to predict from alone
             factor = fitting_subsample(self.source, grid)
             remedy = "generate data of that grid" if factor is None else f"data.subsample={factor} fits"
             raise ConfigError(

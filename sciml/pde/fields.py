@@ -4,6 +4,7 @@ Axes are (y, x); grid point (j, i) lies at (y, x) = (j / ny, i / nx).
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,8 +16,9 @@ FORCING = "0.1*(sin(2*pi*(x+y)) + cos(2*pi*(x+y)))"
 def grf_amplitude(ky: np.ndarray, kx: np.ndarray, *, alpha: float = 2.5, tau: float = 7.0) -> np.ndarray:
     """Standard deviation of the Fourier coefficient of the real field at wave number 2π(ky, kx).
 
-    That of FNO's released sampler, √2 σ (4π²|k|² + τ²)^{−α/2} with σ = τ^{α−1}; zero at k = 0. Summed in
-    squares over all k it is the pointwise variance.
+    That of FNO's released sampler, √2 σ (4π²|k|² + τ²)^{−α/2} with σ = τ^{α−1}; zero at k = 0. It multiplies
+    real and imaginary parts of unit variance each and takes the real part of the sum, so that the squares summed
+    over all k are the pointwise variance.
     """
     laplacian = 4 * math.pi**2 * (ky.astype(float) ** 2 + kx.astype(float) ** 2)
     amplitude = math.sqrt(2) * tau ** (alpha - 1) * (laplacian + tau**2) ** (-alpha / 2)
@@ -32,13 +34,13 @@ def _half_plane_by_shell(largest: int) -> tuple[np.ndarray, np.ndarray]:
     return ky[order], kx[order]
 
 
-def gaussian_random_vorticity(indices: range | list[int], *, grid: int, seed: int) -> Tensor:
-    """FNO's initial vorticity w0 ~ N(0, σ²(−Δ + 49 I)^{−2.5}), zero mean, on the unit torus.
+def gaussian_random_vorticity(indices: Sequence[int], *, grid: int, seed: int) -> Tensor:
+    """FNO's initial vorticity w0 ~ N(0, 2·7³ (−Δ + 49 I)^{−2.5}), zero mean, on the unit torus.
 
     Sample i is a function of (seed, i) alone. Two grids give it the same Fourier modes, up to the Nyquist
-    frequency of the coarser. The variance is that of FNO's released sampler, `GaussianRF(2, s, alpha=2.5,
-    tau=7)`: Σ_k 2·7³(4π²|k|² + 49)^{−2.5} = 0.262² at each point. (The prefactor printed in the paper, 7^{3/2},
-    would make it 0.085².)
+    frequency of the coarser. The covariance is that of FNO's released sampler, `GaussianRF(2, s, alpha=2.5,
+    tau=7)`: the variance at each point is Σ_k 2·7³ (4π²|k|² + 49)^{−2.5} = 0.262². (The paper prints the
+    prefactor 7^{3/2}, which would make it 0.043².)
 
     Args:
         indices: the samples' numbers.

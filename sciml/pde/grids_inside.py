@@ -1,7 +1,6 @@
 """On which grids the spectral layers of a model work, found by one run of the model without them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -10,8 +9,9 @@ from neuralop.layers.spectral_convolution import SpectralConv
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
-from sciml.pde.hooks import give_hooks, take_hooks
+from sciml.pde.hooks import take_hooks
 from sciml.pde.spectral_conv import scaled
+from sciml.transforms.modules import left_as_it_was
 
 
 class Grids(NamedTuple):
@@ -31,7 +31,11 @@ def grids_inside(
     """
     found: dict[SpectralConv, set[Grids]] = {conv: set() for conv in names}
     field = _zeros(model, names, grid)
-    with _recording(found), _evaluating(model), torch.no_grad():
+    with left_as_it_was(model), torch.no_grad():
+        model.eval()  # no statistics of zeros in a batch norm
+        for conv, grids in found.items():
+            take_hooks(conv)  # they are for the user's data
+            conv.forward = partial(_record, conv, grids)
         try:
             model(field)
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
@@ -58,34 +62,9 @@ def _zeros(model: nn.Module, names: dict[SpectralConv, list[str]], grid: Sequenc
     return field
 
 
-@contextmanager
-def _recording(found: dict[SpectralConv, set[Grids]]) -> Iterator[None]:
-    """Each layer records its grids and returns zeros: it may be of a type in which neuralop's does not run."""
-    hooks = {conv: take_hooks(conv) for conv in found}  # they are for the user's data
-    try:
-        for conv, grids in found.items():
-            conv.forward = partial(_record, conv, grids)
-        yield
-    finally:
-        for conv, taken in hooks.items():
-            del conv.forward
-            give_hooks(conv, taken)
-
-
 def _record(conv: SpectralConv, grids: set[Grids], x: Tensor, output_shape: Sequence[int] | None = None) -> Tensor:
+    """In place of the layer's forward, which may not run in the model's type."""
     grid = tuple(x.shape[2:])
     out_grid = scaled(grid, conv.resolution_scaling_factor) if output_shape is None else tuple(output_shape)
     grids.add(Grids(grid, out_grid))
     return x.new_zeros(len(x), conv.out_channels, *out_grid)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """No dropout, and no statistics of zeros in a batch norm."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training

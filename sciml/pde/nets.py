@@ -12,8 +12,11 @@ from sciml.pde.fno_blocks import fuse_blocks
 from sciml.pde.grids_inside import grids_inside
 from sciml.pde.hooks import give_hooks, take_hooks
 from sciml.pde.pointwise import use_pointwise
+from sciml.pde.precision import use_any_precision
 from sciml.pde.rebuild import Replacement, rebuild_with
 from sciml.pde.spectral_conv import MonarchSpectralConv
+from sciml.pde.state import tensor_state
+from sciml.pde.uncompiled import keep_uncompiled
 from sciml.transforms import DenseTransform, MonarchTransform, Transform
 
 _LEARNED: dict[str, type[Transform]] = {"monarch": MonarchTransform, "dense": DenseTransform}
@@ -34,7 +37,8 @@ def fno(
 ) -> FNO:
     """neuralop's FNO; with a learned transform it starts as the same function as with the FFT.
 
-    Its 1×1 convolutions are computed as matrix products (`use_pointwise`), whatever the transform.
+    Its 1×1 convolutions are computed as matrix products (`use_pointwise`), whatever the transform. It may be cast to
+    bfloat16 or float16, and with a learned transform to float64.
 
     Args:
         n_modes: Modes kept along each axis, both signs counted, as in neuralop.
@@ -59,19 +63,18 @@ def fno(
         raise ConfigError(f"{domain_padding=}: allowed is a fraction of the grid from 0 to 1")
     if transform == "fft" and heads is not None:
         raise ConfigError(f"{heads=} with transform=fft: the fixed transform has no heads, remove the key")
-    model = use_pointwise(
-        FNO(
-            n_modes=tuple(n_modes),
-            in_channels=in_channels,
-            out_channels=out_channels,
-            hidden_channels=hidden_channels,
-            n_layers=n_layers,
-            domain_padding=domain_padding,
-            separable=separable,
-        )
+    model = FNO(
+        n_modes=tuple(n_modes),
+        in_channels=in_channels,
+        out_channels=out_channels,
+        hidden_channels=hidden_channels,
+        n_layers=n_layers,
+        domain_padding=domain_padding,
+        separable=separable,
     )
+    use_any_precision(use_pointwise(model))
     if transform == "fft":
-        return model
+        return tensor_state(keep_uncompiled(model))
     return monarchize(model, grid, hidden_channels if heads is None else heads, transform=_LEARNED[transform])
 
 
@@ -115,7 +118,7 @@ def monarchize(
         for name in places:
             model.set_submodule(name, new)
     rebuild_with(model, settings)
-    return fuse_blocks(model)
+    return tensor_state(fuse_blocks(model))
 
 
 def _replaced(name: str, conv: SpectralConv, settings: Replacement) -> MonarchSpectralConv:

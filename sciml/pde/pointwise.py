@@ -8,7 +8,7 @@ class PointwiseConv1d(nn.Conv1d):
     """nn.Conv1d with kernel size 1 computed as y[b] = W·x[b] + c; parameters and state dict are unchanged."""
 
     def forward(self, input: Tensor) -> Tensor:
-        weight = self.weight[:, :, 0].expand(len(input), -1, -1)
+        weight = self.weight[:, :, 0].expand(input.shape[0], -1, -1)
         if self.bias is None:
             return torch.bmm(weight, input)
         return torch.baddbmm(self.bias[None, :, None], weight, input)

@@ -22,6 +22,8 @@ from sciml import hdf5
 from sciml.errors import BadSchema, CorruptFile, UnsafeFile, listed
 from sciml.pde import matlab5
 from sciml.pde.checks import channels_or_axis, checked_length, checked_times, expect, require_file
+from sciml.pde.foreign import described
+from sciml.probe import require_safe
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +83,7 @@ class HDF5Source(Source):
 
     def __init__(self, path: Path, axes: int | None = None) -> None:
         super().__init__(path)
+        require_safe(path)
         with hdf5.reading(path) as file:
             self.names = tuple(key for key in ("vorticity", "u") if key in file)[:1] or ("vorticity",)
             complete = hdf5.complete_rows(file)
@@ -94,7 +97,7 @@ class HDF5Source(Source):
             time = hdf5.dataset(file, "time")[()]
             expect(np.shape(time) == data.shape[1:2], path, "time", data.shape[1:2], np.shape(time))
             self.time = checked_times(path, "time", time)
-            self.attributes = {name: hdf5.plain(value) for name, value in file.attrs.items()}
+            self.attributes = hdf5.attributes(file)
             self.length = checked_length(path, hdf5.attribute(file, "length", 1.0))
             equation = hdf5.attribute(file, "equation")
             _check_dtype(path, self.names[0], data.dtype)
@@ -127,6 +130,7 @@ class Mat73Source(MatSource):
 
     def __init__(self, path: Path, axes: int | None = None) -> None:
         super().__init__(path)
+        require_safe(path)
         with hdf5.reading(path) as file:
             data = hdf5.dataset(file, "u")
             self._set_header(data.shape[::-1], np.asarray(hdf5.dataset(file, "t")[()]), data.dtype, axes)
@@ -211,6 +215,8 @@ def open_source(path: str | os.PathLike[str], axes: int | None = None) -> Source
         head = file.read(520)
     if not head:
         raise CorruptFile(f"{path}: empty file")
+    if (other := described(path, head)) is not None:
+        raise BadSchema(f"{path}: expected HDF5, MATLAB or PyTorch data, found {other}")
     if head.startswith(HDF5_MAGIC):
         return Mat73Source(path, axes) if path.suffix == ".mat" else HDF5Source(path, axes)
     if head.startswith(b"MATLAB 7.3"):
@@ -223,7 +229,10 @@ def open_source(path: str | os.PathLike[str], axes: int | None = None) -> Source
 
 
 def _with_channels(path: Path, key: str, tensor: torch.Tensor, axes: int | None) -> torch.Tensor:
-    """(N, channel, *grid) of what may lack the channel axis."""
+    """(N, channel, *grid) of what may lack the channel axis, in a type that NumPy has."""
+    if tensor.layout is not torch.strided or tensor.is_quantized or tensor.device.type != "cpu":
+        kind = f"quantized, {tensor.dtype}" if tensor.is_quantized else f"{tensor.layout} on {tensor.device}"
+        raise BadSchema(f"{path}: {key}: expected a dense tensor, found {kind}; store a plain one (.to_dense())")
     shape = tuple(tensor.shape)
     if axes is None:
         expect(3 <= tensor.ndim <= 5, path, key, "(N, y, x) or (N, channel, y, x)", shape)
@@ -232,6 +241,9 @@ def _with_channels(path: Path, key: str, tensor: torch.Tensor, axes: int | None)
         expect(tensor.ndim - axes in (1, 2), path, key, f"(N, {names}) or (N, channel, {names})", shape)
     if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
         raise UnsafeFile(f"{path}: {key}: declares {shape}, more than it stores")
+    if tensor.dtype.is_floating_point and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
+        tensor = tensor.float()  # bfloat16 and shorter
+    tensor = tensor.to(torch.complex64) if tensor.dtype is torch.complex32 else tensor.resolve_conj().resolve_neg()
     _check_dtype(path, key, tensor.numpy().dtype)
     return tensor.unsqueeze(1) if tensor.ndim == (3 if axes is None else axes + 1) else tensor
 

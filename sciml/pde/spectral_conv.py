@@ -16,7 +16,7 @@ from sciml.kernels import ops, pruned_fft
 from sciml.pde import neuralop_layer
 from sciml.transforms import FourierTransform, MonarchTransform, Transform
 from sciml.transforms.factors import lowest
-from sciml.transforms.layout import Rowwise
+from sciml.transforms.modules import Rowwise
 
 
 class MonarchSpectralConv(Rowwise):
@@ -276,7 +276,12 @@ class MonarchSpectralConv(Rowwise):
         return tuple(slices)
 
     def _prefers_ffts(self, x: Tensor) -> bool:
-        """Whether all transforms are fixed, no mode is left out, and FFTs take less time (`pruned_fft.pays`)."""
+        """Whether all transforms are fixed, no mode is left out, and FFTs take less time (`pruned_fft.pays`).
+
+        Never in a compiled graph, where complex tensors are best few (docs/decisions/0011).
+        """
+        if torch.compiler.is_compiling():
+            return False
         fixed = all(isinstance(t, FourierTransform) for t in (*self.analysis, *self.synthesis))
         if not fixed or self._n_modes != self.max_n_modes:
             return False

@@ -11,21 +11,20 @@ Only files that are known to be a run's are ever replaced or removed. Those of `
 and `predict` are listed in the folder's `.sciml_run.json`. Whatever else lies in the folder is the user's.
 """
 
-import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from sciml.errors import ConfigError
 from sciml.hdf5 import replacing
+from sciml.jobs import exclusive
 
 MARKER = ".sciml_run.json"
-LOCK = ".sciml_lock"
 ASIDE = ".sciml_replaced"
 FIT = (
     "config.yaml",
@@ -47,7 +46,7 @@ class RunDirectory:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._lock: IO[str] | None = None
+        self._claim = ExitStack()
 
     @property
     def about(self) -> dict[str, Any]:
@@ -98,30 +97,12 @@ class RunDirectory:
             raise ConfigError(f"run_dir: {self.path} holds {found}; {REMEDY} for this checkpoint's results")
 
     def lock(self) -> None:
-        """Keep other processes from writing a run here until this one ends. ConfigError if one does already."""
-        while self._lock is None:
-            self.path.mkdir(parents=True, exist_ok=True)
-            file = (self.path / LOCK).open("a")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                file.close()
-                raise ConfigError(
-                    f"run_dir: another process is writing a run into {self.path}; wait for it, or {REMEDY}"
-                ) from error
-            if _is_open(file, self.path / LOCK):
-                self._lock = file
-            else:  # its last owner has just removed it
-                file.close()
+        """Keep other processes from writing a run here until this one ends; see `sciml.jobs.exclusive`."""
+        self._claim.enter_context(exclusive(self.path))
 
     def unlock(self) -> None:
-        """Let others write here; a folder that holds nothing is removed."""
-        if self._lock is None:
-            return
-        (self.path / LOCK).unlink(missing_ok=True)
-        self._lock.close()
-        self._lock = None
-        self._prune()
+        """Let others write here."""
+        self._claim.close()
 
     def begin(self, config: str, about: Mapping[str, Any]) -> None:
         """Move what an earlier run wrote aside, and write configuration and marker of a new one."""
@@ -231,13 +212,6 @@ class RunDirectory:
         for folder in (*deeper, *inner, *(self.path / name for name in WRITES), self.path):
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
-
-
-def _is_open(file: IO[str], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _move(source: Path, target: Path) -> None:

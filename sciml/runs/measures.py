@@ -32,14 +32,19 @@ class Measures(NamedTuple):
     prediction_spectrum: Tensor
     diverged: Tensor  # (N, T) bool, from the first frame on that holds NaN or infinity
 
-    @property
-    def first_bad(self) -> tuple[int, int] | None:
-        """(sample, step) of the earliest frame that holds NaN or infinity, counted from 0; None if there is none."""
-        steps = self.diverged.any(0)
-        if not bool(steps.any()):
-            return None
-        step = int(steps.int().argmax())
-        return int(self.diverged[:, step].int().argmax()), step
+
+def diverged_frames(prediction: Tensor) -> Tensor:
+    """(N, T) bool of a rollout (N, T, *grid): from the first frame on that holds NaN or infinity."""
+    return (~prediction.isfinite()).flatten(2).any(-1).cumsum(1) > 0
+
+
+def first_bad(diverged: Tensor) -> tuple[int, int] | None:
+    """(sample, step) of the earliest frame that holds NaN or infinity, counted from 0; None if there is none."""
+    steps = diverged.any(0)
+    if not bool(steps.any()):
+        return None
+    step = int(steps.int().argmax())
+    return int(diverged[:, step].int().argmax()), step
 
 
 def measure(evaluation: Evaluation) -> Measures:
@@ -55,7 +60,7 @@ def measure(evaluation: Evaluation) -> Measures:
 
 def _measure_block(prediction: Tensor, target: Tensor, evaluation: Evaluation) -> Measures:
     dims, periodic, length = target.ndim - 2, evaluation.periodic, evaluation.length
-    diverged = (~prediction.isfinite()).flatten(2).any(-1).cumsum(1) > 0
+    diverged = diverged_frames(prediction)
     # Spectra of scaled fields, since a square of a float64 field can leave even float64's range.
     scale = target.abs().flatten(1).amax(1)
     scale = scale.masked_fill(scale == 0, 1.0)

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from sciml import hdf5
 from sciml.errors import BadSchema
+from sciml.runs.evaluation import as_stored
+from sciml.runs.measures import diverged_frames, first_bad
 
 FIELDS = ("prediction", "input")
 TIMES = ("time", "input_time")
@@ -40,18 +42,20 @@ class Predictions:
 
 
 def write_predictions(folder: str | os.PathLike[str], predictions: Predictions) -> Path:
-    """predictions.h5, whole or not at all: the fields as float32, the times, and the rest as attributes; its path.
+    """predictions.h5, whole or not at all: the fields, the times, and the rest as attributes; its path.
 
-    Predictions that are not finite are written as they are, with a warning.
+    Fields are float32, or float64 where that cannot hold them. Predictions that are not finite are written as they are,
+    with a warning that names the first bad step and its sample, from 0.
     """
     path = Path(folder) / "predictions.h5"
-    bad = [i for i, sample in enumerate(predictions.prediction) if not bool(sample.isfinite().all())]
-    if bad:
-        total = len(predictions.prediction)
-        logger.warning("%s: %d of %d predictions diverged, the first is sample %d", path, len(bad), total, bad[0])
+    diverged = diverged_frames(predictions.prediction)
+    if (bad := first_bad(diverged)) is not None:
+        count, total = int(diverged.any(1).sum()), len(diverged)
+        said = (path, count, total, *bad)
+        logger.warning("%s: %d of %d predictions diverged, the first is sample %d at step %d", *said)
     with hdf5.writing(path) as file:
         for name in FIELDS:
-            hdf5.add_samples(file, name, getattr(predictions, name).detach().cpu().float().numpy())
+            hdf5.add_samples(file, name, as_stored(getattr(predictions, name)))
         for name in TIMES:
             if (times := getattr(predictions, name)) is not None:
                 file.create_dataset(name, data=np.asarray(times, dtype=np.float64))

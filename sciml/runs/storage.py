@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from sciml import hdf5
 from sciml.errors import BadSchema, NonFinite
-from sciml.runs.evaluation import FIELDS, Evaluation
+from sciml.runs.evaluation import FIELDS, Evaluation, as_stored
 from sciml.runs.figures import draw
 from sciml.runs.files import as_json, earlier_entries, record_figures, replace_figures, replacing_together
-from sciml.runs.measures import Measures, measure
+from sciml.runs.measures import Measures, first_bad, measure
 from sciml.runs.metrics_json import missing, read_metrics
 
 __all__ = ["read_evaluation", "read_metrics", "summary", "write_evaluation"]
@@ -108,7 +108,7 @@ def summary(measures: Measures, evaluation: Evaluation) -> dict[str, Any]:
         "excluded_spectrum": int(measures.spectrum_error.isnan().sum()),
         "diverged": int(measures.diverged.any(1).sum()),
     }
-    if (bad := measures.first_bad) is not None:
+    if (bad := first_bad(measures.diverged)) is not None:
         own |= {"first_bad_sample": bad[0], "first_bad_step": bad[1]}
     if evaluation.time is not None:
         own["time"] = np.asarray(evaluation.time, dtype=float).tolist()
@@ -130,7 +130,7 @@ def _write_predictions(path: Path, evaluation: Evaluation) -> str:
     digest = hashlib.blake2b(digest_size=8)
     with hdf5.writing(path) as file:
         for name in FIELDS:
-            values = _stored(getattr(evaluation, name))
+            values = as_stored(getattr(evaluation, name))
             hdf5.add_samples(file, name, values)
             digest.update(np.ascontiguousarray(values).data)
         if evaluation.time is not None:
@@ -140,17 +140,6 @@ def _write_predictions(path: Path, evaluation: Evaluation) -> str:
     return digest.hexdigest()
 
 
-def _stored(field: Tensor) -> np.ndarray:
-    """float32, or float64 where float32 would turn a number into infinity or all of them into zero."""
-    values = field.detach().cpu()
-    if values.dtype == torch.float64:
-        largest = float(values[values.isfinite()].abs().amax()) if bool(values.isfinite().any()) else 0.0
-        limits = torch.finfo(torch.float32)
-        if largest > limits.max or 0 < largest < limits.tiny:
-            return values.numpy()
-    return values.float().numpy()
-
-
 def _check_targets(target: Tensor) -> None:
     for sample, field in enumerate(target):
         if bad := int((~field.isfinite()).sum()):
@@ -158,7 +147,7 @@ def _check_targets(target: Tensor) -> None:
 
 
 def _refuse_diverged(folder: Path, measures: Measures, evaluation: Evaluation) -> None:
-    if (bad := measures.first_bad) is None:
+    if (bad := first_bad(measures.diverged)) is None:
         return
     sample, step = bad
     count = int((~evaluation.prediction[sample, step].isfinite()).sum())

@@ -25,7 +25,10 @@ COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "seconds_per_epoch": ("s/epoch", lambda value: f"{value:.3g}"),
     "peak_memory_mb": ("peak memory (MB)", lambda value: f"{value:,.0f}"),
 }
-PLACES = {"run_dir", "config", "default_root_dir", "save_dir", "dirpath", "ckpt_path", "overwrite"}
+PLACES = {
+    *("run_dir", "config", "default_root_dir", "save_dir", "dirpath", "ckpt_path", "overwrite"),
+    *("verbose", "weights_only", "return_predictions"),  # of `sciml test`: they change no result
+}
 
 
 def compare(run_dirs: Sequence[str | os.PathLike[str]], *, any_data: bool = False) -> str:
@@ -101,8 +104,13 @@ def _diverged(names: Sequence[str], metrics: Sequence[Mapping[str, Any]]) -> lis
 
 
 def _distinct_names(runs: list[Path]) -> list[str]:
-    names = [run.resolve().name for run in runs]
+    names = [_name(run.resolve()) for run in runs]
     return names if len(set(names)) == len(names) else [str(run) for run in runs]
+
+
+def _name(run: Path) -> str:
+    """Its folder's name; of an evaluation on other data with that of its run."""
+    return "/".join(run.parts[-3:]) if run.parent.name == "evaluations" else run.name
 
 
 def _checked_metrics(run: Path, measures: Mapping[str, str]) -> dict[str, Any]:

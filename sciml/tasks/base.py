@@ -14,6 +14,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sciml import ranks
 from sciml.errors import ConfigError
+from sciml.pde.state import tensor_state
 from sciml.tasks.means import EpochMeans
 from sciml.tasks.optimizers import check_step, without_groups
 from sciml.tasks.progress import all_batches_done
@@ -56,13 +57,12 @@ class Task(LightningModule):
             raise ConfigError(f"{factor_lr=}: expected a positive learning rate")
         if not 0 <= factor_decay < math.inf:
             raise ConfigError(f"{factor_decay=}: expected 0 or a positive rate")
-        self.net = net
+        self.net = tensor_state(net)
         self.optimizer_callable = optimizer
         self.scheduler_callable = scheduler
         self.factor_lr = factor_lr
         self.factor_decay = factor_decay
         self._dft = initial_factors(net) if factor_decay else []
-        self.register_state_dict_post_hook(_drop_neuralop_metadata)
         self.training_cost: dict[str, Any] = {}  # filled by TrainingCost, kept in the checkpoint
         self.loaded: dict[str, int] = {}  # `step` and `epoch` of the checkpoint whose weights these are
         self.trained, self.measured = EpochMeans(), EpochMeans()
@@ -221,9 +221,3 @@ def parameter_groups(net: nn.Module, factor_lr: float | None = None) -> list[dic
 def count_parameters(parameters: Iterable[nn.Parameter]) -> int:
     """Real numbers that training moves; a complex parameter counts twice."""
     return sum(p.numel() * (2 if torch.is_complex(p) else 1) for p in parameters if p.requires_grad)
-
-
-def _drop_neuralop_metadata(module: nn.Module, state: dict[str, Any], prefix: str, metadata: Any) -> None:
-    # neuralop's models add their constructor's arguments to the state, classes among them, which neither
-    # load_state_dict nor weights_only=True accepts. The configuration rebuilds the network instead.
-    state.pop("_metadata", None)

@@ -13,7 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from sciml import ranks
 from sciml.errors import NonFinite
-from sciml.tasks.progress import all_batches_done, batches_done, make_resumable
+from sciml.tasks.progress import all_batches_done, batches_done, epochs_done, make_resumable
 from sciml.tasks.stopping import Stopped, StopRequest, end_at_once
 
 
@@ -44,10 +44,9 @@ class Checkpoints(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         trainer.fit_loop.epoch_loop.max_steps = self._max_steps
-        loader = trainer.train_dataloader
+        loader: Any = trainer.train_dataloader
         if trainer.fit_loop.restarting and hasattr(loader, "load_state_dict"):  # within an epoch
-            epoch = trainer.fit_loop.epoch_progress.current.processed
-            loader.load_state_dict({"epoch": epoch, "batches": batches_done(trainer)})
+            loader.load_state_dict({"epoch": epochs_done(trainer), "batches": batches_done(trainer)})
         self._request.listen()
         if trainer.global_step == 0:
             self._save(trainer, pl_module, "last")

@@ -12,12 +12,18 @@ from typing import Any
 from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+from lightning.pytorch.utilities import rank_zero_only
 
 from sciml import ranks
 from sciml.tasks.stopping import Stopped
 
 GRACE = 10.0  # seconds in which a process may end by itself, with its own words, after another was lost
 PARENT = "SCIML_PARENT"
+
+
+def is_rank_zero() -> bool:
+    """Whether this process writes; known before the others are started."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 class Launcher(_SubprocessScriptLauncher):

@@ -62,7 +62,10 @@ class MRITask(Task):
 
         Raises BadSchema when that is larger than the image.
         """
-        image = self.net(batch.kspace, batch.mask, batch.maps)
+        # Lightning casts real numbers alone to the type of the network.
+        dtype = torch.promote_types(torch.complex64, self.dtype)  # type: ignore[arg-type]
+        kspace, maps = (x if x is None else x.to(dtype) for x in (batch.kspace, batch.maps))
+        image = self.net(kspace, batch.mask, maps)
         image = image.abs() if image.is_complex() else image
         size = batch.size if batch.target is None else (batch.target.shape[-2], batch.target.shape[-1])
         if size is None:

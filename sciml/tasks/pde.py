@@ -131,6 +131,8 @@ class PDETask(Task):
         try:
             with torch.no_grad():
                 prediction = self._continued(input[:1], n_steps)
+        except torch.OutOfMemoryError:
+            raise
         except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
             reason = str(error).partition("\n")[0] or type(error).__name__
             raise ConfigError(f"model.net does not fit the data ({shapes}): {reason}") from error

@@ -15,7 +15,13 @@ Progress = dict[str, Any]  # total and current, each of ready, started, processe
 
 def batches_done(trainer: Trainer) -> int:
     """Batches of the present epoch that were trained on."""
-    return trainer.fit_loop.epoch_loop.batch_progress.current.processed
+    progress: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+    return progress.processed
+
+
+def epochs_done(trainer: Trainer) -> int:
+    progress: Any = trainer.fit_loop.epoch_progress.current
+    return progress.processed
 
 
 def all_batches_done(trainer: Trainer) -> bool:

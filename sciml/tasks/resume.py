@@ -29,7 +29,8 @@ def check_weights(net: nn.Module, checkpoint: Mapping[str, Any], path: object) -
         if k in have and getattr(have[k], "shape", None) != want[k].shape
     ]
     reasons = [f"it lacks {listed(missing)}"] * bool(missing) + [f"it has {listed(surplus)}"] * bool(surplus)
-    reasons += [f"it has {listed(shapes)}"] * bool(shapes)
+    if shapes:
+        reasons.append(f"it has {shapes[0]}" + (f", and {len(shapes) - 1} more of other shapes" if shapes[1:] else ""))
     if reasons:
         raise CheckpointError(
             f"{path}: of another network: {'; '.join(reasons)}; use the config.yaml of the run it belongs to"

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from sciml.errors import ConfigError
 from sciml.kernels import ops
+from sciml.kernels.arithmetic import conj, times
 from sciml.transforms.factors import dft_matrix, lowest
-from sciml.transforms.layout import Rowwise
+from sciml.transforms.modules import Rowwise
 
 
 class Transform(Rowwise, ABC):
@@ -85,13 +86,13 @@ class Transform(Rowwise, ABC):
 
     def adjoint(self, y: Tensor, dim: int = -1) -> Tensor:
         """Apply the conjugate transpose along `dim`: (…, out, …) to (…, in, …)."""
-        x = ops.along(y, self.as_matrix().mH, dim)
+        x = ops.along(y, conj(self.as_matrix()).mT, dim)
         return x.real if self.real and not self.inverse else x
 
     def initial_matrix(self) -> Tensor:
         """(1, out, in) complex128: the DFT from which this transform starts."""
         matrix = self._rows()
-        return (matrix.mH if self.inverse else matrix)[None]
+        return (conj(matrix).mT if self.inverse else matrix)[None]
 
     @abstractmethod
     def initial_parameters(self) -> list[Tensor]:
@@ -145,6 +146,7 @@ class Transform(Rowwise, ABC):
             rows = torch.where(paired[:, None], 2 * rows, rows)
         return rows
 
+    @torch.compiler.disable(reason="a module is built")
     def _at(self, size: int, modes: int | range | None) -> Self:
         """The initial transform of these settings for another grid."""
         if modes is None and self.modes is not None:
@@ -158,18 +160,19 @@ class Transform(Rowwise, ABC):
         """The envelope of this transform's matrix times the DFT of `new`."""
         learned = self.as_matrix().to(torch.complex128)
         device = learned.device
-        envelope = (learned.mH if self.inverse else learned) / self._rows().to(device)
+        envelope = times(conj(learned).mT if self.inverse else learned, self._rows().to(device).reciprocal())
         position = torch.arange(new.size, dtype=torch.float64, device=device) * self.size / new.size
         below = position.long().clamp(max=self.size - 1)
         weight = position - below
         above = (below + 1).clamp(max=self.size - 1)
-        envelope = torch.lerp(envelope[..., below], envelope[..., above], weight.to(envelope.dtype))
+        start = envelope[..., below]
+        envelope = start + times(weight, envelope[..., above] - start)
         shared = [f for f in new.frequencies if f in self.frequencies]
         to = torch.tensor([new.frequencies.index(f) for f in shared], device=device)
         known = envelope[:, [self.frequencies.index(f) for f in shared]]
         whole = torch.ones(self.heads, len(new.frequencies), new.size, dtype=torch.complex128, device=device)
-        carried = whole.index_copy(1, to, known) * new._rows().to(device)
-        return carried.mH if self.inverse else carried
+        carried = times(whole.index_copy(1, to, known), new._rows().to(device))
+        return conj(carried).mT if self.inverse else carried
 
 
 def _frequencies(size: int, modes: int | range | None, centered: bool) -> range:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sciml.kernels import ops
+from sciml.kernels.arithmetic import conj
 from sciml.transforms.base import Transform
 from sciml.transforms.monarch import MonarchTransform
 
@@ -30,12 +31,12 @@ def separable(x: Tensor, transforms: Sequence[Transform], *, adjoint: bool = Fal
     if len(factored) == len(transforms):
         factors = [(t.factors.left[head], t.factors.right[head]) for t in factored]
         if adjoint:
-            factors = [(left.conj(), right.conj()) for left, right in factors]
+            factors = [(conj(left), conj(right)) for left, right in factors]
         return ops.monarch(x, factors, transpose=transforms[0].inverse != adjoint)
     for dim, transform in zip(dims, transforms, strict=True):
         n = x.shape[dim]
         matrix = (transform.as_matrix() if n == transform.size else transform.matrix_at(n))[head]
-        x = ops.along(x, matrix.mH if adjoint else matrix, dim)
+        x = ops.along(x, conj(matrix).mT if adjoint else matrix, dim)
     return x
 
 

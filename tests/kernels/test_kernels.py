@@ -4,7 +4,7 @@ import pytest
 import torch
 from properties import assert_close, random, relative_error, tolerance
 
-from sciml.kernels import dense, ops, products, reference, truncated
+from sciml.kernels import dense, ops, products, reference, truncated, two_stage
 
 GRIDS = [((6,), (4,)), ((5, 6), (3, 4)), ((4, 5, 6), (3, 5, 2))]
 
@@ -254,3 +254,19 @@ def test_shapes_that_do_not_fit():
         ops.spectral_conv(torch.zeros(1, 4, 5, 7), analysis, weight, synthesis)
     with pytest.raises(ValueError, match="3 channels, the weight 4"):
         ops.spectral_conv(torch.zeros(1, 3, 5, 6), analysis, weight, synthesis)
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_per_sample_gradients_of_two_stages(transpose, monkeypatch):
+    monkeypatch.setattr(two_stage, "worthwhile", lambda left, right: True)
+    left, right = random(2, 6, 3, dtype=torch.complex64), random(2, 3, 2, 2, dtype=torch.complex64, seed=1)
+    x = random(3, 4, 6, dtype=torch.complex64, seed=2)
+
+    def loss(left, sample):
+        y = ops.monarch(sample[None], [(left, right)], transpose=transpose)
+        return (y.real**4 + y.imag).sum()
+
+    found = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(left, x)
+    left.requires_grad_()
+    for g, sample in zip(found, x, strict=True):
+        assert relative_error(g, torch.autograd.grad(loss(left, sample), left)[0]) <= 1e-5

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 import pickle
 from pathlib import Path
 
@@ -273,6 +274,19 @@ def test_target_smaller_than_the_window_of_ssim(tmp_path: Path) -> None:
     with pytest.raises(BadSchema, match=r"volume_0\.h5: target \(6, 9\), smaller than SSIM's window of 7 × 7"):
         MRIDataModule(str(tmp_path), EQUISPACED).setup("fit")
     MRIDataModule(str(tmp_path), EQUISPACED).setup("predict")
+
+
+@pytest.mark.parametrize("options", [{"maps": "espirit"}, {"augment": "espirit"}])
+def test_maps_that_take_much_of_the_disk_are_announced(
+    folder: Path, options: dict, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    size = 4 * 2 * 24 * 24 * 8  # slices, coils, y, x, complex64
+    for limit, words in ((size, []), (size / 3, ["4 slices will take 3 GiB"])):
+        monkeypatch.setattr("sciml.mri.checks.GIB", limit)
+        with caplog.at_level(logging.WARNING):
+            MRIDataModule(str(folder), EQUISPACED, **options).dataset("train")
+        assert len(caplog.records) == len(words)
+        assert all(word in caplog.text for word in words)
 
 
 def test_description_says_which_data_and_nothing_else(folder: Path) -> None:

@@ -438,6 +438,24 @@ def test_cache_that_cannot_be_written_costs_one_warning(tmp_path: Path, caplog: 
     assert "set data.cache_dir" in caplog.text
 
 
+@pytest.mark.parametrize("other_was_first", [True, False])
+def test_index_that_another_process_writes_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, other_was_first: bool
+) -> None:
+    write_tiny(tmp_path / "data", 1)
+    cache, real = open_cache(tmp_path / "data"), os.replace
+
+    def replace(source: Path, target: Path) -> None:
+        if other_was_first:
+            real(source, target)
+        raise FileNotFoundError(2, "No such file or directory", str(source))
+
+    monkeypatch.setattr("sciml.hdf5.os.replace", replace)
+    with caplog.at_level(logging.WARNING):
+        assert len(volumes(tmp_path / "data", "multicoil", cache=cache)) == 1
+    assert len(caplog.records) == (0 if other_was_first else 1)
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
 def test_read_only_folder_is_read(tmp_path: Path) -> None:
     write_tiny(tmp_path / "data", 1)

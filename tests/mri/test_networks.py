@@ -76,6 +76,34 @@ def test_starts_as_its_fft_twin(net, transform, size) -> None:
         assert relative_error(reconstruct(learned, size), reconstruct(twin, size)) <= 1e-5
 
 
+def image_unet(transform):
+    torch.manual_seed(0)
+    return ImageUNet(chans=2, pools=2)
+
+
+@pytest.mark.parametrize("net", [*NETWORKS, image_unet])
+@pytest.mark.parametrize("transform", ["fft", "monarch"])
+@pytest.mark.parametrize(
+    ("dtype", "within"), [(torch.float64, 1e-5), (torch.bfloat16, 3e-2), (torch.float16, 1e-2)], ids=str
+)
+def test_networks_of_another_type(net, transform, dtype, within) -> None:
+    """Complex data keep their type; a network of half precision computes its convolutions so."""
+    network = net(transform)
+    if net is not sense:
+        perturb(network, 0.02)
+    kspace, mask, maps, _ = sample()
+    maps = None if isinstance(network, VarNet) else maps
+    expected = network(kspace, mask, maps)
+    network.to(dtype)
+    for kind, real in ((torch.complex64, torch.float32), (torch.complex128, torch.float64)):
+        found = network(kspace.to(kind), mask, None if maps is None else maps.to(kind))
+        assert found.abs().dtype == real
+        assert relative_error(found.to(expected.dtype), expected) < within
+    if found.requires_grad:
+        found.abs().sum().backward()
+        assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
+
+
 @pytest.mark.parametrize("net", NETWORKS)
 @pytest.mark.parametrize("tied", [True, False])
 def test_every_parameter_learns(net, tied) -> None:

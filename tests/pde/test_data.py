@@ -59,6 +59,10 @@ def whole(loader: torch.utils.data.DataLoader) -> Batch:
     return Batch(*(torch.cat(parts) for parts in zip(*loader, strict=True)))
 
 
+def whole_inputs(data: PDEDataModule) -> torch.Tensor:
+    return torch.cat([batch.input for batch in data.predict_dataloader()])
+
+
 def test_rollout_splits_and_frames(flow: str) -> None:
     data = module(flow, n_val=1)
     assert [len(batch.input) for batch in data.test_dataloader()] == [2]
@@ -419,6 +423,12 @@ def test_the_grid_that_is_expected_must_be_there(line: str, flow: str, pairs: st
     with pytest.raises(BadSchema, match=r"flow\.h5: vorticity: .*a grid of 1 axes.*name all 2 axes in data\.grid"):
         module(flow, grid=[6])
     assert static(pairs, subsample=4, grid=[3, 3]).grid == (3, 3)
+
+
+def test_inputs_to_predict_from_may_have_another_resolution(tmp_path: Path) -> None:
+    data = module(write(tmp_path / "fine.h5", "vorticity", FIELD[:, :2]), grid=[3, 2])
+    data.setup("predict")
+    assert whole_inputs(data).shape == (2, 2, 6, 4)
 
 
 @pytest.mark.parametrize("grid", [[], [0], [2, 2, 2, 2]])

@@ -34,6 +34,15 @@ def test_pointwise_deviation_is_the_analytic_sum() -> None:
     assert expected == pytest.approx(0.262, rel=0.01)
 
 
+def test_stated_covariance() -> None:
+    """Eigenvalues 2·7³ (4π²|k|² + 49)^{−2.5}: 0.262 at each point; with the paper's 7^{3/2} it would be 0.043."""
+    ky, kx = np.mgrid[-100:101, -100:101]
+    power = np.where((ky == 0) & (kx == 0), 0, (4 * np.pi**2 * (ky**2 + kx**2) + 49.0) ** -2.5)
+    np.testing.assert_allclose(grf_amplitude(ky, kx) ** 2, 2 * 7**3 * power, rtol=1e-12)
+    assert math.sqrt(2 * 7**3 * power.sum()) == pytest.approx(0.262, abs=5e-4)
+    assert math.sqrt(7**1.5 * power.sum()) == pytest.approx(0.043, abs=5e-4)
+
+
 def test_mean_is_zero() -> None:
     fields = gaussian_random_vorticity(range(5), grid=12, seed=0)
     torch.testing.assert_close(fields.mean((1, 2)), torch.zeros(5, dtype=torch.float64), atol=1e-15, rtol=0)

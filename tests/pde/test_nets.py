@@ -3,6 +3,8 @@ import torch
 from neuralop.layers.spectral_convolution import SpectralConv
 from neuralop.models import FNO, UNO
 from properties import random, relative_error
+from torch.func import functional_call, grad, vmap
+from torch.utils.checkpoint import checkpoint
 
 from sciml.errors import ConfigError
 from sciml.pde.nets import fno, monarchize
@@ -128,3 +130,31 @@ def test_dense_class_can_be_given():
 def test_a_number_of_heads_below_one_is_refused(heads):
     with pytest.raises(ConfigError, match=rf"heads={heads}: must be at least 1"):
         fno(**SMALL, transform="monarch", heads=heads)
+
+
+@pytest.mark.parametrize("transform", ["monarch", "dense"])
+@pytest.mark.parametrize("grid", [(12,), (12, 10)])
+def test_activation_checkpointing_gives_the_same_gradients(transform, grid):
+    model = fno([4] * len(grid), 2, 1, 4, grid=list(grid), transform=transform, n_layers=2)
+    x = random(2, 2, *grid, dtype=torch.float32)
+    expected = torch.autograd.grad(model(x).square().sum(), list(model.parameters()))
+    found = torch.autograd.grad(checkpoint(model, x, use_reentrant=False).square().sum(), list(model.parameters()))
+    for a, b in zip(found, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("grid", [(12,), (12, 10)])
+def test_per_sample_gradients(grid):
+    """torch.func's vmap of grad against a backward for each sample."""
+    model = fno([4] * len(grid), 2, 1, 4, grid=list(grid), transform="monarch", n_layers=2)
+    x = random(3, 2, *grid, dtype=torch.float32)
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+
+    def loss(parameters, sample):
+        return functional_call(model, parameters, (sample[None],)).square().sum()
+
+    found = vmap(grad(loss), in_dims=(None, 0))(parameters, x)
+    for i, sample in enumerate(x):
+        expected = torch.autograd.grad(model(sample[None]).square().sum(), list(model.parameters()))
+        for (name, _), g in zip(model.named_parameters(), expected, strict=True):
+            torch.testing.assert_close(found[name][i], g, rtol=1e-4, atol=1e-5 * float(g.abs().max()))

@@ -1,7 +1,10 @@
 """One protocol over three formats: the same fields come out, and every fault gets its name."""
 
+import gzip
 import logging
 import os
+import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -303,6 +306,47 @@ def test_what_stands_in_the_place_of_a_file_is_said(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.h5")
     with pytest.raises(BadSchema, match="pipe, socket or device"):
         open_source(tmp_path / "pipe.h5")
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "message"),
+    [
+        ("a.npy", lambda path: np.save(path, FIELD), "a NumPy array; store it as HDF5"),
+        ("a.npz", lambda path: np.savez(path, u=FIELD), r"NumPy arrays \(\.npz\); store it as HDF5"),
+        ("a.mat", lambda path: scipy.io.savemat(path, {"u": FIELD[0, 0]}, format="4"), "a MATLAB 4 file.*-v7.3"),
+        ("a.gz", lambda path: path.write_bytes(gzip.compress(b"data")), "a gzip archive; unpack it"),
+        (
+            "a.zip",
+            lambda path: zipfile.ZipFile(path, "w").writestr("u.csv", "1"),
+            "a zip archive, but none of PyTorch's",
+        ),
+    ],
+)
+def test_files_of_other_formats_are_told_what_they_are(
+    tmp_path: Path, name: str, make: Callable[[Path], object], message: str
+) -> None:
+    make(tmp_path / name)
+    with pytest.raises(BadSchema, match=rf"{re.escape(name)}: expected HDF5, MATLAB or PyTorch data, found {message}"):
+        open_source(tmp_path / name)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float8_e4m3fn])
+def test_short_floating_point_numbers(tmp_path: Path, dtype: torch.dtype) -> None:
+    y = torch.from_numpy(FIELD[:, 1]).to(dtype)
+    (_, found) = open_source(write_torch(tmp_path / "pairs.pt", y=y)).fields(0, 4, slice(None))
+    np.testing.assert_array_equal(found[:, 0], y.float().numpy())
+
+
+def test_sparse_tensor_is_named(tmp_path: Path) -> None:
+    x = torch.from_numpy(FIELD[:, 0])
+    with pytest.raises(BadSchema, match=r"pairs\.pt: x: expected a dense tensor, found torch\.sparse_coo.*to_dense"):
+        open_source(write_torch(tmp_path / "pairs.pt", x=x.to_sparse()))
+
+
+def test_conjugate_view_is_read(tmp_path: Path) -> None:
+    y = torch.complex(*torch.from_numpy(FIELD[:, :2]).unbind(1)).conj()
+    (_, found) = open_source(write_torch(tmp_path / "pairs.pt", y=y)).fields(0, 4, slice(None))
+    np.testing.assert_array_equal(found[:, 0], y.resolve_conj().numpy())
 
 
 def test_inputs_alone(tmp_path: Path) -> None:

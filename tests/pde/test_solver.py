@@ -105,6 +105,32 @@ def test_ideal_flow_conserves_energy_and_enstrophy_to_the_scheme_s_order() -> No
     assert (drifts[0] > 4 * drifts[1]).all(), f"{drifts=}"
 
 
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float64, 1e-11), (torch.float32, 2e-6)])
+@pytest.mark.parametrize("viscosity", [1.0, 10.0, 100.0, 1e6])
+@pytest.mark.parametrize("dt", [5e-3, 0.03, 1.0])
+def test_steady_state_is_exact_for_every_step(dt: float, viscosity: float, dtype: torch.dtype, error: float) -> None:
+    """FNO's forcing depends on x + y alone: no advection, νΔw + f = 0, w = f/(8π²ν)."""
+    exact = fno_forcing(16) / (8 * math.pi**2 * viscosity)
+    initial, forcing = active_flow(1, 16, scale=0.1).to(dtype), fno_forcing(16).to(dtype)
+    end = solve_navier_stokes(initial, viscosity=viscosity, forcing=forcing, times=[1.0, 10.0], dt=dt)[0]
+    assert (end[1] - exact).abs().max() <= error * exact.abs().max()
+
+
+@pytest.mark.parametrize("viscosity", [1.0, 100.0])
+def test_steady_state_with_advection_is_one_of_the_equation(viscosity: float) -> None:
+    """At ν k² h up to 1e3, an independent solver does not move the state that is reached."""
+    points = 2 * math.pi * torch.arange(16, dtype=torch.float64) / 16
+    y, x = points[:, None], points
+    forcing = 400 * viscosity * (torch.cos(y) + torch.sin(2 * y) * torch.cos(x))
+    options = {"viscosity": viscosity, "forcing": forcing, "times": [1.5], "dt": 5e-3}
+    end = solve_navier_stokes(torch.zeros(1, 16, 16, dtype=torch.float64), **options)[0, 0].numpy()
+    without = forcing - forcing.mean()
+    linear = solve_navier_stokes(1e-9 * without[None], **{**options, "forcing": 1e-9 * forcing})[0, 0].numpy() * 1e9
+    assert np.abs(end - linear).max() > 1e-3 * np.abs(end).max() / viscosity, "advection matters"
+    later = reference_solution(end, forcing.numpy(), viscosity, 0.02 / viscosity)
+    assert np.abs(later - end).max() <= 1e-10 * np.abs(end).max()
+
+
 def test_mean_vorticity_is_constant() -> None:
     initial = active_flow(2, 16) + torch.tensor([0.5, -1.0], dtype=torch.float64)[:, None, None]
     end = solve_navier_stokes(initial, viscosity=1e-3, forcing=fno_forcing(16), times=[1.0], dt=0.01)

@@ -1,0 +1,34 @@
+"""What torch's modules lack for transforms and for looking into networks."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from torch import Tensor, nn
+
+
+class Rowwise(nn.Module):
+    """A module whose own tensors stay in row-major order whatever `.to(memory_format=…)` asks.
+
+    `channels_last` is for images (batch, channels, y, x); `.to` gives it to every tensor of four axes and fails on
+    one of five, though factors and mode weights are no images. So each tensor is moved and cast as a vector.
+    """
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        return super()._apply(lambda tensor: fn(tensor.reshape(-1)).view(tensor.shape), recurse)
+
+
+@contextmanager
+def left_as_it_was(module: nn.Module) -> Iterator[None]:
+    """Afterwards every attribute of the module and of those inside is again the object that it was.
+
+    For a run that only looks: modes, hooks, and what a layer remembers of its last input (neuralop's positional
+    embedding keeps a grid, of the device and type it was first asked for). Values in tensors are not restored.
+    """
+    before = {inner: dict(vars(inner)) for inner in module.modules()}
+    try:
+        yield
+    finally:
+        for inner, attributes in before.items():
+            vars(inner).clear()
+            vars(inner).update(attributes)
