@@ -42,6 +42,7 @@ from IPython.display import Markdown, display
 from lightning.pytorch import Trainer
 
 # %%
+import sciml
 from sciml import plots
 from sciml.cli import main
 from sciml.cli.train import IRRELEVANT
@@ -55,6 +56,12 @@ from sciml.tasks.pde import PDETask
 from sciml.tasks.schedules import OneCycle
 
 # %%
+# Section 6 needs the configurations of the repository: above this folder, or beside the installed package.
+places = [place / "configs" / "pde" for place in (Path.cwd(), *Path.cwd().parents, Path(sciml.__file__).parents[1])]
+configs = next((place for place in places if (place / "navier_stokes_quick_fft.yaml").exists()), None)
+if configs is None:
+    raise FileNotFoundError(f"no configs/pde above {Path.cwd()}: start the notebook in a checkout of the repository")
+
 workspace = tempfile.TemporaryDirectory()  # removed with the kernel
 folder = Path(workspace.name)
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -218,14 +225,21 @@ Markdown(table)
 # figures, from which it can be understood and repeated. Any setting can be changed on the command line, here the data
 # and their resolution.
 
+
 # %%
-configs, runs = Path("../configs/pde"), {"FFT": folder / "fft", "Monarch": folder / "monarch"}
+def command(*words: str) -> None:
+    """`sciml` and these words; what it says of an error stands above the exception."""
+    if status := main(list(words)):
+        raise RuntimeError(f"sciml {' '.join(words)}: exit status {status}")
+
+
+runs = {"FFT": folder / "fft", "Monarch": folder / "monarch"}
 for name, run in runs.items():
     config = configs / f"navier_stokes_quick_{name.lower()}.yaml"
     changes = ["--data.path", flow, "--data.subsample", "2"]
     quiet = ["--trainer.enable_progress_bar", "false"]
-    assert main(["fit", "--config", str(config), "--run_dir", str(run), *changes, *quiet]) == 0
-    assert main(["test", "--config", str(run / "config.yaml"), "--verbose", "false"]) == 0
+    command("fit", "--config", str(config), "--run_dir", str(run), *changes, *quiet)
+    command("test", "--config", str(run / "config.yaml"), "--verbose", "false")
 
 # %% [markdown]
 # `sciml compare` puts runs into one table. (Peak memory is the process's; both runs share this kernel, so it says
@@ -263,7 +277,7 @@ plots.spectra(energy_spectrum(first.target[:, -1]), energies, shells=16, ylabel=
 for name, run in runs.items():
     arguments = ["--config", str(run / "config.yaml"), "--run_dir", str(folder / f"{name}_64"), "--verbose", "false"]
     trained = ["--ckpt_path", str(run / "checkpoints" / "last.ckpt")]
-    assert main(["test", *arguments, *trained, "--data.test_subsample", "1"]) == 0
+    command("test", *arguments, *trained, "--data.test_subsample", "1")
     at_64 = read_evaluation(folder / f"{name}_64").info["relative_l2"]
     print(f"{name}: {evaluations[name].info['relative_l2']:.4f} at 32², {at_64:.4f} at 64²")
 

@@ -54,9 +54,7 @@ def _require_device(name: str) -> None:
         torch.zeros(1, device=name)
     except (RuntimeError, AssertionError, ImportError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(
-            f"device: {name!r}: expected cpu or a device of this machine, such as cuda ({reason})"
-        ) from error
+        raise ConfigError(f"device: {name!r}: expected cpu, or a device of this machine ({reason})") from error
 
 
 def _underscored(word: str) -> str:
