@@ -97,7 +97,7 @@ class RunCLI(LightningCLI):
     """A LightningCLI whose every run lives in one directory."""
 
     model: Task
-    datamodule: PDEDataModule | MRIDataModule
+    datamodule: Any  # an application's, which can `describe` its data
 
     def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
         """Builds the parser of the one subcommand that is called: each takes a tenth of a second."""

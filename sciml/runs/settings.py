@@ -89,8 +89,8 @@ class Origin:
         refused = select(self.changes, ("model.*",), TRAINING_ONLY)
         if refused:
             raise ConfigError(
-                f"{self.checkpoint}: trained with other settings of the network: {described(refused)}; set them back, or "
-                f"use --config {self.config}"
+                f"{self.checkpoint}: trained with other settings of the network: {described(refused)}; set them back, "
+                f"or use --config {self.config}"
             )
 
     @property
