@@ -246,9 +246,9 @@ class RunCLI(LightningCLI):
         about, checkpoint = self.application, self._settings.ckpt_path
         own = self.target.is_run
         with self.target.recording({"kind": RUN, "trained": True} if own else self._marks("evaluation")):
+            if not own:  # first, since a rollout that diverged ends here
+                self.target.write_config(self._config_text())
             path = about.call(about.evaluate, self.target.path, self.collector, self.datamodule, self.model, checkpoint)
-        if not own:
-            self.target.write_config(self._config_text())
         print(path)
 
     def after_predict(self) -> None:

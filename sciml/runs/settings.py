@@ -58,6 +58,7 @@ TESTED = (
     "trainer.fast_dev_run",
 )
 PATHS = ("data.path", "data.test_path")
+UNLESS_SET = {"data.test_path": "data.path", "data.test_subsample": "data.subsample"}  # what null stands for
 
 
 class Origin:
@@ -96,7 +97,8 @@ class Origin:
     @property
     def tests_other_data(self) -> bool:
         """Whether other samples would be tested, or in another way, than by the run itself."""
-        return bool(select(self.changes, TESTED, NOT_TESTED))
+        found = changes(_tested(self.trained), _tested(self.settings))
+        return bool(select(found, TESTED, NOT_TESTED))
 
     @property
     def has_other_length(self) -> bool:
@@ -168,6 +170,12 @@ def described(found: Mapping[str, Change]) -> str:
     shown = [f"{key}: {change}" for key, change in list(found.items())[:4]]
     rest = len(found) - len(shown)
     return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def _tested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Flat settings, null replaced by what it stands for."""
+    found = flat(settings)
+    return found | {key: found.get(other) for key, other in UNLESS_SET.items() if found.get(key) is None}
 
 
 def _above(key: str, others: Mapping[str, Any]) -> str | None:
