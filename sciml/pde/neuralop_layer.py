@@ -83,6 +83,10 @@ def stored_weight(conv: SpectralConv, modes: Sequence[Modes]) -> Tensor:
     return weight[(..., *(axis.stored for axis in modes))].detach().resolve_conj()
 
 
+def weight_parameters(conv: SpectralConv) -> list[nn.Parameter]:
+    return [p for name, p in conv.named_parameters() if name.split(".")[0] == "weight"]
+
+
 def real_type(conv: SpectralConv, weight: Tensor) -> torch.dtype:
     """The type of real numbers that loses nothing of the layer's parameters (.double() leaves complex ones alone)."""
     return weight.real.dtype if conv.bias is None else torch.promote_types(weight.real.dtype, conv.bias.dtype)

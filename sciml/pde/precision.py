@@ -41,6 +41,8 @@ def _as_pairs(fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
 class GridEmbedding(GridEmbeddingND):
     """neuralop's coordinates as channels, made anew when the device or the type changes, not only the grid."""
 
+    _grid: list[Tensor] | None
+
     def grid(self, spatial_dims: torch.Size, device: torch.device, dtype: torch.dtype) -> list[Tensor]:
         if self._grid and (self._grid[0].device, self._grid[0].dtype) != (device, dtype):
             self._grid = None

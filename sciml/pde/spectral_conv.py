@@ -231,7 +231,7 @@ class MonarchSpectralConv(Rowwise):
         channels = weight.ndim - self.order
         modes_first = weight.permute(*range(channels, weight.ndim), *range(channels))
         self.weight.copy_(torch.view_as_real(modes_first).movedim(-1, -2))
-        self.weight.requires_grad_(any(p.requires_grad for p in conv.weight.parameters()))
+        self.weight.requires_grad_(any(p.requires_grad for p in neuralop_layer.weight_parameters(conv)))
         if self.bias is not None:
             self.bias.copy_(conv.bias)
             self.bias.requires_grad_(conv.bias.requires_grad)

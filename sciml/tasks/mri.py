@@ -59,7 +59,7 @@ class MRITask(Task):
         Raises BadSchema when the target is larger than the image.
         """
         # Lightning casts real numbers alone to the type of the network.
-        double = torch.promote_types(torch.complex64, self.dtype)
+        double = torch.promote_types(torch.complex64, self.dtype)  # type: ignore[arg-type]
         kspace, maps = (x if x is None else x.to(double) for x in (batch.kspace, batch.maps))
         image = self.net(kspace, batch.mask, maps)
         image = image.abs() if image.is_complex() else image
