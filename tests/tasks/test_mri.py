@@ -150,7 +150,7 @@ def test_empty_slices_do_not_count_in_the_loss(loss: str) -> None:
     expected = MRITask(Answers(image[~empty]), ADAM, loss=loss)
     torch.testing.assert_close(found, expected._loss(expected(rest), rest))
     ((mean, number),) = task.trained.state_dict()["train_loss"].tolist()
-    assert (mean, number) == (pytest.approx(float(found)), 2)
+    assert (mean, number) == (pytest.approx(found.item()), 2)
     found.backward()
     assert not task.net.image.grad[empty].any()
 
