@@ -210,6 +210,35 @@ def test_a_wrong_setting_is_answered_before_anything_is_written(
     assert made(folder) == set()
 
 
+UNO = {"in_channels": 4, "out_channels": 1, "hidden_channels": 8, "uno_out_channels": [4, 4], "n_layers": 2}
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "words"),
+    [
+        (
+            "neuralop.models.UNO",
+            UNO | {"uno_n_modes": [[4, 4], [4, 4]], "uno_scalings": [[1.0, 1.0], [1.0, 1.0]]},
+            ["neuralop.models.uno.UNO", "soft-gating"],
+        ),
+        (
+            "torch.nn.Conv2d",
+            {"in_channels": 3, "out_channels": 2, "kernel_size": 3, "groups": 2},
+            ["torch.nn.modules.conv.Conv2d", "divisible by groups"],
+        ),
+    ],
+)
+def test_what_a_network_refuses_is_told_with_its_name(
+    folder: Path, sciml: Sciml, path: str, options: dict, words: list[str]
+) -> None:
+    with_net({"class_path": path, "init_args": options})
+    status, printed = sciml("fit", "tiny.yaml")
+    assert status == 2, printed
+    assert printed.splitlines()[-1].startswith(f"sciml: ConfigError: {words[0]}")
+    assert words[1] in printed
+    assert made(folder) == set()
+
+
 def test_one_callback_is_a_list_of_one(sciml: Sciml) -> None:
     monitor = "{class_path: lightning.pytorch.callbacks.LearningRateMonitor}"
     status, printed = sciml("fit", "tiny.yaml", f"--trainer.callbacks={monitor}")

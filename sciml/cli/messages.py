@@ -4,8 +4,12 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from sciml import errors
 
 if TYPE_CHECKING:  # help and typing errors need none of its parsers
     from jsonargparse import ArgumentParser
@@ -21,6 +25,27 @@ def nearest(word: str, known: Sequence[str]) -> str:
     if found := difflib.get_close_matches(word, known, n=1, cutoff=0.5):
         return f"; did you mean {found[0]!r}?"
     return f"; there are {', '.join(known)}" if 0 < len(known) <= 15 else ""
+
+
+@contextmanager
+def building() -> Iterator[None]:
+    """What a class of the configuration raises when it is built becomes a ConfigError naming it; our errors stay."""
+    try:
+        yield
+    except (errors.BadSchema, errors.NonFinite, errors.UnsafeFile, errors.CheckpointError, errors.ConfigError):
+        raise
+    except (TypeError, ValueError, AssertionError, LookupError, AttributeError, ImportError, RuntimeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise errors.ConfigError(f"{_built(error)} does not take these arguments: {reason}") from error
+
+
+def _built(error: BaseException) -> str:
+    """The class whose constructor raised, the outermost; what calls constructors for us does not count."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        owner = type(frame.f_locals.get("self"))
+        if frame.f_code.co_name == "__init__" and not owner.__module__.startswith(("sciml.cli", "lightning", "json")):
+            return f"{owner.__module__}.{owner.__qualname__}"
+    return "a class"
 
 
 def explain(message: str, parser: "ArgumentParser", args: Sequence[str]) -> str:

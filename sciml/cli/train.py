@@ -22,7 +22,7 @@ from sciml.cli.allowed import given, settle
 from sciml.cli.applications import application, chosen
 from sciml.cli.config import dumped
 from sciml.cli.console import Console
-from sciml.cli.messages import explain
+from sciml.cli.messages import building, explain
 from sciml.cli.ownership import Ownership
 from sciml.cli.run_dir import default_run_dir, find_checkpoint
 from sciml.cli.trainer_settings import as_list, check_trainer_settings, naming_the_key
@@ -139,10 +139,8 @@ class RunCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """As in LightningCLI, which calls a deprecated name of jsonargparse's."""
-        try:
+        with building():
             self.config_init = self.parser.instantiate(self.config)
-        except TypeError as error:
-            raise ConfigError(f"a class does not take these arguments: {error}") from error
         self.datamodule = self._settings.data
         self.model = self._settings.model
         self.run.settle()
