@@ -14,6 +14,7 @@ from sciml import errors
 if TYPE_CHECKING:  # help and typing errors need none of its parsers
     from jsonargparse import ArgumentParser
 
+_KINDS = {"Module": "network", "Optimizer": "optimizer"}
 REFUSED = (
     "refused before importing it; a configuration may name what belongs to sciml, torch.optim, torch.nn, "
     "lightning.pytorch and neuralop, and to your own packages if each command says --allow PACKAGE"
@@ -88,6 +89,8 @@ def _wrong_value(message: str) -> str | None:
     module, _, name = value.rpartition(".")
     if module in sys.modules and not hasattr(sys.modules[module], name):
         return f"{where}{module} has no {name}{nearest(name, dir(sys.modules[module]))}"
+    if other := re.search(r"Import path (\S+) does not correspond to a subclass of (\w+)$", message):
+        return f"{where}{other[1]} is no {_KINDS.get(other[2], other[2])}"
     if types := re.search(r"Subtypes: \[(.*)\]", message):
         return f"{where}expected {_readable(types[1])}; got {value!r}"
     if kind := re.search(r"Expected a (typing.Literal\[.*?\]|<class '.*?'>)", message):
@@ -95,14 +98,22 @@ def _wrong_value(message: str) -> str | None:
     if word := re.search(r"Expected a dot import path string: (\S+)", message):
         example = "sciml.pde.nets.fno (sciml fit --help lists networks)" if "net" in where else "torch.optim.Adam"
         return f"{where}expected a class, such as {example}; got {word[1]!r}"
+    if wanted := re.search(r"(?:Not a valid subclass of (\w+)|Unable to load config ['\"](.*?)['\"])", message):
+        got = re.search(r"Expected a path but (.*) either not accessible", message)
+        kind = f"a {_KINDS.get(wanted[1], wanted[1])} (class_path and init_args)" if wanted[1] else "settings by name"
+        return f"{where}expected {kind}; got {got[1] if got else wanted[2] or value!r}"
+    if re.search(r"Type \S*Callable\[.*\] expects a function or a callable class", message):
+        got = re.search(r"Expected a path but (.*) either not accessible", message)
+        return f"{where}expected a class, such as torch.optim.Adam; got {got[1] if got else value}"
     return None
 
 
 def _where(message: str) -> str:
-    return "".join(f"{key}: " for key in re.findall(r'Parser key "([^"]+)"', message))
+    return "".join(f"{key}: " for key in dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
 
 
 def _readable(types: str) -> str:
+    types = re.sub(r"collections\.abc\.Callable\[\[[\w.]+\], ([\w.]+)\]", r"\1", types)
     return re.sub(r"<class '(.*?)'>", r"\1", types).replace("typing.Literal", "one of ").replace("NoneType", "null")
 
 
