@@ -142,6 +142,32 @@ def test_sigterm_exits_143_and_the_resumed_run_ends_bitwise_where_the_whole_one_
     assert_same_end(folder / "whole", folder / "runs/tiny")
 
 
+@pytest.mark.parametrize(("command", "number"), [("validate", "SIGTERM"), ("test", "SIGINT"), ("predict", "SIGTERM")])
+def test_signal_ends_an_evaluation_at_once(
+    folder: Path, sciml: Sciml, monkeypatch: pytest.MonkeyPatch, command: str, number: str
+) -> None:
+    assert sciml("fit", "--trainer.max_epochs=1")[0] == 0
+
+    def step(self: PDETask, *args: object) -> None:
+        os.kill(os.getpid(), getattr(signal, number))
+        pytest.fail("goes on")
+
+    monkeypatch.setattr(PDETask, {"validate": "validation"}.get(command, command) + "_step", step)
+    status, printed = sciml(command)
+    assert status == 128 + getattr(signal, number)
+    assert printed == f"sciml: {number}: stopped at once\n"
+    assert not (folder / "runs/tiny/metrics.json").exists()
+
+
+def test_ctrl_c_before_the_training_is_one_line(folder: Path, sciml: Sciml, monkeypatch: pytest.MonkeyPatch) -> None:
+    def setup(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sciml.pde.data.PDEDataModule.setup", setup)
+    assert sciml("fit") == (130, "sciml: interrupted\n")
+    assert made(folder) == set()
+
+
 def test_divergence_stops_the_run_and_keeps_the_last_good_checkpoint(
     folder: Path, sciml: Sciml, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,6 +129,8 @@ def test_evaluation_on_other_data_has_a_folder_of_its_own(folder: Path, sciml: S
     before = {name: (trained / name).read_bytes() for name in ("metrics.json", "predictions.h5", "config.yaml")}
     tiny_data.write_navier_stokes(folder / "fine.h5", grid=32)
     assert sciml("test", "--data.test_path=fine.h5")[0] == 0
+    assert sciml("test", "--data.test_path=data.h5")[1].strip().endswith("runs/tiny/metrics.json")
+    before["metrics.json"] = (trained / "metrics.json").read_bytes()
     assert sciml("test", "--data.n_test=2", "--data.n_train=3")[0] == 0
     assert sciml("test", "--trainer.limit_test_batches=1")[0] == 0
     fine = json.loads((trained / "evaluations/fine/metrics.json").read_text())

@@ -364,6 +364,41 @@ class TestReading:
         with pytest.raises(BadSchema, match=r"no dataset 'target': predictions, not an evaluation.*read_predictions"):
             runs.read_evaluation(tmp_path)
 
+    @pytest.mark.usefixtures("no_figures")
+    @pytest.mark.parametrize(
+        ("key", "value", "words"),
+        [
+            ("target", np.float32(1), r"target: expected floats \(N, T, \*grid\)"),
+            ("target", np.zeros((5, 3, 8), "i4"), "target: expected floats"),
+            ("target", np.zeros((5, 2, 8), "f4"), "expected at least one sample"),
+            ("time", np.array([1, np.inf, 3]), "time: expected finite times"),
+            ("time", np.zeros((3, 1)), "time: expected times"),
+            ("length", "long", "length='long'"),
+        ],
+    )
+    def test_parts_of_another_kind_are_named(self, tmp_path, key, value, words):
+        runs.write_evaluation(tmp_path, evaluation(8))
+        with h5py.File(tmp_path / "predictions.h5", "r+") as file:
+            if key == "length":
+                file.attrs[key] = value
+            else:
+                del file[key]
+                file[key] = value
+        with pytest.raises(BadSchema, match=rf"predictions\.h5: .*{words}"):
+            runs.read_evaluation(tmp_path)
+
+    @pytest.mark.usefixtures("no_figures")
+    @pytest.mark.parametrize("read", [runs.read_evaluation, runs.read_predictions])
+    def test_times_carry_a_checksum(self, tmp_path, read):
+        runs.write_evaluation(tmp_path, evaluation(8))
+        with h5py.File(tmp_path / "predictions.h5") as file:
+            place = file["time"].id.get_chunk_info(0).byte_offset
+        content = bytearray((tmp_path / "predictions.h5").read_bytes())
+        content[place + 6] ^= 1
+        (tmp_path / "predictions.h5").write_bytes(content)
+        with pytest.raises(CorruptFile, match=r"predictions\.h5"):
+            read(tmp_path)
+
     def test_predictions_alone(self, tmp_path):
         with pytest.raises(BadSchema, match=r"predictions\.h5 is missing.*sciml predict"):
             runs.read_predictions(tmp_path)

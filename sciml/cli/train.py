@@ -11,7 +11,6 @@ import jsonargparse
 import torch
 import yaml  # type: ignore[import-untyped]
 from jsonargparse import ArgumentError
-from lightning import LightningDataModule
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.strategies import DDPStrategy
@@ -83,7 +82,7 @@ def run(args: list[str]) -> int:
         )
     except Stopped as stopped:
         if is_rank_zero():
-            print(f"sciml: {stopped}; --ckpt_path last continues", file=sys.stderr)
+            print(f"sciml: {stopped}", file=sys.stderr)
         return 128 + stopped.number
     except SystemExit as ended:  # which Lightning makes of Ctrl-C
         if isinstance(ended.__context__, KeyboardInterrupt):
@@ -98,7 +97,7 @@ class RunCLI(LightningCLI):
     """A LightningCLI whose every run lives in one directory."""
 
     model: Task
-    datamodule: LightningDataModule
+    datamodule: Any  # an application's, which can `describe` its data
 
     def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
         """Builds the parser of the one subcommand that is called: each takes a tenth of a second."""
@@ -246,9 +245,9 @@ class RunCLI(LightningCLI):
         about, checkpoint = self.application, self._settings.ckpt_path
         own = self.target.is_run
         with self.target.recording({"kind": RUN, "trained": True} if own else self._marks("evaluation")):
+            if not own:  # first, since a rollout that diverged ends here
+                self.target.write_config(self._config_text())
             path = about.call(about.evaluate, self.target.path, self.collector, self.datamodule, self.model, checkpoint)
-        if not own:
-            self.target.write_config(self._config_text())
         print(path)
 
     def after_predict(self) -> None:

@@ -179,14 +179,15 @@ class RunDirectory:
     @contextmanager
     def recording(self, about: Mapping[str, Any]) -> Iterator[None]:
         """Lists the evaluation's files that the block writes, so that they are known as this program's."""
-        before = self._stamps()
-        self._mark({**self.about, **about})
-        try:
-            yield
-        finally:
-            fresh = {name for name, stamp in self._stamps().items() if before.get(name) != stamp}
-            known = {name for name in self.about.get("files", []) if (self.path / name).is_file()}
-            self._mark({**self.about, **about, "files": sorted(known | fresh)})
+        with exclusive(self.path / "evaluation"):  # beside a training, which may go on
+            before = self._stamps()
+            self._mark({**self.about, **about})
+            try:
+                yield
+            finally:
+                fresh = {name for name, stamp in self._stamps().items() if before.get(name) != stamp}
+                known = {name for name in self.about.get("files", []) if (self.path / name).is_file()}
+                self._mark({**self.about, **about, "files": sorted(known | fresh)})
 
     def _stamps(self) -> dict[str, tuple[int, int]]:
         places = [self.path / name for name in EVALUATION]

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from sciml.errors import BadSchema
@@ -51,14 +50,3 @@ class Evaluation:
     def kinetic(self) -> bool:
         """Whether the field determines a velocity, and so kinetic-energy spectra."""
         return self.quantity == "vorticity" and self.periodic and self.target.ndim == 4
-
-
-def as_stored(field: Tensor) -> np.ndarray:
-    """float32, or float64 where float32 would turn a number into infinity or all of them into zero."""
-    values = field.detach().cpu()
-    if values.dtype == torch.float64:
-        largest = float(values[values.isfinite()].abs().amax()) if bool(values.isfinite().any()) else 0.0
-        limits = torch.finfo(torch.float32)
-        if largest > limits.max or 0 < largest < limits.tiny:
-            return values.numpy()
-    return values.float().numpy()

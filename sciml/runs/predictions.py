@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from sciml import hdf5
 from sciml.errors import BadSchema
-from sciml.runs.evaluation import as_stored
+from sciml.runs.fields_file import add_field, add_times, read_field, read_settings, read_times
 from sciml.runs.measures import diverged_frames, first_bad
 
 FIELDS = ("prediction", "input")
@@ -55,10 +54,10 @@ def write_predictions(folder: str | os.PathLike[str], predictions: Predictions) 
         logger.warning("%s: %d of %d predictions diverged, the first is sample %d at step %d", *said)
     with hdf5.writing(path) as file:
         for name in FIELDS:
-            hdf5.add_samples(file, name, as_stored(getattr(predictions, name)))
+            add_field(file, name, getattr(predictions, name))
         for name in TIMES:
             if (times := getattr(predictions, name)) is not None:
-                file.create_dataset(name, data=np.asarray(times, dtype=np.float64))
+                add_times(file, name, times)
         file.attrs.update(periodic=predictions.periodic, length=predictions.length, quantity=predictions.quantity)
     return path
 
@@ -73,25 +72,22 @@ def read_predictions(folder: str | os.PathLike[str]) -> Predictions:
     if not path.exists():
         raise BadSchema(f"{folder}: predictions.h5 is missing; make it with `sciml predict`")
     with hdf5.reading(path) as file:
-        arrays = {name: hdf5.dataset(file, name) for name in FIELDS}
-        fields = {name: torch.from_numpy(hdf5.read_samples(data, 0, len(data))) for name, data in arrays.items()}
-        times = {name: hdf5.dataset(file, name)[:] if name in file else None for name in TIMES}
-        settings = {name: hdf5.attribute(file, name) for name in ("periodic", "length", "quantity")}
-    lacking = [name for name, value in settings.items() if value is None]
-    if lacking:
-        raise BadSchema(f"{path}: no attributes {', '.join(lacking)}; predict again with `sciml predict`")
+        fields = {name: read_field(file, name) for name in FIELDS}
+        times = {name: read_times(file, name) for name in TIMES}
+        periodic, length, quantity = read_settings(file, "predict again with `sciml predict`")
     shapes = tuple(fields["prediction"].shape), tuple(fields["input"].shape)
     if len(shapes[0]) < 3 or len(shapes[0]) != len(shapes[1]) or shapes[0][0] != shapes[1][0]:
         raise BadSchema(f"{path}: prediction and input: expected (N, T, *grid) with one N; found {shapes}")
-    if times["time"] is not None and times["time"].shape != shapes[0][1:2]:
-        found = times["time"].shape
-        raise BadSchema(f"{path}: time: expected ({shapes[0][1]},), one for each frame; found {found}")
+    for name, field in zip(TIMES, FIELDS, strict=True):
+        stored, expected = times[name], tuple(fields[field].shape[1:2])
+        if stored is not None and stored.shape != expected:
+            raise BadSchema(f"{path}: {name}: expected {expected}, one for each frame; found {stored.shape}")
     return Predictions(
         prediction=fields["prediction"],
         input=fields["input"],
         time=times["time"],
         input_time=times["input_time"],
-        periodic=bool(settings["periodic"]),
-        length=float(settings["length"]),
-        quantity=str(settings["quantity"]),
+        periodic=periodic,
+        length=length,
+        quantity=quantity,
     )

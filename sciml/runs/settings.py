@@ -58,6 +58,7 @@ TESTED = (
     "trainer.fast_dev_run",
 )
 PATHS = ("data.path", "data.test_path")
+UNLESS_SET = {"data.test_path": "data.path", "data.test_subsample": "data.subsample"}  # what null stands for
 
 
 class Origin:
@@ -80,7 +81,7 @@ class Origin:
         refused = select(self.changes, ("*",), MAY_CONTINUE_WITH) | select(self.changes, MUST_CONTINUE_WITH)
         if refused:
             raise ConfigError(
-                f"{self.checkpoint}: a run is continued with its own settings, and these differ: {listed(refused)}; "
+                f"{self.checkpoint}: a run is continued with its own settings, and these differ: {described(refused)}; "
                 f"set them back (--config {self.config}), or start a new run"
             )
 
@@ -89,14 +90,15 @@ class Origin:
         refused = select(self.changes, ("model.*",), TRAINING_ONLY)
         if refused:
             raise ConfigError(
-                f"{self.checkpoint}: trained with other settings of the network: {listed(refused)}; set them back, or "
-                f"use --config {self.config}"
+                f"{self.checkpoint}: trained with other settings of the network: {described(refused)}; set them back, "
+                f"or use --config {self.config}"
             )
 
     @property
     def tests_other_data(self) -> bool:
         """Whether other samples would be tested, or in another way, than by the run itself."""
-        return bool(select(self.changes, TESTED, NOT_TESTED))
+        found = changes(_tested(self.trained), _tested(self.settings))
+        return bool(select(found, TESTED, NOT_TESTED))
 
     @property
     def has_other_length(self) -> bool:
@@ -163,11 +165,17 @@ def select(found: Mapping[str, Change], of: Iterable[str], but: Iterable[str] = 
     return {k: c for k, c in found.items() if any(fnmatch(k, p) for p in of) and not any(fnmatch(k, p) for p in but)}
 
 
-def listed(found: Mapping[str, Change]) -> str:
+def described(found: Mapping[str, Change]) -> str:
     """`a: 1 to 2, b: x to y`; of many, the first few and a count."""
     shown = [f"{key}: {change}" for key, change in list(found.items())[:4]]
     rest = len(found) - len(shown)
     return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def _tested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Flat settings, null replaced by what it stands for."""
+    found = flat(settings)
+    return found | {key: found.get(other) for key, other in UNLESS_SET.items() if found.get(key) is None}
 
 
 def _above(key: str, others: Mapping[str, Any]) -> str | None:

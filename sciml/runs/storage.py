@@ -7,20 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from sciml import hdf5
 from sciml.errors import BadSchema, NonFinite
-from sciml.runs.evaluation import FIELDS, Evaluation, as_stored
+from sciml.runs.evaluation import FIELDS, Evaluation
+from sciml.runs.fields_file import add_field, add_times, read_field, read_settings, read_times
 from sciml.runs.figures import draw
 from sciml.runs.files import as_json, earlier_entries, record_figures, replace_figures, replacing_together
 from sciml.runs.measures import Measures, first_bad, measure
-from sciml.runs.metrics_json import missing, read_metrics
+from sciml.runs.metrics_json import REMEDY, missing, read_metrics
 
 __all__ = ["read_evaluation", "read_metrics", "summary", "write_evaluation"]
-
-SETTINGS = ("periodic", "length", "quantity")
 
 
 def write_evaluation(run_dir: str | os.PathLike[str], evaluation: Evaluation, *, net: nn.Module | None = None) -> Path:
@@ -71,26 +69,20 @@ def read_evaluation(run_dir: str | os.PathLike[str]) -> Evaluation:
                 f"{path}: no dataset 'target': predictions, not an evaluation; read them with read_predictions, or "
                 "evaluate the run with `sciml test`"
             )
-        fields = {name: torch.from_numpy(_all_samples(hdf5.dataset(file, name))) for name in FIELDS}
-        time = hdf5.dataset(file, "time")[:] if "time" in file else None
-        settings = dict(file.attrs)
-    lacking = [name for name in SETTINGS if name not in settings]
-    if lacking:
-        raise BadSchema(f"{path}: no attributes {', '.join(lacking)}; evaluate the run again with `sciml test`")
+        fields = {name: read_field(file, name) for name in FIELDS}
+        time = read_times(file, "time")
+        periodic, length, quantity = read_settings(file, REMEDY)
+        fingerprint = hdf5.attribute(file, "fingerprint")
     metrics = read_metrics(run_dir)
-    if metrics.get("predictions_fingerprint") != settings.get("fingerprint"):
+    if metrics.get("predictions_fingerprint") != fingerprint:
         raise BadSchema(
             f"{path}: of another evaluation than metrics.json beside it (an evaluation was interrupted, or a file "
-            "copied); evaluate the run again with `sciml test`"
+            f"copied); {REMEDY}"
         )
-    return Evaluation(
-        **fields,
-        time=time,
-        periodic=bool(settings["periodic"]),
-        length=float(settings["length"]),
-        quantity=str(settings["quantity"]),
-        info=metrics,
-    )
+    try:
+        return Evaluation(**fields, time=time, periodic=periodic, length=length, quantity=quantity, info=metrics)
+    except BadSchema as error:
+        raise BadSchema(f"{path}: {error}; {REMEDY}") from error
 
 
 def summary(measures: Measures, evaluation: Evaluation) -> dict[str, Any]:
@@ -121,20 +113,15 @@ def _mean(values: Tensor) -> float | None:
     return mean if math.isfinite(mean) else None
 
 
-def _all_samples(data: Any) -> np.ndarray:
-    return hdf5.read_samples(data, 0, data.shape[0])
-
-
 def _write_predictions(path: Path, evaluation: Evaluation) -> str:
     """Returns a fingerprint of the predictions, which the file carries."""
     digest = hashlib.blake2b(digest_size=8)
     with hdf5.writing(path) as file:
         for name in FIELDS:
-            values = as_stored(getattr(evaluation, name))
-            hdf5.add_samples(file, name, values)
+            values = add_field(file, name, getattr(evaluation, name))
             digest.update(np.ascontiguousarray(values).data)
         if evaluation.time is not None:
-            file.create_dataset("time", data=np.asarray(evaluation.time, dtype=np.float64))
+            add_times(file, "time", evaluation.time)
         file.attrs.update(periodic=evaluation.periodic, length=evaluation.length, quantity=evaluation.quantity)
         file.attrs["fingerprint"] = digest.hexdigest()
     return digest.hexdigest()

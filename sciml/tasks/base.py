@@ -108,6 +108,8 @@ class Task(LightningModule):
                 "are complex; use norm, or transform: monarch"
             )
         optimizer = self.build_optimizer()
+        if optimizer is None and trainer.world_size > 1:
+            raise ConfigError(f"trainer.devices: {trainer.world_size}: model.net has nothing to train; set 1")
         if optimizer is None or self.scheduler_callable is None or isinstance(self.scheduler_callable, Schedule):
             return
         scheduler = self._torch_scheduler(optimizer)

@@ -97,7 +97,8 @@ class Checkpoints(Checkpoint):
     def _obey(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if number := self._request.on_any_rank(pl_module.device):
             self._save(trainer, pl_module, "last")
-            raise Stopped(number, f"after step {trainer.global_step}; saved in {self.folder / 'last.ckpt'}")
+            where = f"after step {trainer.global_step}; saved in {self.folder / 'last.ckpt'}"
+            raise Stopped(number, f"{where}; --ckpt_path last continues", together=True)
 
     def _save(self, trainer: Trainer, pl_module: LightningModule, name: str) -> None:
         broken = [key for key, value in pl_module.named_parameters() if not bool(value.isfinite().all())]

@@ -50,7 +50,9 @@ class Launcher(_SubprocessScriptLauncher):
         _set_num_threads_if_needed(num_processes=self.num_processes)
         try:
             return function(*args, **kwargs)
-        except Stopped:
+        except Stopped as stopped:
+            if not stopped.together:
+                self.kill(signal.SIGTERM)
             self._wait()
             raise
         except Exception as error:

@@ -13,14 +13,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopped(Exception):  # noqa: N818 - no error: the user asked for it
-    """A signal ended the run; `number` is the signal's."""
+    """A signal ended the run; `number` is the signal's, `together` whether all processes end for it."""
 
-    def __init__(self, number: int, message: str) -> None:
-        super().__init__(message)
-        self.number = number
-
-    def __str__(self) -> str:
-        return f"{signal.Signals(self.number).name}: stopped {self.args[0]}"
+    def __init__(self, number: int, message: str, *, together: bool = False) -> None:
+        super().__init__(f"{signal.Signals(number).name}: stopped {message}")
+        self.number, self.together = number, together
 
 
 class StopRequest:

@@ -241,7 +241,7 @@ def test_attributes_in_any_form_are_scalars(tmp_path: Path, form: Callable[[obje
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"length": [1.0, 2.0]}, r"attribute length: expected one value, found an array of shape \(2,\)"),
+        ({"length": [1.0, 2.0]}, r"attribute length: expected one value, found \(2,\)"),
         ({"length": np.nan}, "attribute length: expected a positive number.*nan"),
         ({"length": 0}, "attribute length: expected a positive number.*0"),
         ({"length": "long"}, "attribute length: expected a positive number.*'long'"),
