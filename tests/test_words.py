@@ -9,7 +9,7 @@ from tiny_cli import CONFIG as LEARNED
 from tiny_cli import Sciml
 
 from sciml.cli import main
-from sciml.cli.allowed import settle
+from sciml.cli.allowed import given, settle
 from sciml.cli.arguments import normalised
 from sciml.cli.messages import explain_mismatch
 from sciml.errors import ConfigError
@@ -140,8 +140,10 @@ def test_a_configuration_may_name_ones_own_module_if_allowed_each_time(folder: P
     try:
         status, printed = sciml("fit", "tiny.yaml", "--allow", "mynet")
         assert status == 0, printed
+        assert given() == ["--allow=mynet"]  # for the processes of further devices
         assert "allow" not in Path("runs/tiny/config.yaml").read_text()
         assert sciml("test", "runs/tiny")[0] == 2  # said once is not said for ever
+        assert given() == []
         assert sciml("test", "runs/tiny", "--allow=mynet")[0] == 0
     finally:
         sys.path[:] = [path for path in sys.path if path != str(folder)]
@@ -193,6 +195,20 @@ def test_torchs_own_optimizers_and_schedulers_train(sciml: Sciml) -> None:
             ["trainer.gradient_clip_algorithm", "norm"],
         ),
         (["--model.net={a: &a [*a]}"], ["alias"]),
+        (["--model.net=null"], ["model.net: expected a network", "null"]),
+        (["--model.net=[]"], ["model.net: expected a network", "[]"]),
+        (["--model.net=torch.optim.Adam"], ["model.net", "torch.optim.Adam is no network"]),
+        (["--model.optimizer=null"], ["model.optimizer", "torch.optim.Adam", "null"]),
+        (
+            ["--model.scheduler=5"],
+            ["sciml.tasks.schedules.Schedule, torch.optim.lr_scheduler.LRScheduler, null", "'5'"],
+        ),
+        (["--data=5"], ["data: expected settings by name", "5"]),
+        (["--seed_everything=-1"], ["seed_everything", "-1"]),
+        (["--seed_everything=99999999999"], ["seed_everything", "4294967295"]),
+        (["--run_dir="], ["--run_dir: empty"]),
+        (["--run_dir", ""], ["--run_dir: empty"]),
+        (["--ckpt_path="], ["--ckpt_path: empty"]),
         (["--trainer.callbacks=lightning.pytorch.callbacks.LearningRateMonitr"], ["'LearningRateMonitor'"]),
         (["--trainer.val_check_interval=3"], ["trainer.val_check_interval", "2 batches"]),
         (["--trainer.accelerator=tpu"], ["trainer.accelerator", "'tpu'"]),
@@ -207,6 +223,35 @@ def test_a_wrong_setting_is_answered_before_anything_is_written(
     for word in words:
         assert word in printed
     assert printed.count("\n") == 1, printed
+    assert made(folder) == set()
+
+
+UNO = {"in_channels": 4, "out_channels": 1, "hidden_channels": 8, "uno_out_channels": [4, 4], "n_layers": 2}
+
+
+@pytest.mark.parametrize(
+    ("path", "options", "words"),
+    [
+        (
+            "neuralop.models.UNO",
+            UNO | {"uno_n_modes": [[4, 4], [4, 4]], "uno_scalings": [[1.0, 1.0], [1.0, 1.0]]},
+            ["neuralop.models.uno.UNO", "soft-gating"],
+        ),
+        (
+            "torch.nn.Conv2d",
+            {"in_channels": 3, "out_channels": 2, "kernel_size": 3, "groups": 2},
+            ["torch.nn.modules.conv.Conv2d", "divisible by groups"],
+        ),
+    ],
+)
+def test_what_a_network_refuses_is_told_with_its_name(
+    folder: Path, sciml: Sciml, path: str, options: dict, words: list[str]
+) -> None:
+    with_net({"class_path": path, "init_args": options})
+    status, printed = sciml("fit", "tiny.yaml")
+    assert status == 2, printed
+    assert printed.splitlines()[-1].startswith(f"sciml: ConfigError: {words[0]}")
+    assert words[1] in printed
     assert made(folder) == set()
 
 

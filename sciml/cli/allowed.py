@@ -12,7 +12,7 @@ from jsonargparse import get_loader, set_loader, set_parsing_settings
 
 from sciml.cli.arguments import normalised
 from sciml.errors import ConfigError
-from sciml.safe_yaml import check_bounds
+from sciml.safe_yaml import LARGEST, check_bounds
 
 ALLOWED_PACKAGES = ["sciml", "torch.optim", "torch.nn", "lightning.pytorch", "neuralop"]
 _FUNCTIONS = ["torch._C._nn.gelu"]  # torch.nn.functional.gelu, the default of neuralop's models, says it is this
@@ -111,7 +111,7 @@ def _configurations(args: Sequence[str]) -> list[str]:
     for word in args:
         path = Path(word.removeprefix("--config="))
         try:
-            if path.suffix in (".yaml", ".yml", ".json") and path.is_file():
+            if path.is_file() and path.stat().st_size <= LARGEST:
                 texts.append(path.read_bytes().decode(errors="ignore"))
         except (OSError, ValueError):
             continue

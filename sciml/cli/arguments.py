@@ -1,9 +1,11 @@
 """What is written on the command line, brought into the form that the parsers know."""
 
+from itertools import pairwise
 from pathlib import Path
 
 from sciml.errors import ConfigError
 
+PLACES = ("--run_dir", "--ckpt_path", "--config", "-c", "--data.path", "--data.test_path")
 EVALUATIONS = ("validate", "test", "predict")
 
 
@@ -14,10 +16,19 @@ def normalised(args: list[str]) -> list[str]:
     ConfigError for a word that is neither.
     """
     command, *rest = args
+    _refuse_empty(rest)
     named: list[str] = []
     while rest and not rest[0].startswith("-"):
         named += ["--config", str(_configuration(command, Path(rest.pop(0))))]
     return [command, *named, *(word for given in rest for word in _spelt_out(given))]
+
+
+def _refuse_empty(words: list[str]) -> None:
+    """An unset variable of the shell must not become the current folder."""
+    for option, value in pairwise([*words, "-"]):
+        name, is_, given = option.partition("=")
+        if name in PLACES and not (given if is_ else value):
+            raise ConfigError(f"{name}: empty; give a path, or leave it out")
 
 
 def _spelt_out(word: str) -> list[str]:

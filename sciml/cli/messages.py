@@ -4,12 +4,17 @@ import difflib
 import inspect
 import re
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from sciml import errors
 
 if TYPE_CHECKING:  # help and typing errors need none of its parsers
     from jsonargparse import ArgumentParser
 
+_KINDS = {"Module": "network", "Optimizer": "optimizer"}
 REFUSED = (
     "refused before importing it; a configuration may name what belongs to sciml, torch.optim, torch.nn, "
     "lightning.pytorch and neuralop, and to your own packages if each command says --allow PACKAGE"
@@ -21,6 +26,27 @@ def nearest(word: str, known: Sequence[str]) -> str:
     if found := difflib.get_close_matches(word, known, n=1, cutoff=0.5):
         return f"; did you mean {found[0]!r}?"
     return f"; there are {', '.join(known)}" if 0 < len(known) <= 15 else ""
+
+
+@contextmanager
+def building() -> Iterator[None]:
+    """What a class of the configuration raises when it is built becomes a ConfigError naming it; our errors stay."""
+    try:
+        yield
+    except (errors.BadSchema, errors.NonFinite, errors.UnsafeFile, errors.CheckpointError, errors.ConfigError):
+        raise
+    except (TypeError, ValueError, AssertionError, LookupError, AttributeError, ImportError, RuntimeError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise errors.ConfigError(f"{_built(error)} does not take these arguments: {reason}") from error
+
+
+def _built(error: BaseException) -> str:
+    """The class whose constructor raised, the outermost; what calls constructors for us does not count."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        owner = type(frame.f_locals.get("self"))
+        if frame.f_code.co_name == "__init__" and not owner.__module__.startswith(("sciml.cli", "lightning", "json")):
+            return f"{owner.__module__}.{owner.__qualname__}"
+    return "a class"
 
 
 def explain(message: str, parser: "ArgumentParser", args: Sequence[str]) -> str:
@@ -63,6 +89,8 @@ def _wrong_value(message: str) -> str | None:
     module, _, name = value.rpartition(".")
     if module in sys.modules and not hasattr(sys.modules[module], name):
         return f"{where}{module} has no {name}{nearest(name, dir(sys.modules[module]))}"
+    if other := re.search(r"Import path (\S+) does not correspond to a subclass of (\w+)$", message):
+        return f"{where}{other[1]} is no {_KINDS.get(other[2], other[2])}"
     if types := re.search(r"Subtypes: \[(.*)\]", message):
         return f"{where}expected {_readable(types[1])}; got {value!r}"
     if kind := re.search(r"Expected a (typing.Literal\[.*?\]|<class '.*?'>)", message):
@@ -70,14 +98,22 @@ def _wrong_value(message: str) -> str | None:
     if word := re.search(r"Expected a dot import path string: (\S+)", message):
         example = "sciml.pde.nets.fno (sciml fit --help lists networks)" if "net" in where else "torch.optim.Adam"
         return f"{where}expected a class, such as {example}; got {word[1]!r}"
+    if wanted := re.search(r"(?:Not a valid subclass of (\w+)|Unable to load config ['\"](.*?)['\"])", message):
+        got = re.search(r"Expected a path but (.*) either not accessible", message)
+        kind = f"a {_KINDS.get(wanted[1], wanted[1])} (class_path and init_args)" if wanted[1] else "settings by name"
+        return f"{where}expected {kind}; got {got[1] if got else wanted[2] or value!r}"
+    if re.search(r"Type \S*Callable\[.*\] expects a function or a callable class", message):
+        got = re.search(r"Expected a path but (.*) either not accessible", message)
+        return f"{where}expected a class, such as torch.optim.Adam; got {got[1] if got else value}"
     return None
 
 
 def _where(message: str) -> str:
-    return "".join(f"{key}: " for key in re.findall(r'Parser key "([^"]+)"', message))
+    return "".join(f"{key}: " for key in dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
 
 
 def _readable(types: str) -> str:
+    types = re.sub(r"collections\.abc\.Callable\[\[[\w.]+\], ([\w.]+)\]", r"\1", types)
     return re.sub(r"<class '(.*?)'>", r"\1", types).replace("typing.Literal", "one of ").replace("NoneType", "null")
 
 

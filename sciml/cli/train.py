@@ -21,10 +21,10 @@ from sciml.cli.allowed import given, settle
 from sciml.cli.applications import application, chosen
 from sciml.cli.config import dumped
 from sciml.cli.console import Console
-from sciml.cli.messages import explain
+from sciml.cli.messages import building, explain
 from sciml.cli.ownership import Ownership
 from sciml.cli.run_dir import default_run_dir, find_checkpoint
-from sciml.cli.trainer_settings import as_list, check_trainer_settings, naming_the_key
+from sciml.cli.trainer_settings import as_list, check_seed, check_trainer_settings, naming_the_key
 from sciml.errors import ConfigError
 from sciml.memory import keep_freed_memory
 from sciml.runs.directory import RUN, RunDirectory
@@ -128,6 +128,7 @@ class RunCLI(LightningCLI):
         except ArgumentError as error:
             raise ConfigError(explain(str(error), self._parser(self.command), list(args or []))) from error
         settings = self.config[self.config.subcommand]
+        check_seed(settings.seed_everything)
         if settings.run_dir is None:
             settings.run_dir = str(default_run_dir(settings.config or []))
         self.run = RunDirectory(settings.run_dir)
@@ -138,10 +139,8 @@ class RunCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """As in LightningCLI, which calls a deprecated name of jsonargparse's."""
-        try:
+        with building():
             self.config_init = self.parser.instantiate(self.config)
-        except TypeError as error:
-            raise ConfigError(f"a class does not take these arguments: {error}") from error
         self.datamodule = self._settings.data
         self.model = self._settings.model
         self.run.settle()

@@ -58,6 +58,12 @@ def check_trainer_settings(settings: Mapping[str, Any], n_batches: float = math.
         )
 
 
+def check_seed(seed: int | bool) -> None:
+    """Raise ConfigError for a `seed_everything` that NumPy's generators do not take; false sets none."""
+    if not 0 <= seed < 2**32:
+        raise ConfigError(f"seed_everything: expected an integer from 0 to {2**32 - 1}; got {seed}")
+
+
 @contextmanager
 def naming_the_key(settings: Mapping[str, Any]) -> Iterator[None]:
     """What building the Trainer raises about a setting becomes a ConfigError that names its key."""
