@@ -51,7 +51,8 @@ def test_config_trains_tests_and_predicts(
     assert (metrics["factor_parameters"] > 0) == path.stem.endswith("monarch")
     assert {p.name for p in run.iterdir()} >= {"config.yaml", "metrics.csv", "checkpoints", "figures"}
     assert main(["predict", "--config", str(run / "config.yaml")]) == 0, capsys.readouterr().err
-    with reading(run / "predictions.h5") as file:
+    (written,) = (run / "predict").glob("*/predictions.h5")
+    with reading(written) as file:
         grid = config["model"]["net"]["init_args"]["grid"]
         assert dataset(file, "prediction").shape == (2, steps, *grid)
 

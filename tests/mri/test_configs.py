@@ -49,9 +49,8 @@ def test_config_trains_tests_and_predicts(
     assert {"nmse", "psnr", "ssim", "zero_filled", "by_acceleration", "by_acquisition"} <= set(metrics)
     assert (metrics["factor_parameters"] > 0) == path.stem.endswith("monarch")
     assert {"first.png"} <= {p.name for p in (run / "figures").iterdir()}
-    (run / "reconstructions" / "volume_0.h5").unlink()
     assert main(["predict", "--config", str(run / "config.yaml"), f"--run_dir={run}"]) == 0, capsys.readouterr().err
-    with reading(run / "reconstructions" / "volume_0.h5") as file:
+    with reading(run / "predict" / "data" / "reconstructions" / "volume_0.h5") as file:
         assert dataset(file, "reconstruction").shape == (1, SIZE, SIZE)
 
 
