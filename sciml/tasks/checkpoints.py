@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from sciml import ranks
-from sciml.errors import NonFinite
+from sciml.errors import CheckpointError, NonFinite
 from sciml.tasks.progress import all_batches_done, batches_done, epochs_done, make_resumable
 from sciml.tasks.stopping import Stopped, StopRequest, end_at_once
 
@@ -33,6 +33,7 @@ class Checkpoints(Checkpoint):
         self.monitor = monitor
         self.best = math.inf
         self._max_steps = -1
+        self._steps: int | None = None  # in an epoch of the run that wrote the checkpoint
         self._generators: list[dict[str, Any]] = []
         self._request = StopRequest()
 
@@ -45,7 +46,9 @@ class Checkpoints(Checkpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         trainer.fit_loop.epoch_loop.max_steps = self._max_steps
         loader: Any = trainer.train_dataloader
-        if trainer.fit_loop.restarting and hasattr(loader, "load_state_dict"):  # within an epoch
+        if trainer.fit_loop.restarting and batches_done(trainer):  # within an epoch
+            self._check_steps(trainer)
+        if trainer.fit_loop.restarting and hasattr(loader, "load_state_dict"):
             loader.load_state_dict({"epoch": epochs_done(trainer), "batches": batches_done(trainer)})
         self._request.listen()
         if trainer.global_step == 0:
@@ -93,6 +96,18 @@ class Checkpoints(Checkpoint):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         if trainer.state.fn == TrainerFn.FITTING:
             make_resumable(checkpoint["loops"], trainer)
+            checkpoint["steps_per_epoch"] = trainer.num_training_batches
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self._steps = checkpoint.get("steps_per_epoch")
+
+    def _check_steps(self, trainer: Trainer) -> None:
+        steps, done = trainer.num_training_batches, batches_done(trainer)
+        if self._steps not in (None, steps):
+            raise CheckpointError(
+                f"{trainer.ckpt_path}: saved after {done} of an epoch's {self._steps} steps, and here an epoch has "
+                f"{steps}; go on with the same number of devices, samples and batch_size"
+            )
 
     def _obey(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if number := self._request.on_any_rank(pl_module.device):

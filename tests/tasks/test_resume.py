@@ -16,6 +16,7 @@ from lightning.pytorch import Callback, Trainer
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
+from sciml.errors import CheckpointError
 from sciml.pde.data import PDEDataModule
 from sciml.tasks.callbacks import Checkpoints, TrainingCost
 from sciml.tasks.pde import PDETask
@@ -91,6 +92,13 @@ def test_signal_that_comes_twice_is_one_and_a_second_ctrl_c_is_not(
     with pytest.raises(Stopped, match="SIGINT: stopped at once"):
         fit("impatient", *interrupt)
     assert read_checkpoint(tmp_path / "impatient/last.ckpt")["global_step"] == 0
+
+
+def test_within_an_epoch_of_other_steps_there_is_no_going_on(fit: Fit) -> None:
+    with pytest.raises(Stopped):
+        fit("stopped", Signal("on_train_batch_end", 1))
+    with pytest.raises(CheckpointError, match="after 1 of an epoch's 3 steps, and here an epoch has 2"):
+        fit("stopped", resume=True, limit_train_batches=2)
 
 
 def curves(folder: Path) -> list[dict[str, str]]:
