@@ -191,14 +191,14 @@ class _Flow:
             if check and proceed:
                 proceed()
             history = [self._tendency(self.state, check), *history[:2]]
-            change = self.state * decay
             if step < 2:
+                change = self.state * decay
                 predicted = self.state + change.addcmul_(starting[0], history[0])
                 self.state = predicted.addcmul(starting[1], self._tendency(predicted) - history[0])
             else:
+                self.state.addcmul_(decay, self.state)
                 for weight, tendency in zip(later, history, strict=True):
-                    change.addcmul_(weight, tendency)
-                self.state += change  # one rounding at the size of the state
+                    self.state.addcmul_(weight, tendency)
         self.time = end
 
 
