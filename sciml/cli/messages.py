@@ -100,8 +100,8 @@ def _wrong_value(message: str) -> str | None:
         return f"{where}expected a class, such as {example}; got {word[1]!r}"
     if wanted := re.search(r"(?:Not a valid subclass of (\w+)|Unable to load config ['\"](.*?)['\"])", message):
         got = re.search(r"Expected a path but (.*) either not accessible", message)
-        kind = f"a {_KINDS.get(wanted[1], wanted[1])} (class_path and init_args)" if wanted[1] else "settings by name"
-        return f"{where}expected {kind}; got {got[1] if got else wanted[2] or value!r}"
+        what = f"a {_KINDS.get(wanted[1], wanted[1])} (class_path and init_args)" if wanted[1] else "settings by name"
+        return f"{where}expected {what}; got {got[1] if got else wanted[2] or value!r}"
     if re.search(r"Type \S*Callable\[.*\] expects a function or a callable class", message):
         got = re.search(r"Expected a path but (.*) either not accessible", message)
         return f"{where}expected a class, such as torch.optim.Adam; got {got[1] if got else value}"

@@ -77,15 +77,32 @@ def _both_signs(n: int, most: int, used: int) -> Modes:
     return Modes(slice(zero + read.start, zero + read.stop), used, -read.start, read, written)
 
 
-def stored_weight(conv: SpectralConv, modes: Sequence[Modes]) -> Tensor:
-    """The complex weights of these modes, (channels…, m_1, …, m_d)."""
-    weight = conv.weight.to_tensor() if hasattr(conv.weight, "to_tensor") else conv.weight
-    return weight[(..., *(axis.stored for axis in modes))].detach().resolve_conj()
+def device_and_type(conv: SpectralConv) -> tuple[torch.device, torch.dtype]:
+    """The type of real numbers that loses nothing of the layer's parameters: .double() leaves complex ones alone."""
+    weight = _dense(conv)
+    real = weight.real.dtype
+    return weight.device, real if conv.bias is None else torch.promote_types(real, conv.bias.dtype)
 
 
-def real_type(conv: SpectralConv, weight: Tensor) -> torch.dtype:
-    """The type of real numbers that loses nothing of the layer's parameters (.double() leaves complex ones alone)."""
-    return weight.real.dtype if conv.bias is None else torch.promote_types(weight.real.dtype, conv.bias.dtype)
+@torch.no_grad()
+def copy_parameters(
+    conv: SpectralConv, modes: Sequence[Modes], weight: nn.Parameter, bias: nn.Parameter | None
+) -> None:
+    """Fill (m_1, …, m_d, channels in, 2, out) weights and the bias with the layer's, frozen where they are."""
+    index: tuple[Any, ...] = (..., *(axis.stored for axis in modes))
+    stored = _dense(conv)[index].resolve_conj()  # (channels…, m_1, …, m_d)
+    channels = stored.ndim - len(modes)
+    modes_first = stored.permute(*range(channels, stored.ndim), *range(channels))
+    weight.copy_(torch.view_as_real(modes_first).movedim(-1, -2))
+    of_weight = [p for name, p in conv.named_parameters() if name.split(".")[0] == "weight"]
+    weight.requires_grad_(any(p.requires_grad for p in of_weight))
+    if bias is not None:
+        bias.copy_(conv.bias)
+        bias.requires_grad_(conv.bias.requires_grad)
+
+
+def _dense(conv: SpectralConv) -> Tensor:
+    return conv.weight.to_tensor() if hasattr(conv.weight, "to_tensor") else conv.weight
 
 
 def refuse_misplaced(conv: SpectralConv, grid: Sequence[int], out_grid: Sequence[int], modes: Sequence[Modes]) -> None:

@@ -32,9 +32,9 @@ class DataSet:
     """What a file holds and how its samples are made.
 
     `solve` maps sample numbers to arrays whose first axis is the sample, and calls its second argument now and then,
-    which raises when the work shall end. Each sample is to be the same bits whatever others it is called with, if these
-    are of its `group`: samples i with one i // group. With `parallel`, `solve` is called from as many threads as torch
-    uses for an operation.
+    which raises when the work shall end. Each sample is to be the same bits whatever others it is called with; where
+    that holds only among samples i with one i // `group`, it is called with no others. With `parallel`, `solve` is
+    called from as many threads as torch uses for an operation.
     """
 
     path: Path
@@ -42,7 +42,7 @@ class DataSet:
     times: np.ndarray
     solve: Callable[[Sequence[int], Callable[[], None]], Arrays]
     parallel: bool
-    group: int = 1
+    group: int | None = None
 
     @property
     def parts(self) -> Path:
@@ -73,7 +73,8 @@ def _extend(data: DataSet, stored: int, n_samples: int, batch_size: int) -> None
     for litter in [*data.parts.glob(".*.partial"), *data.parts.glob("*.tmp")]:  # of a killed process
         litter.unlink()
     ready = _ready(data)
-    missing = list(_missing(stored, n_samples, ready, -(-batch_size // data.group) * data.group))
+    group = data.group or 1
+    missing = list(_missing(stored, n_samples, ready, -(-batch_size // group) * group))
     done = n_samples - sum(map(len, missing))
     try:
         with tqdm(total=n_samples, initial=done, unit="sample", disable=None) as bar:
@@ -165,6 +166,8 @@ def _solved(data: DataSet, batches: list[range]) -> Iterator[tuple[range, Arrays
 
 
 def _by_groups(data: DataSet, batch: range, proceed: Callable[[], None]) -> Arrays:
+    if data.group is None:
+        return data.solve(batch, proceed)
     first = batch.start // data.group * data.group
     groups = [range(max(i, batch.start), min(i + data.group, batch.stop)) for i in range(first, batch.stop, data.group)]
     found = [data.solve(group, proceed) for group in groups]

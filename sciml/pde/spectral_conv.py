@@ -141,7 +141,12 @@ class MonarchSpectralConv(Rowwise):
         new.out_grid = out_grid
         new._n_modes, new._centre = [axis.used for axis in modes], [axis.centre for axis in modes]
         new._build_transforms(transform, heads, [axis.read for axis in modes], [axis.written for axis in modes])
-        new._take_parameters(conv, modes)
+        new.to(*neuralop_layer.device_and_type(conv))
+        neuralop_layer.copy_parameters(conv, modes, new.weight, new.bias)
+        for t in (*new.analysis, *new.synthesis):
+            t.requires_grad_(any(p.requires_grad for p in conv.parameters()))
+            if new.weight.dtype != torch.get_default_dtype():
+                t.reset()
         return new
 
     @property
@@ -223,23 +228,6 @@ class MonarchSpectralConv(Rowwise):
             transform(n, modes=f, inverse=True, real=h, heads=heads)
             for n, f, h in zip(self.out_grid, synthesis, half, strict=True)
         )
-
-    @torch.no_grad()
-    def _take_parameters(self, conv: SpectralConv, modes: Sequence[neuralop_layer.Modes]) -> None:
-        weight = neuralop_layer.stored_weight(conv, modes)  # (channels…, m_1, …, m_d)
-        self.to(weight.device, neuralop_layer.real_type(conv, weight))
-        channels = weight.ndim - self.order
-        modes_first = weight.permute(*range(channels, weight.ndim), *range(channels))
-        self.weight.copy_(torch.view_as_real(modes_first).movedim(-1, -2))
-        self.weight.requires_grad_(any(p.requires_grad for p in conv.weight.parameters()))
-        if self.bias is not None:
-            self.bias.copy_(conv.bias)
-            self.bias.requires_grad_(conv.bias.requires_grad)
-        learns = any(p.requires_grad for p in conv.parameters())
-        for transform in (*self.analysis, *self.synthesis):
-            transform.requires_grad_(learns)
-            if self.weight.dtype != torch.get_default_dtype():
-                transform.reset()
 
     def _checked(self, x: Tensor) -> Tensor:
         """x, or complex x where the layer is for complex data (neuralop's takes real fields there too)."""

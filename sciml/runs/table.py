@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sciml.errors import BadSchema, ConfigError, CorruptFile, listed
+from sciml.errors import BadSchema, listed
 from sciml.runs.checkpoints import staleness
 from sciml.runs.same_data import different_data, unknown_data
+from sciml.runs.settings import flat, read_config
 from sciml.runs.storage import read_metrics
-from sciml.safe_yaml import read_yaml
 
 ERRORS = {
     "relative_l2": "relative L2",
@@ -130,30 +130,14 @@ def _checked_metrics(run: Path, measures: Mapping[str, str]) -> dict[str, Any]:
 
 def _flat_config(run: Path) -> dict[str, Any]:
     path = run / "config.yaml"
-    try:
-        config = read_yaml(path)
-    except FileNotFoundError:
-        raise BadSchema(f"{run}: config.yaml is missing; it is not a run that `sciml fit` made") from None
-    except (OSError, ConfigError) as error:
-        raise CorruptFile(f"{path}: cannot be read ({error})") from error
-    return _flatten(config, "") if isinstance(config, Mapping) else {}
-
-
-def _flatten(config: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Nested keys joined by dots; jsonargparse's init_args level says nothing and is left out."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        name = prefix if key == "init_args" else f"{prefix}.{key}".lstrip(".")
-        if isinstance(value, Mapping) and value:
-            flat |= _flatten(value, name)
-        elif key not in PLACES:
-            flat[name] = value
-    return flat
+    if not path.exists():
+        raise BadSchema(f"{run}: config.yaml is missing; it is not a run that `sciml fit` made")
+    return {key: value for key, value in flat(read_config(path)).items() if key.split(".")[-1] not in PLACES}
 
 
 def _differences(configs: list[dict[str, Any]]) -> dict[str, list[str]]:
     keys = dict.fromkeys(key for config in configs for key in config)
-    values = {key: [f"{config[key]}" if key in config else "–" for config in configs] for key in keys}
+    values = {key: [_format(config.get(key), str) for config in configs] for key in keys}
     return {key: row for key, row in values.items() if len(set(row)) > 1}
 
 

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from types import FrameType
 from typing import NoReturn
 
@@ -10,6 +11,7 @@ import torch
 from sciml import ranks
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+PATIENCE = 1.0  # seconds
 
 
 class Stopped(Exception):  # noqa: N818 - no error: the user asked for it
@@ -21,10 +23,13 @@ class Stopped(Exception):  # noqa: N818 - no error: the user asked for it
 
 
 class StopRequest:
-    """Remembers a signal until training can obey; a second one ends the program at once."""
+    """Remembers a signal until training can obey; Ctrl-C once more, after `PATIENCE`, ends the program at once.
+
+    Not every second signal does: `timeout` and batch systems send theirs twice, to the process and to its group.
+    """
 
     def __init__(self) -> None:
-        self.number = 0
+        self.number, self._since = 0, 0.0
 
     def listen(self) -> None:
         """Replaces the handlers there are (Lightning puts them back). Signals reach the main thread alone."""
@@ -38,9 +43,11 @@ class StopRequest:
         return self.number
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        if self.number:
+        now = time.monotonic()
+        if self.number and number == signal.SIGINT and now - self._since > PATIENCE:
             _raise(number, frame)
-        self.number = number
+        if not self.number:
+            self.number, self._since = number, now
 
 
 def end_at_once() -> None:

@@ -141,10 +141,14 @@ class Transform(Rowwise, ABC):
     def _rows(self) -> Tensor:
         """(m, n) complex128 DFT rows, scaled by c_f where that is the convention."""
         rows = dft_matrix(self.size, self.frequencies, origin=self.size // 2 if self.centered else 0)
-        if self.real and self.inverse:
-            paired = torch.tensor([2 * f % self.size != 0 for f in self.frequencies])
-            rows = torch.where(paired[:, None], 2 * rows, rows)
-        return rows
+        return rows * self._c()[:, None]
+
+    def _c(self) -> Tensor:
+        """(m,) float64, c_f."""
+        pairs = self.real and self.inverse
+        return torch.tensor(
+            [2.0 if pairs and 2 * f % self.size else 1.0 for f in self.frequencies], dtype=torch.float64
+        )
 
     @torch.compiler.disable(reason="a module is built")
     def _at(self, size: int, modes: int | range | None) -> Self:

@@ -1,6 +1,7 @@
 """The fixed Fourier transform behind the same protocol."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -19,10 +20,14 @@ class FourierTransform(Transform):
         if learnable:
             raise ConfigError("learnable=True: the Fourier transform is fixed; use MonarchTransform or DenseTransform")
         super().__init__(size, learnable=False, **options)
-        # Real, so that a change of the module's dtype keeps it; c_f of a real synthesis, else 1.
-        weight = self.initial_matrix()[0].abs().mean(0 if self.inverse else 1) * size**0.5
-        self.register_buffer("_weight", weight.to(torch.get_default_dtype()), persistent=False)
+        self.register_buffer("_weight", self._c().to(torch.get_default_dtype()), persistent=False)
         self.register_buffer("_index", torch.tensor(self.frequencies) % size, persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        self._weight.copy_(self._c())  # `to_empty` leaves anything, and no checkpoint holds these
+        self._index.copy_(torch.tensor(self.frequencies) % self.size)
+        return self
 
     def initial_parameters(self) -> list[Tensor]:
         return []

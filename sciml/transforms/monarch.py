@@ -33,7 +33,7 @@ class MonarchTransform(Transform):
         left, right = dft_factors(self.size, self.frequencies, radix=self.radix, origin=origin)
         if self.inverse:
             left, right = left.conj(), right.conj()
-            left = left * (self._rows().norm(dim=1)[:, None])  # c_f of a real synthesis
+            left = left * self._c()[:, None]
         pairs = (torch.view_as_real(factor.resolve_conj()) for factor in (left, right))
         return [pair.repeat(self.heads, *[1] * (pair.ndim - 1)) for pair in pairs]
 

@@ -65,6 +65,15 @@ def test_an_fft_network_is_still_taken_over():
     assert relative_error(monarchize(model, (12, 10), 2)(x), expected) < 1e-5
 
 
+@pytest.mark.parametrize("transform", KINDS[1:])
+def test_a_network_built_without_memory_and_filled_by_a_checkpoint(transform):
+    with torch.device("meta"):
+        model = network(transform)
+    model.to_empty(device="cpu").load_state_dict(network(transform).state_dict())
+    x = random(2, 2, 12, 10, dtype=torch.float32)
+    assert torch.equal(model(x), network(transform)(x))
+
+
 @pytest.mark.parametrize("to", [{"dtype": torch.float64}, {"device": "meta"}])
 def test_coordinates_follow_type_and_device(to):
     embedding = GridEmbedding(in_channels=1, dim=2)

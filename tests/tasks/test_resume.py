@@ -31,12 +31,12 @@ Fit = Callable[..., Trainer]
 
 
 class Signal(Callback):
-    """SIGTERM to this process in one hook, after so many steps."""
+    """A signal to this process in one hook, after so many steps."""
 
-    def __init__(self, hook: str, step: int) -> None:
+    def __init__(self, hook: str, step: int, number: int = signal.SIGTERM) -> None:
         def send(trainer: Trainer, *args: object) -> None:
             if trainer.global_step == step:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), number)
 
         setattr(self, hook, send)
 
@@ -79,6 +79,18 @@ def fit(tmp_path: Path) -> Fit:
         return trainer
 
     return run
+
+
+def test_signal_that_comes_twice_is_one_and_a_second_ctrl_c_is_not(
+    fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Stopped, match="SIGTERM: stopped after step 1; saved"):
+        fit("twice", Signal("on_train_batch_end", 1), Signal("on_train_batch_end", 1))
+    monkeypatch.setattr("sciml.tasks.stopping.PATIENCE", -1.0)
+    interrupt = [Signal("on_train_batch_end", 1, signal.SIGINT) for _ in range(2)]
+    with pytest.raises(Stopped, match="SIGINT: stopped at once"):
+        fit("impatient", *interrupt)
+    assert read_checkpoint(tmp_path / "impatient/last.ckpt")["global_step"] == 0
 
 
 def curves(folder: Path) -> list[dict[str, str]]:

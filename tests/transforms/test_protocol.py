@@ -141,6 +141,15 @@ def test_a_memory_format_of_images_leaves_the_factors_alone(cls):
     assert {(p.device.type, p.dtype) for p in transform.parameters()} == {("meta", torch.float64)}
 
 
+@pytest.mark.parametrize("cls", CLASSES)
+def test_built_without_memory_and_filled_by_a_checkpoint(cls):
+    with torch.device("meta"):
+        transform = cls(12, **REAL)
+    transform.to_empty(device="cpu").load_state_dict(cls(12, **REAL).state_dict())
+    x = random(2, 7, dtype=torch.complex64)
+    assert torch.equal(transform(x), cls(12, **REAL)(x))
+
+
 @pytest.mark.parametrize("cls", LEARNED)
 def test_a_resized_transform_keeps_type_mode_and_what_is_frozen(cls):
     transform = cls(12).double().eval()
