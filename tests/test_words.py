@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from tiny_cli import CONFIG as LEARNED
 from tiny_cli import Sciml
@@ -177,12 +178,44 @@ def test_torchs_own_optimizers_and_schedulers_train(sciml: Sciml) -> None:
 
 
 @pytest.mark.parametrize(
+    ("optimizer", "scheduler"),
+    [
+        (None, {"class_path": "ReduceLROnPlateau", "init_args": {"patience": 0, "threshold": 0.999}}),
+        (None, {"class_path": "StepLR", "init_args": {"step_size": 2}}),
+        ({"class_path": "torch.optim.LBFGS", "init_args": {"lr": 1e-2, "max_iter": 2}}, None),
+    ],
+)
+def test_a_resumed_run_ends_as_the_whole_one_with_torchs_own(
+    sciml: Sciml, optimizer: dict | None, scheduler: dict | None
+) -> None:
+    named = scheduler and scheduler | {"class_path": f"torch.optim.lr_scheduler.{scheduler['class_path']}"}
+    with_net(NET, scheduler=named, **({"optimizer": optimizer} if optimizer else {}))
+    assert sciml("fit", "tiny.yaml", "--run_dir=whole", "--trainer.max_epochs=3")[0] == 0
+    assert sciml("fit", "tiny.yaml", "--run_dir=parts")[0] == 0
+    status, printed = sciml("fit", "tiny.yaml", "--run_dir=parts", "--trainer.max_epochs=3", "--ckpt_path=last")
+    assert status == 0, printed
+    whole, parts = (read_checkpoint(f"{run}/checkpoints/last.ckpt") for run in ("whole", "parts"))
+    for key, value in whole["state_dict"].items():
+        assert torch.equal(value, parts["state_dict"][key]), key
+    rates = [[g["lr"] for g in run["optimizer_states"][0]["param_groups"]] for run in (whole, parts)]
+    assert rates[0] == rates[1]
+
+
+@pytest.mark.parametrize(
     ("settings", "words"),
     [
         (["--model.scheduler=torch.optim.lr_scheduler.StepLR"], ["model.scheduler", "StepLR needs step_size"]),
         (
             ["--model.scheduler={class_path: torch.optim.lr_scheduler.StepLR, init_args: {sise: 1}}"],
             ["sise", "step_size"],
+        ),
+        (
+            [
+                "--model.scheduler=torch.optim.lr_scheduler.OneCycleLR",
+                "--model.scheduler.max_lr=0.1",
+                "--model.scheduler.total_steps=1",
+            ],
+            ["model.scheduler", "1 steps", "training after 2"],
         ),
         (["--model.net=fno"], ["model.net", "sciml.pde.nets.fno"]),
         (["--model.optimizer=torch.optim.Adafactor", "--model.net.init_args.transform=fft"], ["Adafactor", "complex"]),

@@ -203,14 +203,14 @@ class RunCLI(LightningCLI):
         settings = self._settings
         if self.trainer.max_epochs == -1 and self.trainer.max_steps == -1:
             raise ConfigError("trainer.max_epochs: -1, and trainer.max_steps is not set either: no end in sight")
-        validates = getattr(self.datamodule, "n_val", 1) > 0 and self.trainer.limit_val_batches > 0
-        self.model.check_training(self.trainer, validates=validates)
         if self.checkpoint is not None:
             settings.ckpt_path = str(self.checkpoint)
             self._check_resume(self.checkpoint)
         self.datamodule.setup("fit")
         batches = self.datamodule.train_dataloader()
         check_trainer_settings(settings.trainer, len(batches))
+        validates = getattr(self.datamodule, "n_val", 1) > 0 and self.trainer.limit_val_batches > 0
+        self.model.check_training(self.trainer, validates=validates, n_batches=len(batches))
         check_data(self.trainer, self.model, next(iter(batches)))
         if is_rank_zero():
             self.run.lock()

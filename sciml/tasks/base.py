@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import OptimizerCallable
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from sciml import ranks
 from sciml.errors import ConfigError
@@ -95,11 +95,12 @@ class Task(LightningModule):
         check_step(self.optimizer_callable, optimizer, self.net)
         return optimizer
 
-    def check_training(self, trainer: Trainer, *, validates: bool) -> None:
+    def check_training(self, trainer: Trainer, *, validates: bool, n_batches: int = 0) -> None:
         """Raise ConfigError for what the trainer would find in its first step or epoch; nothing is changed.
 
         Clipping by value has no meaning for complex parameters; a scheduler may not fit its optimizer, ignore
-        `factor_lr`, or wait for a validation that there is not (`validates`).
+        `factor_lr`, wait for a validation that there is not (`validates`), or end before training does (`n_batches`
+        an epoch).
         """
         complex_ = [name for name, p in self.net.named_parameters() if p.requires_grad and p.is_complex()]
         if trainer.gradient_clip_val and trainer.gradient_clip_algorithm == "value" and complex_:
@@ -117,14 +118,19 @@ class Task(LightningModule):
             raise ConfigError(
                 f"model.scheduler: ReduceLROnPlateau follows {self.monitor}, and nothing is validated; set data.n_val"
             )
+        if isinstance(scheduler, OneCycleLR) and (steps := training_steps(trainer, n_batches)) > scheduler.total_steps:
+            raise ConfigError(
+                f"model.scheduler: OneCycleLR ends after {scheduler.total_steps} steps (total_steps, or epochs * "
+                f"steps_per_epoch), training after {steps}; set as many, or use sciml.tasks.schedules.OneCycle"
+            )
 
     def configure_optimizers(self) -> Any:
         optimizer = self.build_optimizer()
         if self.scheduler_callable is None or optimizer is None:
             return optimizer
         if not isinstance(self.scheduler_callable, Schedule):
-            frequency = self.trainer.check_val_every_n_epoch or 1
-            settings = stepping(self._torch_scheduler(optimizer), self.monitor, frequency)
+            scheduler = self._torch_scheduler(optimizer)
+            settings = stepping(scheduler, self.monitor, self.trainer.check_val_every_n_epoch or 1)
             return {"optimizer": optimizer, "lr_scheduler": settings}
         steps = self.trainer.estimated_stepping_batches
         if not math.isfinite(steps):
@@ -206,6 +212,15 @@ class Task(LightningModule):
         self.loaded = {name: value for name, value in kept.items() if value is not None}
         parts = checkpoint.get("trained", [])
         self.trained.load_state_dict(parts[ranks.rank()] if len(parts) == ranks.world() else {})
+
+
+def training_steps(trainer: Trainer, n_batches: int) -> float:
+    """Optimizer steps of a whole training on `n_batches` an epoch; inf if it has no end."""
+    limit = trainer.limit_train_batches
+    batches = min(n_batches, limit) if isinstance(limit, int) else int(n_batches * limit)
+    epochs = math.inf if trainer.max_epochs in (None, -1) else trainer.max_epochs
+    steps = math.ceil(batches / trainer.accumulate_grad_batches) * epochs if batches else 0
+    return steps if trainer.max_steps == -1 else min(steps, trainer.max_steps)
 
 
 def parameter_groups(net: nn.Module, factor_lr: float | None = None) -> list[dict[str, Any]]:

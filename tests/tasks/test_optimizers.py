@@ -1,5 +1,6 @@
 """What an optimizer cannot train is found before the first step; torch's schedulers step as torch documents."""
 
+from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ from torch.optim import lr_scheduler
 
 from sciml.errors import ConfigError
 from sciml.pde.nets import fno
-from sciml.tasks.base import Task
+from sciml.tasks.base import Task, training_steps
 from sciml.tasks.schedules import OneCycle, stepping
 
 OPTIMIZERS = sorted(
@@ -28,8 +29,18 @@ def task(transform: str, optimizer: Any, scheduler: Any = None, factor_lr: float
     return built
 
 
+DEFAULTS = {
+    "gradient_clip_val": None,
+    "gradient_clip_algorithm": None,
+    "limit_train_batches": 1.0,
+    "accumulate_grad_batches": 1,
+    "max_epochs": 3,
+    "max_steps": -1,
+}
+
+
 def trainer(**settings: Any) -> Any:
-    return SimpleNamespace(**{"gradient_clip_val": None, "gradient_clip_algorithm": None} | settings)
+    return SimpleNamespace(**DEFAULTS | settings)
 
 
 @pytest.mark.parametrize("transform", ["fft", "monarch"])
@@ -155,6 +166,29 @@ def test_a_scheduler_that_would_ignore_the_factors_rate_is_refused() -> None:
         task("monarch", method, scheduler).check_training(trainer(), validates=True)
     both = partial(lr_scheduler.OneCycleLR, max_lr=[0.1, 0.2], total_steps=9)
     task("monarch", method, both, factor_lr=1e-3).check_training(trainer(), validates=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({}, 30),
+        ({"max_epochs": -1}, float("inf")),
+        ({"max_epochs": -1, "max_steps": 7}, 7),
+        ({"max_steps": 7}, 7),
+        ({"accumulate_grad_batches": 4}, 9),
+        ({"limit_train_batches": 5}, 15),
+        ({"limit_train_batches": 0.55}, 15),
+        ({"limit_train_batches": 50}, 30),
+    ],
+)
+def test_a_cycle_must_be_as_long_as_training(settings: dict[str, Any], steps: float) -> None:
+    assert training_steps(trainer(**settings), 10) == steps
+    method = partial(torch.optim.SGD, lr=1e-2, momentum=0.9)
+    for length in (5, 7, 9, 15, 30):
+        trained = task("fft", method, partial(lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=length))
+        refused = pytest.raises(ConfigError, match=f"OneCycleLR ends after {length} steps.*training after {steps}")
+        with refused if steps > length else nullcontext():
+            trained.check_training(trainer(**settings), validates=True, n_batches=10)
 
 
 def test_a_plateau_needs_validation_and_wrong_settings_are_named() -> None:
