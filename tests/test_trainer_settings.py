@@ -21,8 +21,6 @@ WRONG: list[tuple[str, Any]] = [
     ("devices", ""),
     ("devices", 100_000),
     ("num_nodes", 0),
-    ("precision", "16-true"),
-    ("precision", "transformer-engine"),
     ("max_epochs", -5),
     ("max_steps", -7),
     ("min_epochs", -3),

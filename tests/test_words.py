@@ -12,9 +12,7 @@ from tiny_cli import Sciml
 from sciml.cli import main
 from sciml.cli.allowed import given, settle
 from sciml.cli.arguments import normalised
-from sciml.cli.messages import explain_mismatch
 from sciml.errors import ConfigError
-from sciml.pde.nets import fno
 from sciml.tasks.storage import read_checkpoint
 
 NET = LEARNED["model"]["net"]
@@ -293,20 +291,3 @@ def test_one_callback_is_a_list_of_one(sciml: Sciml) -> None:
     status, printed = sciml("fit", "tiny.yaml", f"--trainer.callbacks={monitor}")
     assert status == 0
     assert "lr-Adam" in printed
-
-
-def test_a_mismatched_state_is_told_in_one_line() -> None:
-    def told(first: dict, second: dict) -> str:
-        one, other = (fno(**NET["init_args"] | options) for options in (first, second))
-        with pytest.raises(RuntimeError) as raised:
-            one.load_state_dict({k: v for k, v in other.state_dict().items() if k != "_metadata"})
-        message = explain_mismatch(str(raised.value))
-        assert len(message) < 600
-        assert "\n" not in message
-        return message
-
-    assert "width" in told({"hidden_channels": 8}, {})
-    assert "fno_blocks" in told({"hidden_channels": 8}, {})
-    assert "number of layers" in told({"n_layers": 3}, {})
-    assert "another transform" in told({}, {"transform": "fft"})
-    assert explain_mismatch("something else\nentirely") == "something else entirely"

@@ -122,33 +122,3 @@ def _parameters(class_path: str) -> list[str]:
     module, name = class_path.rsplit(".", 1)
     target = getattr(sys.modules.get(module), name, None)
     return list(inspect.signature(target).parameters) if callable(target) else []
-
-
-def explain_mismatch(message: str, shown: int = 3) -> str:
-    """torch's report on a state that does not fit a network, in one line: counts, the first keys, the likely cause."""
-    missing = _quoted(message, "Missing")
-    unexpected = _quoted(message, "Unexpected")
-    shapes = re.findall(r"size mismatch for ([^:]+): .*?\[([\d, ]*)\]\).*?\[([\d, ]*)\]\)", message)
-    other = [f"{key} ({saved}) for ({here})" for key, saved, here in shapes]
-    counted = {"it lacks": missing, "it has unknown": unexpected, "of another shape": other}
-    parts = [
-        f"{what} {len(keys)}: {', '.join(keys[:shown])}{', ...' if len(keys) > shown else ''}"
-        for what, keys in counted.items()
-        if keys
-    ]
-    return "; ".join([*parts, _likely(missing, unexpected, other)]) if parts else " ".join(message.split())[:300]
-
-
-def _quoted(message: str, kind: str) -> list[str]:
-    found = re.search(rf"{kind} key\(s\) in state_dict: ([^\n]*)", message)
-    return re.findall(r'"([^"]+)"', found[1]) if found else []
-
-
-def _likely(missing: list[str], unexpected: list[str], other: list[str]) -> str:
-    if missing and unexpected and {key.removeprefix("net.") for key in missing} & set(unexpected):
-        return "the network's own state, not that of a run; load it into the network from Python"
-    if missing and unexpected:
-        return "likely another transform or another network"
-    if missing or unexpected:
-        return "likely another number of layers or cascades"
-    return "likely another width, grid, modes or heads" if other else ""

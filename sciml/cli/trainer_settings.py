@@ -111,10 +111,6 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "gradient_clip_val": (_clip, "0 (no clipping) or a positive number"),
     "gradient_clip_algorithm": (lambda value: value in ("norm", "value"), "norm or value"),
     "accelerator": (lambda value: not isinstance(value, str) or value in ACCELERATORS, " or ".join(ACCELERATORS)),
-    "precision": (
-        lambda value: value not in ("16-true", "bf16-true", "transformer-engine", "transformer-engine-float16"),
-        "32-true, 64-true, bf16-mixed or 16-mixed (complex weights have no half precision)",
-    ),
     "enable_checkpointing": (lambda value: value, "true: without checkpoints there is no run to test or continue"),
 }
 

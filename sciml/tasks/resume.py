@@ -33,8 +33,15 @@ def check_weights(net: nn.Module, checkpoint: Mapping[str, Any], path: object) -
         reasons.append(f"it has {shapes[0]}" + (f", and {len(shapes) - 1} more of other shapes" if shapes[1:] else ""))
     if reasons:
         raise CheckpointError(
-            f"{path}: of another network: {'; '.join(reasons)}; use the config.yaml of the run it belongs to"
+            f"{path}: of another network ({_likely(missing, surplus)}): {'; '.join(reasons)}; use the config.yaml of the "
+            "run it belongs to"
         )
+
+
+def _likely(missing: list[str], surplus: list[str]) -> str:
+    if missing and surplus:
+        return "likely another transform"
+    return "likely of more or fewer layers" if missing or surplus else "likely of another width, grid, modes or heads"
 
 
 def check_progress(checkpoint: Mapping[str, Any], max_epochs: int | None, max_steps: int, path: object) -> None:
