@@ -33,8 +33,8 @@ def check_weights(net: nn.Module, checkpoint: Mapping[str, Any], path: object) -
         reasons.append(f"it has {shapes[0]}" + (f", and {len(shapes) - 1} more of other shapes" if shapes[1:] else ""))
     if reasons:
         raise CheckpointError(
-            f"{path}: of another network ({_likely(missing, surplus)}): {'; '.join(reasons)}; use the config.yaml of the "
-            "run it belongs to"
+            f"{path}: of another network ({_likely(missing, surplus)}): {'; '.join(reasons)}; use the config.yaml of "
+            "the run it belongs to"
         )
 
 

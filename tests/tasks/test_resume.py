@@ -41,7 +41,7 @@ def test_a_training_shorter_than_what_is_done_is_refused() -> None:
     checkpoint = {"loops": loops, "global_step": 12}
     check_progress(checkpoint, 3, 12, "last.ckpt")
     check_progress(checkpoint, -1, 20, "last.ckpt")
-    with pytest.raises(ConfigError, match="max_epochs: 2, but last.ckpt has 3 epochs"):
+    with pytest.raises(ConfigError, match=r"max_epochs: 2, but last\.ckpt has 3 epochs"):
         check_progress(checkpoint, 2, -1, "last.ckpt")
-    with pytest.raises(ConfigError, match="max_steps: 11, but last.ckpt has 12 steps"):
+    with pytest.raises(ConfigError, match=r"max_steps: 11, but last\.ckpt has 12 steps"):
         check_progress(checkpoint, None, 11, "last.ckpt")
