@@ -23,6 +23,7 @@ from sciml.mri.sense import expand, rss
 from sciml.mri.subjects import Subject, missing, planned
 
 LEAST_SNR = 1e-6  # the squares of noise of 1e6 are far from float32's end
+_MOST = 99_999_999
 _DRAWS = 20  # of a subject, until every slice holds tissue: nearly always one
 
 
@@ -177,8 +178,8 @@ def _check(counts: dict[str, int], *, coils: int, grid: int, n_slices: int, snr:
     asked = {"n_subjects": (counts["train"], 0), "n_val": (counts["val"], 0), "n_test": (counts["test"], 0)}
     asked |= {"coils": (coils, 1), "grid": (grid, 8), "n_slices": (n_slices, 1)}
     for name, (value, least) in asked.items():
-        if value < least:
-            raise ConfigError(f"{name}={value}: expected at least {least}")
+        if not least <= value <= _MOST:
+            raise ConfigError(f"{name}={value}: expected at least {least}, at most {_MOST}")
     require_seed(seed)
     if not sum(counts.values()):
         raise ConfigError("n_subjects=0, n_val=0, n_test=0: nothing to generate")

@@ -305,6 +305,8 @@ def test_images_without_signal_or_with_nan_are_refused(tmp_path: Path) -> None:
         {"coils": 10**9},
         {"grid": 4},
         {"grid": 10**6},
+        {"grid": 10**400},
+        {"n_val": 10**400},
         {"n_slices": 0},
         {"snr": 0.0},
         {"snr": 1e-45},
