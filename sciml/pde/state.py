@@ -33,7 +33,8 @@ def tensor_state(model: nn.Module) -> nn.Module:
     """
     for module in model.modules():
         if hasattr(module, "_init_kwargs") and not isinstance(module, TensorState):
-            module.__class__ = _with_tensor_state(type(module))  # type: ignore[arg-type]
+            kind: Any = type(module)
+            module.__class__ = _with_tensor_state(kind)
     return model
 
 
