@@ -29,12 +29,13 @@ demo: env
 	$(BIN)/sciml data mri --out data/brains_quick --n-subjects 12 --n-val 2 --n-test 4 --grid 96
 	for pair in $(DEMO); do \
 	    for transform in fft monarch; do \
-	        $(BIN)/sciml fit --config configs/$${pair}_$$transform.yaml --overwrite true && \
-	        $(BIN)/sciml test --config configs/$${pair}_$$transform.yaml || exit; \
+	        run=runs/demo/$${pair#*/}_$$transform; \
+	        $(BIN)/sciml fit --config configs/$${pair}_$$transform.yaml --run_dir $$run --overwrite true && \
+	        $(BIN)/sciml test $$run || exit; \
 	    done; \
 	done
 	for name in $(notdir $(DEMO)); do \
-	    $(BIN)/sciml compare runs/$${name}_fft runs/$${name}_monarch --out runs/$$name.md || exit; \
+	    $(BIN)/sciml compare runs/demo/$${name}_fft runs/demo/$${name}_monarch --out runs/demo/$$name.md || exit; \
 	done
 
 test: env lint
@@ -65,7 +66,7 @@ benchmark-data: env
 	$(BIN)/sciml data navier-stokes --out data/navier_stokes_1e-3_n1000.h5 --viscosity 1e-3 --n-samples 1100 \
 	    --grid 32 --solver-grid 64 --t-final 20 --dt 5e-3
 
-# In `tune` the last training subjects are for validation; in `final` all are trained on, and there are test subjects.
+# `tune` has validation subjects, `final` more to train on and test subjects.
 benchmark-data-mri: env
 	$(if $(KNEES),$(BIN)/sciml data mri --out data/knees_tune --source $(KNEES) --n-subjects 11 --n-val 3)
 	$(if $(KNEES),$(BIN)/sciml data mri --out data/knees_final --source $(KNEES) --n-subjects 14 --n-test 6)
@@ -76,5 +77,6 @@ notebooks: env
 	$(BIN)/jupytext --sync notebooks/*.py
 	$(BIN)/jupyter execute --inplace notebooks/*.ipynb
 
+# Not runs/ and data/: they are yours.
 clean:
-	rm -rf runs $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
