@@ -183,6 +183,10 @@ class TestData:
         assert not Path("table.md").exists()
         assert main(["compare", "a", "b", "--any-data", "--out", "table.md"]) == 0
         assert Path("table.md").read_text().strip() == capsys.readouterr().out.strip()
+        Path("notes.md").write_text("mine")
+        assert main(["compare", "a", "b", "--any-data", "--out", "notes.md"]) == 2
+        assert Path("notes.md").read_text() == "mine"
+        assert main(["compare", "a", "b", "--any-data", "--out", "table.md"]) == 0
 
 
 def test_what_was_left_out_is_shown(tmp_path: Path) -> None:

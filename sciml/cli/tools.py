@@ -73,11 +73,19 @@ def compare(args: list[str]) -> int:
     settings = parser.parse_args(args[1:])
     from sciml.runs import compare as table
 
+    if settings.out:
+        _require_table(Path(settings.out))
     text = table([Path(run) for run in settings.runs], any_data=settings.any_data)
     print(text)
     if settings.out:
         _write(Path(settings.out), text.rstrip("\n") + "\n")
     return 0
+
+
+def _require_table(path: Path) -> None:
+    """Raise ConfigError for a file that an earlier `compare` has not written: it is the user's."""
+    if path.is_file() and path.stat().st_size and not path.read_bytes().startswith(b"| run |"):
+        raise ConfigError(f"--out: {path} is no table of runs, so it is not replaced; give another name")
 
 
 def _write(path: Path, text: str) -> None:
@@ -86,7 +94,7 @@ def _write(path: Path, text: str) -> None:
     if path.exists() and not path.is_file():  # a pipe or a device
         path.write_text(text, encoding="utf-8")
         return
-    with replacing(path) as temporary:
+    with replacing(path.resolve()) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
