@@ -14,12 +14,12 @@ import tiny_data
 import torch
 from lightning.pytorch import Callback, Trainer
 from torch import nn
-from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from sciml.errors import CheckpointError
 from sciml.pde.data import PDEDataModule
 from sciml.tasks.callbacks import Checkpoints, TrainingCost
 from sciml.tasks.pde import PDETask
+from sciml.tasks.schedules import Cosine
 from sciml.tasks.stopping import Stopped
 from sciml.tasks.storage import MetricsCSV, SafeCheckpointIO, read_checkpoint
 
@@ -61,7 +61,7 @@ def fit(tmp_path: Path) -> Fit:
             torch.manual_seed(1)
             for layer in (net[0], net[2]):
                 layer.reset_parameters()
-        scheduler = (lambda optimizer, steps: CosineAnnealingLR(optimizer, steps)) if schedule else None
+        scheduler = Cosine() if schedule else None
         folder = tmp_path / name
         trainer = Trainer(
             accelerator="cpu",
