@@ -20,7 +20,8 @@ KNOWN = (
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Runs one command; returns its exit status: 0, 1 (bad data, divergence), 2 (bad usage or setting), 143.
+    """Runs one command; returns its exit status: 0, 1 (bad data, divergence), 2 (bad usage or setting), 130 or
+    143 (stopped by Ctrl-C or SIGTERM).
 
     Errors that we know become one line on stderr; set SCIML_DEBUG=1 to see where they come from.
     """

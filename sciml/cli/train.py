@@ -238,6 +238,7 @@ class RunCLI(LightningCLI):
     def before_predict(self) -> None:
         self._use_checkpoint()
         self.target = self.run.beside("predict", self._data())
+        self._settings.return_predictions = False  # the collector has them
 
     def after_test(self) -> None:
         if not is_rank_zero():
