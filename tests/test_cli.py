@@ -308,6 +308,11 @@ def test_checkpoint_of_another_network_is_named(folder: Path, sciml: Sciml) -> N
     assert "runs/tiny/checkpoints/best.ckpt: trained with" in printed
     assert "model.net.hidden_channels: 4 to 8" in printed
     Path("runs/tiny/config.yaml").unlink()
+    assert sciml("test", "--model.net.init_args.hidden_channels=8")[0] == 2
+    best = Path("runs/tiny/checkpoints/best.ckpt")
+    content = read_checkpoint(best)
+    del content["settings"]  # as an earlier version wrote it
+    torch.save(content, best)
     status, printed = sciml("test", "--model.net.init_args.hidden_channels=8")
     assert status == 1
     assert "CheckpointError: runs/tiny/checkpoints/best.ckpt: of another network" in printed

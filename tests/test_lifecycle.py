@@ -3,10 +3,12 @@
 import csv
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import tiny_data
+import torch
 import yaml
 from tiny_cli import CONFIG, Sciml, assert_same_end, losses
 
@@ -101,6 +103,51 @@ def test_more_epochs_stretch_the_schedule(folder: Path, sciml: Sciml, name: str)
     assert sciml("fit", schedule, "--trainer.max_epochs=3", "--run_dir=whole")[0] == 0
     assert rates(LAST) == pytest.approx(rates(Path("whole/checkpoints/last.ckpt")), rel=1e-12)
     assert len(losses(RUN)) == 3
+
+
+def test_settings_edited_in_config_yaml_are_applied_as_those_given_on_the_command_line(
+    folder: Path, sciml: Sciml, trained: Path
+) -> None:
+    """The checkpoint knows what it was trained with; whoever edits config.yaml asks for something else."""
+    shutil.copytree(trained, "given")
+    text = (trained / "config.yaml").read_text()
+    (trained / "config.yaml").write_text(
+        text.replace("max_epochs: 2", "max_epochs: 3").replace("lr: 0.001", "lr: 0.002")
+    )
+    status, printed = sciml("fit", "--ckpt_path=last", config="runs/tiny/config.yaml")
+    assert status == 0, printed
+    assert "model.optimizer.lr: 0.001 to 0.002" in printed
+    given = ["--model.optimizer.init_args.lr=0.002", "--trainer.max_epochs=3"]
+    assert sciml("fit", "--ckpt_path=last", *given, config="given/config.yaml")[0] == 0
+    assert_same_end(trained, Path("given"))
+    (trained / "config.yaml").write_text(text.replace("normalize: false", "normalize: true"))
+    for command, options in (("fit", ["--ckpt_path=last", "--trainer.max_epochs=9"]), ("test", []), ("predict", [])):
+        status, printed = sciml(command, *options, config="runs/tiny/config.yaml")
+        assert status == 2
+        assert "model.normalize: False to True" in printed
+        assert "--config" not in printed  # that has the edited value
+
+
+@pytest.mark.parametrize("place", ["copied.ckpt", "linked.ckpt", "runs/tiny/checkpoints/best.ckpt"])
+@pytest.mark.parametrize("version", ["this", "earlier"])
+def test_a_checkpoint_is_held_against_its_settings_wherever_it_lies(
+    folder: Path, sciml: Sciml, trained: Path, place: str, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = trained / "checkpoints/best.ckpt"
+    if version == "earlier":
+        content = read_checkpoint(best)
+        del content["settings"]
+        torch.save(content, best)
+    shutil.copy(best, "copied.ckpt")
+    Path("linked.ckpt").symlink_to(best)
+    if (place, version) == ("copied.ckpt", "earlier"):
+        pytest.skip("nobody knows its settings")
+    path = Path(place).absolute()
+    monkeypatch.chdir(path.parent)
+    for command in ("validate", "test", "fit"):
+        options = ["--model.normalize=true", f"--data.path={folder / 'data.h5'}", f"--ckpt_path={path.name}"]
+        status, printed = sciml(command, *options, "--run_dir=new", config=str(folder / "tiny.yaml"))
+        assert (status, "model.normalize: False to True" in printed) == (2, True), printed
 
 
 def test_a_finished_run_may_be_resumed_and_stays_what_it_is(folder: Path, sciml: Sciml, trained: Path) -> None:

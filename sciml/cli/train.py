@@ -218,9 +218,9 @@ class RunCLI(LightningCLI):
 
     def _check_resume(self, path: Path) -> None:
         """Refuse what would silently be another run; apply and name what may change."""
-        origin = Origin(path, self._own_settings)
-        origin.require_same_run()
         checkpoint = read_checkpoint(path)
+        origin = Origin(path, self._own_settings, checkpoint)
+        origin.require_same_run()
         check_weights(self.model.net, checkpoint, path)
         check_optimizer(self.model, checkpoint, path)
         check_progress(checkpoint, self.trainer.max_epochs, self.trainer.max_steps, path)
@@ -271,9 +271,10 @@ class RunCLI(LightningCLI):
         """The run's best checkpoint, or the one asked for, of this network under the settings it was trained with."""
         path = find_checkpoint(self.run.path, self._settings.ckpt_path)
         self._settings.ckpt_path = str(path)
-        self.origin = Origin(path, self._own_settings)
+        checkpoint = read_checkpoint(path)
+        self.origin = Origin(path, self._own_settings, checkpoint)
         self.origin.require_same_network()
-        check_weights(self.model.net, read_checkpoint(path), path)
+        check_weights(self.model.net, checkpoint, path)
 
     def _test_target(self) -> RunDirectory:
         """Where results go: the run itself for its own test data, a folder beside them for other data."""
