@@ -149,8 +149,29 @@ def test_predictions_of_other_data_get_another_name_and_of_the_same_the_same(pat
 
 
 def test_a_foreign_folder_takes_no_evaluation(path: Path) -> None:
+    data = {"path": "x.h5", "samples": (0, 1)}
     write(path / "figures/thesis.svg", "mine")
     with pytest.raises(ConfigError, match="holds figures"):
-        RunDirectory(path).require_evaluation()
+        RunDirectory(path).require_evaluation(data)
     with pytest.raises(ConfigError, match="holds another run"):
-        trained(path.with_name("other"), "other").require_evaluation()
+        trained(path.with_name("other"), "other").require_evaluation(data)
+    begun = RunDirectory(path.with_name("begun"))
+    begun.begin("", ABOUT)
+    with pytest.raises(ConfigError, match="holds another run"):
+        begun.require_evaluation(data)
+
+
+def test_an_evaluation_replaces_one_of_the_same_data_and_weights_alone(path: Path) -> None:
+    data = {"path": "x.h5", "samples": (0, 1), "checkpoint": "a.ckpt"}
+    folder = RunDirectory(path)
+    folder.require_evaluation(data)
+    with folder.recording({"kind": "evaluation", "data": data}):
+        write(path / "metrics.json", "a")
+    folder.require_evaluation(data)
+    with pytest.raises(ConfigError, match="holds an evaluation of other data or weights; give another --run_dir"):
+        folder.require_evaluation({**data, "checkpoint": "b.ckpt"})
+    prediction = RunDirectory(path.with_name("prediction"))
+    with prediction.recording({"kind": "prediction", "data": data}):
+        write(prediction.path / "predictions.h5", "a")
+    with pytest.raises(ConfigError, match="holds another prediction"):
+        prediction.require_evaluation(data)

@@ -279,7 +279,7 @@ class RunCLI(LightningCLI):
     def _test_target(self) -> RunDirectory:
         """Where results go: the run itself for its own test data, a folder beside them for other data."""
         if not self.run.owns(self.origin.checkpoint):
-            self.run.require_evaluation()
+            self.run.require_evaluation(self._data())
             return self.run
         return self.run.beside("evaluations", self._data()) if self.origin.tests_other_data else self.run
 

@@ -89,11 +89,19 @@ class RunDirectory:
                 f"{REMEDY}, or move it away"
             )
 
-    def require_evaluation(self) -> None:
-        """Raise ConfigError if an evaluation of another run's network cannot be written here without harm."""
+    def require_evaluation(self, data: Mapping[str, Any]) -> None:
+        """Raise ConfigError if an evaluation of another run's network cannot be written here without harm.
+
+        Only one of the same `data`, which tell it from others, is replaced.
+        """
+        about = self.about
+        if about.get("kind") == "evaluation" and about.get("data") == json.loads(json.dumps(dict(data))):
+            return
         names = [name for name in ("config.yaml", *EVALUATION) if os.path.lexists(self.path / name)]
-        if self.is_run or (names and not self.about):
-            found = "another run" if self.is_run else ", ".join(names)
+        if self.is_run or about or names:
+            kind = about.get("kind", RUN)
+            kind = "an evaluation of other data or weights" if kind == "evaluation" else f"another {kind}"
+            found = kind if self.is_run or about else ", ".join(names)
             raise ConfigError(f"run_dir: {self.path} holds {found}; {REMEDY} for this checkpoint's results")
 
     def lock(self) -> None:

@@ -66,8 +66,8 @@ UNLESS_SET = {"data.test_path": "data.path", "data.test_subsample": "data.subsam
 class Origin:
     """The checkpoint that a command starts from, and the settings that it was trained with.
 
-    A checkpoint holds them itself. One that does not (of an earlier version) was trained with the config.yaml of the run
-    that it lies in, which may have been edited since.
+    A checkpoint holds them itself. One that does not (of an earlier version) was trained with the config.yaml of the
+    run that it lies in, which may have been edited since.
 
     Args:
         checkpoint: The file; the run's config.yaml lies one folder above its own.
