@@ -1,6 +1,7 @@
 """Who may write into a run's directory, and what is never touched."""
 
 import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -146,6 +147,67 @@ def test_predictions_of_other_data_get_another_name_and_of_the_same_the_same(pat
         places.append(folder.path.name)
     assert places == ["x", "x-2", "x"]
     assert json.loads((path / "predict/x" / MARKER).read_text())["files"] == ["predictions.h5"]
+
+
+def test_a_run_within_another_stays_when_that_is_replaced(path: Path) -> None:
+    trained(path, "outer")
+    for name in ("evaluations/mine", "predict/mine"):
+        trained(path / name, "inner")
+        before = files(path / name)
+        again = RunDirectory(path)
+        again.begin("name: again\n", ABOUT)
+        again.confirm()
+        assert files(path / name) == before
+    assert not (path / "evaluations/fine").exists()
+
+
+@pytest.mark.parametrize("where", ["../mine.txt", "{}/mine.txt", "figures/../../mine.txt", "notes.txt", "", 3, None])
+def test_a_marker_reaches_no_file_but_those_of_evaluations(path: Path, where: object) -> None:
+    trained(path, "first")
+    write(path.with_name("mine.txt"), "mine")
+    write(path / "notes.txt", "mine")
+    listed = where.format(path.parent) if isinstance(where, str) else where
+    for content in ([listed], listed):
+        marker = json.loads((path / MARKER).read_text())
+        (path / MARKER).write_text(json.dumps({**marker, "files": content}))
+        again = RunDirectory(path)
+        again.begin("", ABOUT)
+        again.confirm()
+        with again.recording({}):
+            write(path / "metrics.json", "new")
+    assert path.with_name("mine.txt").read_text() == "mine"
+    assert (path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("other_disk", [False, True])
+def test_checkpoints_may_lie_elsewhere(path: Path, other_disk: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        if Path(source).parent.resolve() != Path(target).parent.resolve():
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        os.rename(source, target)
+
+    trained(path, "first")
+    (path / "checkpoints").rename(path.with_name("scratch"))
+    (path / "checkpoints").symlink_to(path.with_name("scratch"))
+    before = files(path)
+    if other_disk:
+        monkeypatch.setattr(os, "replace", refuse)
+    again = RunDirectory(path)
+    again.begin("name: again\n", ABOUT)
+    again.withdraw()
+    assert files(path) == before
+    assert (path / "checkpoints").is_symlink()
+    again.begin("name: again\n", ABOUT)
+    again.confirm()
+    assert list(path.with_name("scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["file", "file/below/it", "link"])
+def test_what_stands_where_the_folder_should_is_named(path: Path, name: str) -> None:
+    write(path.with_name("file"), "mine")
+    path.with_name("link").symlink_to("nowhere")
+    with pytest.raises(ConfigError, match=f"{name.split('/')[0]} is a"):
+        RunDirectory(path.with_name("x").parent / name).require_free()
 
 
 def test_a_foreign_folder_takes_no_evaluation(path: Path) -> None:
