@@ -157,8 +157,11 @@ def test_a_checkpoint_is_held_against_its_settings_wherever_it_lies(
 
 def test_a_finished_run_may_be_resumed_and_stays_what_it_is(folder: Path, sciml: Sciml, trained: Path) -> None:
     before = read_checkpoint(LAST)["state_dict"]
-    status, _ = sciml("fit", "--ckpt_path=last")
+    status, printed = sciml("fit", "--ckpt_path=last")
     assert status == 0
+    assert printed == (
+        "run   runs/tiny: nothing to train, it has 2 epochs, 4 steps behind it (trainer.max_epochs 2); unchanged\n"
+    )
     after = read_checkpoint(LAST)["state_dict"]
     assert all(bool((before[key] == after[key]).all()) for key in before)
 
@@ -320,6 +323,14 @@ def test_fit_says_what_it_does(folder: Path, sciml: Sciml) -> None:
     assert "done" in lines[4]
     assert "sciml test --config runs/tiny/config.yaml" in lines[4]
     assert len(lines) == 5
+
+
+def test_an_epoch_that_is_resumed_within_takes_seconds(folder: Path, sciml: Sciml) -> None:
+    assert sciml("fit", "--trainer.max_steps=1")[0] == 0
+    status, printed = sciml("fit", "--trainer.max_steps=3", "--ckpt_path=last")
+    assert status == 0
+    (line,) = [line for line in printed.splitlines() if line.startswith("epoch 1")]
+    assert float(line.split()[-2]) < 60
 
 
 def test_a_run_of_an_earlier_version_is_continued_and_tested(folder: Path, sciml: Sciml, trained: Path) -> None:
