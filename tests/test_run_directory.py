@@ -223,6 +223,39 @@ def test_a_foreign_folder_takes_no_evaluation(path: Path) -> None:
         begun.require_evaluation(data)
 
 
+@pytest.mark.parametrize("name", ["predictions.h5", "metrics.json", "reconstructions/volume.h5"])
+def test_results_that_no_evaluation_wrote_are_not_replaced(path: Path, name: str) -> None:
+    run = trained(path, "first")
+    run.require_results()
+    (path / "metrics.json").unlink()
+    run.require_results()
+    with run.recording({}):
+        write(path / "predictions.h5", "ours")
+    (path / "predictions.h5").unlink()
+    with run.recording({}):
+        pass
+    write(path / name, "mine")
+    write(path / "figures/mine.png", "mine")
+    with pytest.raises(ConfigError, match=f"holds {name}, and no evaluation"):
+        run.require_results()
+
+
+def test_an_evaluation_that_was_killed_is_done_again(path: Path) -> None:
+    run = trained(path, "first")
+    with pytest.raises(KeyboardInterrupt), run.recording({}):
+        write(path / "predictions.h5", "half")
+        left = (path / MARKER).read_text()
+        raise KeyboardInterrupt
+    run.require_results()
+    (path / MARKER).write_text(left)  # what SIGKILL leaves
+    run.require_results()
+    with run.recording({}):
+        write(path / "predictions.h5", "whole")
+    write(path / "reconstructions/x.h5", "mine")
+    with pytest.raises(ConfigError, match="reconstructions/x.h5"):
+        run.require_results()
+
+
 def test_an_evaluation_replaces_one_of_the_same_data_and_weights_alone(path: Path) -> None:
     data = {"path": "x.h5", "samples": (0, 1), "checkpoint": "a.ckpt"}
     folder = RunDirectory(path)

@@ -234,10 +234,12 @@ class RunCLI(LightningCLI):
     def before_test(self) -> None:
         self._use_checkpoint()
         self.target = self._test_target()
+        self.target.require_results()
 
     def before_predict(self) -> None:
         self._use_checkpoint()
         self.target = self.run.beside("predict", self._data())
+        self.target.require_results()
         self._settings.return_predictions = False  # the collector has them
 
     def after_test(self) -> None:

@@ -21,7 +21,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from sciml.errors import ConfigError
+from sciml.errors import ConfigError, listed
 from sciml.hdf5 import replacing
 from sciml.jobs import exclusive
 
@@ -106,6 +106,20 @@ class RunDirectory:
             kind = "an evaluation of other data or weights" if kind == "evaluation" else f"another {kind}"
             found = kind if self.is_run or about else ", ".join(names)
             raise ConfigError(f"run_dir: {self.path} holds {found}; {REMEDY} for this checkpoint's results")
+
+    def require_results(self) -> None:
+        """Raise ConfigError if results lie here that no evaluation is known to have written, and a new one would
+        replace. Known are those that the marker lists; where a process was killed while it wrote, all.
+        """
+        about = self.about
+        if not about or about.get("writing"):
+            return
+        others = [n for n in self._stamps() if n not in _listed(about) and not n.startswith("figures/")]
+        if others:
+            raise ConfigError(
+                f"run_dir: {self.path} holds {listed(others)}, and no evaluation is known to have written this; move "
+                f"it away, or {REMEDY}"
+            )
 
     def lock(self) -> None:
         """Keep other processes from writing a run here until this one ends; see `sciml.jobs.exclusive`."""
@@ -193,13 +207,14 @@ class RunDirectory:
         """Lists the evaluation's files that the block writes, so that they are known as this program's."""
         with exclusive(self.path / "evaluation"):  # beside a training, which may go on
             before = self._stamps()
-            self._mark({**self.about, **about})
+            self._mark({**self.about, **about, "writing": True})
             try:
                 yield
             finally:
                 fresh = {name for name, stamp in self._stamps().items() if before.get(name) != stamp}
                 known = {name for name in _listed(self.about) if (self.path / name).is_file()}
-                self._mark({**self.about, **about, "files": sorted(known | fresh)})
+                marker = {key: value for key, value in self.about.items() if key != "writing"}
+                self._mark({**marker, **about, "files": sorted(known | fresh)})
 
     def _stamps(self) -> dict[str, tuple[int, int]]:
         places = [self.path / name for name in EVALUATION]
