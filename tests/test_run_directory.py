@@ -242,17 +242,15 @@ def test_results_that_no_evaluation_wrote_are_not_replaced(path: Path, name: str
 
 def test_an_evaluation_that_was_killed_is_done_again(path: Path) -> None:
     run = trained(path, "first")
-    with pytest.raises(KeyboardInterrupt), run.recording({}):
+    with run.recording({}):
         write(path / "predictions.h5", "half")
         left = (path / MARKER).read_text()
-        raise KeyboardInterrupt
-    run.require_results()
     (path / MARKER).write_text(left)  # what SIGKILL leaves
     run.require_results()
     with run.recording({}):
         write(path / "predictions.h5", "whole")
     write(path / "reconstructions/x.h5", "mine")
-    with pytest.raises(ConfigError, match="reconstructions/x.h5"):
+    with pytest.raises(ConfigError, match="holds reconstructions/x"):
         run.require_results()
 
 
