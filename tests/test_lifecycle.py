@@ -203,6 +203,18 @@ def test_evaluation_on_other_data_has_a_folder_of_its_own(folder: Path, sciml: S
     assert "†" not in table
 
 
+def test_an_evaluation_of_fewer_samples_does_not_replace_one_of_all(folder: Path, sciml: Sciml, trained: Path) -> None:
+    two = ["--data.n_test=2", "--data.n_train=3"]
+    assert sciml("test", *two)[0] == 0
+    before = snapshot(trained / "evaluations/data")
+    for options in ("fast_dev_run=true", "limit_test_batches=1"):
+        assert sciml("test", *two, f"--trainer.{options}", "--data.batch_size=1")[0] == 0
+    assert sciml("test", *two, "--trainer.limit_test_batches=1", "--data.batch_size=2")[0] == 0
+    assert snapshot(trained / "evaluations/data") == before
+    found = [trained / f"evaluations/data-{n}/metrics.json" for n in (2, 3, 4)]
+    assert [json.loads(path.read_text())["samples"] for path in found] == [1, 1, 2]
+
+
 def test_a_checkpoint_of_another_run_does_not_replace_this_ones(folder: Path, sciml: Sciml, trained: Path) -> None:
     assert sciml("fit", "--run_dir=other", "--seed_everything=1")[0] == 0
     before = snapshot(trained)

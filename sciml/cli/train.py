@@ -195,6 +195,10 @@ class RunCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         try:
             super()._run_subcommand(subcommand)
+        except RuntimeError as error:
+            if str(error).startswith("Early stopping conditioned on metric"):  # known when the first epoch has ended
+                raise ConfigError(f"trainer.callbacks: {error}") from error
+            raise
         finally:
             if subcommand == "fit":
                 self.ownership.close()
@@ -203,6 +207,8 @@ class RunCLI(LightningCLI):
         settings = self._settings
         if self.trainer.max_epochs == -1 and self.trainer.max_steps == -1:
             raise ConfigError("trainer.max_epochs: -1, and trainer.max_steps is not set either: no end in sight")
+        if self.trainer.limit_train_batches == 0:
+            raise ConfigError("trainer.limit_train_batches: 0: there is nothing to train; leave it out")
         if self.checkpoint is not None:
             settings.ckpt_path = str(self.checkpoint)
             self._check_resume(self.checkpoint)
@@ -292,6 +298,10 @@ class RunCLI(LightningCLI):
         """What tells an evaluation from others: its data, weights and computation; JSON values."""
         path, trainer = self.origin.checkpoint, self._own_settings["trainer"]
         asked = {k: trainer.get(k) for k in ("precision", "limit_test_batches", "limit_predict_batches")}
+        if trainer.get("fast_dev_run"):
+            asked["fast_dev_run"] = trainer["fast_dev_run"]
+        if any(value is not None for key, value in asked.items() if key != "precision"):
+            asked["batch_size"] = self.datamodule.batch_size  # what is left out is counted in batches
         weights = path.name if self.run.owns(path) else str(path.resolve())
         return {**self.datamodule.describe("test"), **asked, "checkpoint": weights}
 
