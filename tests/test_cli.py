@@ -240,6 +240,19 @@ def test_a_value_that_is_no_yaml_is_text(folder: Path, sciml: Sciml, name: str) 
     assert sciml("test", config=f"{'runs/tiny' if name == 'null' else name}/config.yaml")[0] == 0
 
 
+def test_steps_of_several_devices_are_counted_before_they_start(folder: Path, sciml: Sciml) -> None:
+    """Two devices share the four samples: two batches an epoch, four steps in all."""
+    devices = ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=1", "--model.factor_lr=null"]
+    status, printed = sciml("fit", *devices, "--trainer.val_check_interval=3")
+    assert status == 2
+    assert "an epoch has 2 batches" in printed
+    arguments = "{class_path: torch.optim.lr_scheduler.OneCycleLR, init_args: {max_lr: 0.1, total_steps: 3}}"
+    status, printed = sciml("fit", *devices, f"--model.scheduler={arguments}")
+    assert status == 2
+    assert "ends after 3 steps (total_steps, or epochs * steps_per_epoch), training after 4" in printed
+    assert made(folder) == set()
+
+
 def test_a_metric_that_stopping_waits_for_in_vain_is_named(folder: Path, sciml: Sciml) -> None:
     stopping = f"{{class_path: {CALLBACKS}.EarlyStopping, init_args: {{monitor: nope}}}}"
     status, printed = sciml("fit", f"--trainer.callbacks={stopping}")

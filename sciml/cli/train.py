@@ -16,6 +16,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from sciml import ranks
 from sciml.cli.allowed import ALLOWED_PACKAGES as ALLOWED_PACKAGES
 from sciml.cli.allowed import given, settle
 from sciml.cli.applications import application, chosen
@@ -213,7 +214,8 @@ class RunCLI(LightningCLI):
             settings.ckpt_path = str(self.checkpoint)
             self._check_resume(self.checkpoint)
         self.datamodule.setup("fit")
-        batches = self.datamodule.train_dataloader()
+        with ranks.expecting(self.trainer.world_size):
+            batches = self.datamodule.train_dataloader()
         check_trainer_settings(settings.trainer, len(batches))
         validates = getattr(self.datamodule, "n_val", 1) > 0 and self.trainer.limit_val_batches > 0
         self.model.check_training(self.trainer, validates=validates, n_batches=len(batches))
