@@ -65,6 +65,7 @@ def test_a_configuration_is_not_a_run(folder: Path, sciml: Sciml) -> None:
         (["--ckpt_path=last", "--trainer.precision=bf16-mixed"], 2, ["trainer.precision: null to bf16-mixed"]),
         (["--ckpt_path=last", "--model.optimizer=torch.optim.SGD"], 2, ["model.optimizer.class_path"]),
         (["--ckpt_path=last", "--model.scheduler=null"], 2, ["model.scheduler"]),
+        (["--ckpt_path=last", "--model.optimizer.init_args.lr=0", "--trainer.max_epochs=3"], 2, ["from 0.001 to 0.0"]),
         (["--ckpt_path=last", "--trainer.gradient_clip_val=1"], 2, ["trainer.gradient_clip_val: null to 1"]),
     ],
 )

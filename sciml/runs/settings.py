@@ -115,8 +115,17 @@ class Origin:
 
     @property
     def rate_ratios(self) -> tuple[float, float]:
-        """By what the optimizer's learning rate and that of the factors have changed."""
+        """By what the optimizer's learning rate and that of the factors have changed.
+
+        Raises ConfigError for a rate that becomes 0, or was: where a schedule stands would be lost.
+        """
         rates = _rates(self.trained), _rates(self.settings)
+        for old, new in zip(*rates, strict=True):
+            if old != new and 0 in (old, new):
+                raise ConfigError(
+                    f"{self.checkpoint}: a run is continued at rates above 0, and here one changes from {old} to {new}; "
+                    "start a new run"
+                )
         optimizer, factors = (new / old if old and new else 1.0 for old, new in zip(*rates, strict=True))
         return optimizer, factors
 
