@@ -204,6 +204,17 @@ def test_evaluation_on_other_data_has_a_folder_of_its_own(folder: Path, sciml: S
     assert "†" not in table
 
 
+def test_the_configuration_of_an_evaluation_serves_every_command(folder: Path, sciml: Sciml, trained: Path) -> None:
+    assert sciml("test", "--data.n_test=2", "--data.n_train=3")[0] == 0
+    config = str(trained / "evaluations/data/config.yaml")
+    for command in ("fit", "predict", "validate", "test"):
+        status, printed = sciml(command, "--run_dir=new", config=config)
+        assert status == 0, printed
+    status, printed = sciml("fit", config=config)
+    assert status == 2
+    assert "evaluations/data holds an evaluation, not a run" in printed
+
+
 def test_an_evaluation_of_fewer_samples_does_not_replace_one_of_all(folder: Path, sciml: Sciml, trained: Path) -> None:
     two = ["--data.n_test=2", "--data.n_train=3"]
     assert sciml("test", *two)[0] == 0

@@ -50,6 +50,7 @@ IRRELEVANT = (
     ".*predict returned None",  # by a device whose share of the samples has ended
 )
 
+OF_ONE_COMMAND = ("verbose", "weights_only", "return_predictions")
 TRAINER_DEFAULTS = {
     "log_every_n_steps": 1,
     "enable_model_summary": False,
@@ -317,5 +318,7 @@ class RunCLI(LightningCLI):
             settings = self.config[self.subcommand].clone()
             settings.run_dir = settings.ckpt_path = None  # it is the directory it lies in, and stays so when moved
             settings.overwrite = False
+            for key in OF_ONE_COMMAND:  # a configuration of `test` is one for `fit` too
+                settings.pop(key, None)
             self._text = dumped(self._parser(self.subcommand), settings)
         return self._text

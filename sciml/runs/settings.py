@@ -123,8 +123,8 @@ class Origin:
         for old, new in zip(*rates, strict=True):
             if old != new and 0 in (old, new):
                 raise ConfigError(
-                    f"{self.checkpoint}: a run is continued at rates above 0, and here one changes from {old} to {new}; "
-                    "start a new run"
+                    f"{self.checkpoint}: a run is continued at rates above 0, and here one changes from {old} to "
+                    f"{new}; start a new run"
                 )
         optimizer, factors = (new / old if old and new else 1.0 for old, new in zip(*rates, strict=True))
         return optimizer, factors
