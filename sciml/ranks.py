@@ -3,6 +3,8 @@
 One process is the only rank of one: every function here then returns at once, so that callers have one path.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
@@ -10,11 +12,22 @@ import torch
 import torch.distributed as dist
 
 T = TypeVar("T")
+_expected = [1]
 
 
 def world() -> int:
     """The number of processes that train or evaluate together."""
-    return dist.get_world_size() if _several() else 1
+    return dist.get_world_size() if _several() else _expected[-1]
+
+
+@contextmanager
+def expecting(number: int) -> Iterator[None]:
+    """Within, `world` is the number of processes that are to be started, so that their batches can be counted."""
+    _expected.append(number)
+    try:
+        yield
+    finally:
+        _expected.pop()
 
 
 def rank() -> int:

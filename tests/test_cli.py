@@ -186,6 +186,9 @@ def test_divergence_stops_the_run_and_keeps_the_last_good_checkpoint(
     assert all(bool(value.isfinite().all()) for value in kept["state_dict"].values())
 
 
+CALLBACKS = "lightning.pytorch.callbacks"
+
+
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
@@ -209,6 +212,11 @@ def test_divergence_stops_the_run_and_keeps_the_last_good_checkpoint(
         ("--data.subsample=3", ["subsample=3"]),
         ("--trainer.precision=17", ["trainer.precision", "'bf16-mixed'", "'17'"]),
         ("--trainer.max_epochs=-1", ["trainer.max_epochs"]),
+        ("--trainer.limit_train_batches=0", ["trainer.limit_train_batches: 0", "nothing to train"]),
+        (f"--trainer.callbacks={{class_path: {CALLBACKS}.LearningRateFinder}}", ["LearningRateFinder", "leave it out"]),
+        (f"--trainer.callbacks={{class_path: {CALLBACKS}.BatchSizeFinder}}", ["BatchSizeFinder", "leave it out"]),
+        (f"--trainer.callbacks={{class_path: {CALLBACKS}.BackboneFinetuning}}", ["BackboneFinetuning"]),
+        ("--trainer.callbacks={class_path: sciml.tasks.callbacks.TrainingCost}", ["TrainingCost", "there already"]),
         ("--config=absent.yaml", ["absent.yaml"]),
     ],
 )
@@ -221,6 +229,35 @@ def test_wrong_setting_ends_with_2_names_the_key_and_leaves_nothing(
         assert word in printed
     assert printed.count("\n") == 1, printed
     assert made(folder) == set()
+
+
+@pytest.mark.parametrize("name", ["{x", "'", "a\x01b", "[", "a: b", "null"])
+def test_a_value_that_is_no_yaml_is_text(folder: Path, sciml: Sciml, name: str) -> None:
+    status, printed = sciml("fit", "--run_dir", name)
+    assert status == 0, printed
+    assert made(folder) == {"runs" if name == "null" else name}
+    assert sciml("test", "--run_dir", name)[0] == 0
+    assert sciml("test", config=f"{'runs/tiny' if name == 'null' else name}/config.yaml")[0] == 0
+
+
+def test_steps_of_several_devices_are_counted_before_they_start(folder: Path, sciml: Sciml) -> None:
+    """Two devices share the four samples: two batches an epoch, four steps in all."""
+    devices = ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.batch_size=1", "--model.factor_lr=null"]
+    status, printed = sciml("fit", *devices, "--trainer.val_check_interval=3")
+    assert status == 2
+    assert "an epoch has 2 batches" in printed
+    arguments = "{class_path: torch.optim.lr_scheduler.OneCycleLR, init_args: {max_lr: 0.1, total_steps: 3}}"
+    status, printed = sciml("fit", *devices, f"--model.scheduler={arguments}")
+    assert status == 2
+    assert "ends after 3 steps (total_steps, or epochs * steps_per_epoch), training after 4" in printed
+    assert made(folder) == set()
+
+
+def test_a_metric_that_stopping_waits_for_in_vain_is_named(folder: Path, sciml: Sciml) -> None:
+    stopping = f"{{class_path: {CALLBACKS}.EarlyStopping, init_args: {{monitor: nope}}}}"
+    status, printed = sciml("fit", f"--trainer.callbacks={stopping}")
+    assert status == 2
+    assert "trainer.callbacks: Early stopping conditioned on metric `nope`" in printed
 
 
 @pytest.mark.parametrize(
@@ -308,6 +345,11 @@ def test_checkpoint_of_another_network_is_named(folder: Path, sciml: Sciml) -> N
     assert "runs/tiny/checkpoints/best.ckpt: trained with" in printed
     assert "model.net.hidden_channels: 4 to 8" in printed
     Path("runs/tiny/config.yaml").unlink()
+    assert sciml("test", "--model.net.init_args.hidden_channels=8")[0] == 2
+    best = Path("runs/tiny/checkpoints/best.ckpt")
+    content = read_checkpoint(best)
+    del content["settings"]  # as an earlier version wrote it
+    torch.save(content, best)
     status, printed = sciml("test", "--model.net.init_args.hidden_channels=8")
     assert status == 1
     assert "CheckpointError: runs/tiny/checkpoints/best.ckpt: of another network" in printed

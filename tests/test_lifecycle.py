@@ -3,10 +3,12 @@
 import csv
 import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
 import tiny_data
+import torch
 import yaml
 from tiny_cli import CONFIG, Sciml, assert_same_end, losses
 
@@ -63,6 +65,7 @@ def test_a_configuration_is_not_a_run(folder: Path, sciml: Sciml) -> None:
         (["--ckpt_path=last", "--trainer.precision=bf16-mixed"], 2, ["trainer.precision: null to bf16-mixed"]),
         (["--ckpt_path=last", "--model.optimizer=torch.optim.SGD"], 2, ["model.optimizer.class_path"]),
         (["--ckpt_path=last", "--model.scheduler=null"], 2, ["model.scheduler"]),
+        (["--ckpt_path=last", "--model.optimizer.init_args.lr=0", "--trainer.max_epochs=3"], 2, ["from 0.001 to 0.0"]),
         (["--ckpt_path=last", "--trainer.gradient_clip_val=1"], 2, ["trainer.gradient_clip_val: null to 1"]),
     ],
 )
@@ -103,10 +106,63 @@ def test_more_epochs_stretch_the_schedule(folder: Path, sciml: Sciml, name: str)
     assert len(losses(RUN)) == 3
 
 
+def test_settings_edited_in_config_yaml_are_applied_as_those_given_on_the_command_line(
+    folder: Path, sciml: Sciml, trained: Path
+) -> None:
+    """The checkpoint knows what it was trained with; whoever edits config.yaml asks for something else."""
+    shutil.copytree(trained, "given")
+    text = (trained / "config.yaml").read_text()
+    (trained / "config.yaml").write_text(
+        text.replace("max_epochs: 2", "max_epochs: 3").replace("lr: 0.001", "lr: 0.002")
+    )
+    status, printed = sciml("fit", "--ckpt_path=last", config="runs/tiny/config.yaml")
+    assert status == 0, printed
+    assert "model.optimizer.lr: 0.001 to 0.002" in printed
+    given = ["--model.optimizer.init_args.lr=0.002", "--trainer.max_epochs=3"]
+    assert sciml("fit", "--ckpt_path=last", *given, config="given/config.yaml")[0] == 0
+    assert_same_end(trained, Path("given"))
+    (trained / "config.yaml").write_text(text.replace("normalize: false", "normalize: true"))
+    for command, options in (("fit", ["--ckpt_path=last", "--trainer.max_epochs=9"]), ("test", []), ("predict", [])):
+        status, printed = sciml(command, *options, config="runs/tiny/config.yaml")
+        assert status == 2
+        assert "model.normalize: False to True" in printed
+        assert "--config" not in printed  # that has the edited value
+
+
+@pytest.mark.parametrize(
+    ("version", "place"),
+    [
+        ("this", "copied.ckpt"),
+        ("this", "linked.ckpt"),
+        ("earlier", "linked.ckpt"),
+        ("earlier", "runs/tiny/checkpoints/best.ckpt"),
+    ],
+)
+def test_a_checkpoint_is_held_against_its_settings_wherever_it_lies(
+    folder: Path, sciml: Sciml, trained: Path, place: str, version: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = trained / "checkpoints/best.ckpt"
+    if version == "earlier":
+        content = read_checkpoint(best)
+        del content["settings"]
+        torch.save(content, best)
+    shutil.copy(best, "copied.ckpt")
+    Path("linked.ckpt").symlink_to(best)
+    path = Path(place).absolute()
+    monkeypatch.chdir(path.parent)
+    for command in ("validate", "test", "fit"):
+        options = ["--model.normalize=true", f"--data.path={folder / 'data.h5'}", f"--ckpt_path={path.name}"]
+        status, printed = sciml(command, *options, "--run_dir=new", config=str(folder / "tiny.yaml"))
+        assert (status, "model.normalize: False to True" in printed) == (2, True), printed
+
+
 def test_a_finished_run_may_be_resumed_and_stays_what_it_is(folder: Path, sciml: Sciml, trained: Path) -> None:
     before = read_checkpoint(LAST)["state_dict"]
-    status, _ = sciml("fit", "--ckpt_path=last")
+    status, printed = sciml("fit", "--ckpt_path=last")
     assert status == 0
+    assert printed == (
+        "run   runs/tiny: nothing to train, it has 2 epochs, 4 steps behind it (trainer.max_epochs 2); unchanged\n"
+    )
     after = read_checkpoint(LAST)["state_dict"]
     assert all(bool((before[key] == after[key]).all()) for key in before)
 
@@ -146,6 +202,29 @@ def test_evaluation_on_other_data_has_a_folder_of_its_own(folder: Path, sciml: S
     status, table = sciml("compare", "runs/tiny", "runs/tiny/evaluations/fine", "--any-data", config=None)
     assert status == 0
     assert "†" not in table
+
+
+def test_the_configuration_of_an_evaluation_serves_every_command(folder: Path, sciml: Sciml, trained: Path) -> None:
+    assert sciml("test", "--data.n_test=2", "--data.n_train=3")[0] == 0
+    config = str(trained / "evaluations/data/config.yaml")
+    for command in ("fit", "predict", "validate", "test"):
+        status, printed = sciml(command, "--run_dir=new", config=config)
+        assert status == 0, printed
+    status, printed = sciml("fit", config=config)
+    assert status == 2
+    assert "evaluations/data holds an evaluation, not a run" in printed
+
+
+def test_an_evaluation_of_fewer_samples_does_not_replace_one_of_all(folder: Path, sciml: Sciml, trained: Path) -> None:
+    two = ["--data.n_test=2", "--data.n_train=3"]
+    assert sciml("test", *two)[0] == 0
+    before = snapshot(trained / "evaluations/data")
+    for options in ("fast_dev_run=true", "limit_test_batches=1"):
+        assert sciml("test", *two, f"--trainer.{options}", "--data.batch_size=1")[0] == 0
+    assert sciml("test", *two, "--trainer.limit_test_batches=1", "--data.batch_size=2")[0] == 0
+    assert snapshot(trained / "evaluations/data") == before
+    found = [trained / f"evaluations/data-{n}/metrics.json" for n in (2, 3, 4)]
+    assert [json.loads(path.read_text())["samples"] for path in found] == [1, 1, 2]
 
 
 def test_a_checkpoint_of_another_run_does_not_replace_this_ones(folder: Path, sciml: Sciml, trained: Path) -> None:
@@ -268,6 +347,14 @@ def test_fit_says_what_it_does(folder: Path, sciml: Sciml) -> None:
     assert "done" in lines[4]
     assert "sciml test --config runs/tiny/config.yaml" in lines[4]
     assert len(lines) == 5
+
+
+def test_an_epoch_that_is_resumed_within_takes_seconds(folder: Path, sciml: Sciml) -> None:
+    assert sciml("fit", "--trainer.max_steps=1")[0] == 0
+    status, printed = sciml("fit", "--trainer.max_steps=3", "--ckpt_path=last")
+    assert status == 0
+    (line,) = [line for line in printed.splitlines() if line.startswith("epoch 1")]
+    assert float(line.split()[-2]) < 60
 
 
 def test_a_run_of_an_earlier_version_is_continued_and_tested(folder: Path, sciml: Sciml, trained: Path) -> None:

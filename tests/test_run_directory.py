@@ -1,6 +1,7 @@
 """Who may write into a run's directory, and what is never touched."""
 
 import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -148,9 +149,122 @@ def test_predictions_of_other_data_get_another_name_and_of_the_same_the_same(pat
     assert json.loads((path / "predict/x" / MARKER).read_text())["files"] == ["predictions.h5"]
 
 
+def test_a_run_within_another_stays_when_that_is_replaced(path: Path) -> None:
+    trained(path, "outer")
+    for name in ("evaluations/mine", "predict/mine"):
+        trained(path / name, "inner")
+        before = files(path / name)
+        again = RunDirectory(path)
+        again.begin("name: again\n", ABOUT)
+        again.confirm()
+        assert files(path / name) == before
+    assert not (path / "evaluations/fine").exists()
+
+
+@pytest.mark.parametrize("where", ["../mine.txt", "{}/mine.txt", "figures/../../mine.txt", "notes.txt", "", 3, None])
+def test_a_marker_reaches_no_file_but_those_of_evaluations(path: Path, where: object) -> None:
+    trained(path, "first")
+    write(path.with_name("mine.txt"), "mine")
+    write(path / "notes.txt", "mine")
+    listed = where.format(path.parent) if isinstance(where, str) else where
+    for content in ([listed], listed):
+        marker = json.loads((path / MARKER).read_text())
+        (path / MARKER).write_text(json.dumps({**marker, "files": content}))
+        again = RunDirectory(path)
+        again.begin("", ABOUT)
+        again.confirm()
+        with again.recording({}):
+            write(path / "metrics.json", "new")
+    assert path.with_name("mine.txt").read_text() == "mine"
+    assert (path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("other_disk", [False, True])
+def test_checkpoints_may_lie_elsewhere(path: Path, other_disk: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        if Path(source).parent.resolve() != Path(target).parent.resolve():
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        os.rename(source, target)
+
+    trained(path, "first")
+    (path / "checkpoints").rename(path.with_name("scratch"))
+    (path / "checkpoints").symlink_to(path.with_name("scratch"))
+    before = files(path)
+    if other_disk:
+        monkeypatch.setattr(os, "replace", refuse)
+    again = RunDirectory(path)
+    again.begin("name: again\n", ABOUT)
+    again.withdraw()
+    assert files(path) == before
+    assert (path / "checkpoints").is_symlink()
+    again.begin("name: again\n", ABOUT)
+    again.confirm()
+    assert list(path.with_name("scratch").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["file", "file/below/it", "link"])
+def test_what_stands_where_the_folder_should_is_named(path: Path, name: str) -> None:
+    write(path.with_name("file"), "mine")
+    path.with_name("link").symlink_to("nowhere")
+    with pytest.raises(ConfigError, match=f"{name.split('/')[0]} is a"):
+        RunDirectory(path.with_name("x").parent / name).require_free()
+
+
 def test_a_foreign_folder_takes_no_evaluation(path: Path) -> None:
+    data = {"path": "x.h5", "samples": (0, 1)}
     write(path / "figures/thesis.svg", "mine")
     with pytest.raises(ConfigError, match="holds figures"):
-        RunDirectory(path).require_evaluation()
+        RunDirectory(path).require_evaluation(data)
     with pytest.raises(ConfigError, match="holds another run"):
-        trained(path.with_name("other"), "other").require_evaluation()
+        trained(path.with_name("other"), "other").require_evaluation(data)
+    begun = RunDirectory(path.with_name("begun"))
+    begun.begin("", ABOUT)
+    with pytest.raises(ConfigError, match="holds another run"):
+        begun.require_evaluation(data)
+
+
+@pytest.mark.parametrize("name", ["predictions.h5", "metrics.json", "reconstructions/volume.h5"])
+def test_results_that_no_evaluation_wrote_are_not_replaced(path: Path, name: str) -> None:
+    run = trained(path, "first")
+    run.require_results()
+    (path / "metrics.json").unlink()
+    run.require_results()
+    with run.recording({}):
+        write(path / "predictions.h5", "ours")
+    (path / "predictions.h5").unlink()
+    with run.recording({}):
+        pass
+    write(path / name, "mine")
+    write(path / "figures/mine.png", "mine")
+    with pytest.raises(ConfigError, match=f"holds {name}, and no evaluation"):
+        run.require_results()
+
+
+def test_an_evaluation_that_was_killed_is_done_again(path: Path) -> None:
+    run = trained(path, "first")
+    with run.recording({}):
+        write(path / "predictions.h5", "half")
+        left = (path / MARKER).read_text()
+    (path / MARKER).write_text(left)  # what SIGKILL leaves
+    run.require_results()
+    with run.recording({}):
+        write(path / "predictions.h5", "whole")
+    write(path / "reconstructions/x.h5", "mine")
+    with pytest.raises(ConfigError, match="holds reconstructions/x"):
+        run.require_results()
+
+
+def test_an_evaluation_replaces_one_of_the_same_data_and_weights_alone(path: Path) -> None:
+    data = {"path": "x.h5", "samples": (0, 1), "checkpoint": "a.ckpt"}
+    folder = RunDirectory(path)
+    folder.require_evaluation(data)
+    with folder.recording({"kind": "evaluation", "data": data}):
+        write(path / "metrics.json", "a")
+    folder.require_evaluation(data)
+    with pytest.raises(ConfigError, match="holds an evaluation of other data or weights; give another --run_dir"):
+        folder.require_evaluation({**data, "checkpoint": "b.ckpt"})
+    prediction = RunDirectory(path.with_name("prediction"))
+    with prediction.recording({"kind": "prediction", "data": data}):
+        write(prediction.path / "predictions.h5", "a")
+    with pytest.raises(ConfigError, match="holds another prediction"):
+        prediction.require_evaluation(data)

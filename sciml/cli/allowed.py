@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml  # type: ignore[import-untyped]
 from jsonargparse import get_loader, set_loader, set_parsing_settings
 
 from sciml.cli.arguments import normalised
@@ -38,7 +39,7 @@ def settle(args: list[str]) -> list[str]:
     )
     _given.clear()
     _given.update(packages)
-    set_loader("yaml", _read_bounded)
+    set_loader("yaml", _read_bounded, exceptions=(yaml.YAMLError,))  # a value that is no YAML is text
     if any("neuralop.models" in text for text in [*rest, *_configurations(rest)]):
         readable_models()
     return rest

@@ -16,10 +16,11 @@ class Console(Callback):
     def __init__(self, run_dir: Path) -> None:
         self.run_dir = run_dir
         self.notes: list[str] = []  # what is said of this run beside its network and data
-        self._begun = 0.0
+        self._begun: float | None = None
         self._ended: tuple[int, float] | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: Task) -> None:  # type: ignore[override]
+        self._begun = time.perf_counter()  # an epoch that is resumed within does not start again
         network = f"{type(pl_module.net).__name__}, {count_parameters(pl_module.net.parameters()):,} parameters"
         self._say(trainer, f"run   {self.run_dir}: {network}")
         for note in self.notes:
@@ -33,12 +34,19 @@ class Console(Callback):
         self._begun = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, *args: Any) -> None:
-        self._ended = trainer.current_epoch + 1, time.perf_counter() - self._begun
+        self._ended = trainer.current_epoch + 1, time.perf_counter() - (self._begun or 0.0)
 
     def on_train_end(self, trainer: Trainer, *args: Any) -> None:
         self._say_epoch(trainer)
         done = f"{trainer.current_epoch} epochs, {trainer.global_step} steps"
         self._say(trainer, f"done  {done}; next: sciml test --config {self.run_dir / 'config.yaml'}")
+
+    def on_fit_end(self, trainer: Trainer, *args: Any) -> None:
+        if self._begun is None:  # Lightning found that there is nothing to train
+            length = {key: getattr(trainer, key) for key in ("max_epochs", "max_steps")}
+            asked = ", ".join(f"trainer.{key} {value}" for key, value in length.items() if value not in (None, -1))
+            done = f"{trainer.current_epoch} epochs, {trainer.global_step} steps"
+            self._say(trainer, f"run   {self.run_dir}: nothing to train, it has {done} behind it ({asked}); unchanged")
 
     def _say_epoch(self, trainer: Trainer) -> None:
         """The epoch that has ended: now its means are logged."""

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from sciml.runs.directory import RunDirectory
+from sciml.runs.settings import SETTINGS
 
 
 class Ownership(Callback):
@@ -34,6 +35,9 @@ class Ownership(Callback):
 
     def on_train_end(self, trainer: Trainer, *args: Any) -> None:
         self.on_train_batch_end(trainer)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint[SETTINGS] = self.config  # config.yaml may be edited, or lost, and checkpoints are copied
 
     def close(self) -> None:
         """Give the directory up, whether the training has ended or failed."""

@@ -16,6 +16,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from sciml import ranks
 from sciml.cli.allowed import ALLOWED_PACKAGES as ALLOWED_PACKAGES
 from sciml.cli.allowed import given, settle
 from sciml.cli.applications import application, chosen
@@ -49,6 +50,7 @@ IRRELEVANT = (
     ".*predict returned None",  # by a device whose share of the samples has ended
 )
 
+OF_ONE_COMMAND = ("verbose", "weights_only", "return_predictions")
 TRAINER_DEFAULTS = {
     "log_every_n_steps": 1,
     "enable_model_summary": False,
@@ -195,6 +197,10 @@ class RunCLI(LightningCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         try:
             super()._run_subcommand(subcommand)
+        except RuntimeError as error:
+            if str(error).startswith("Early stopping conditioned on metric"):  # known when the first epoch has ended
+                raise ConfigError(f"trainer.callbacks: {error}") from error
+            raise
         finally:
             if subcommand == "fit":
                 self.ownership.close()
@@ -203,11 +209,14 @@ class RunCLI(LightningCLI):
         settings = self._settings
         if self.trainer.max_epochs == -1 and self.trainer.max_steps == -1:
             raise ConfigError("trainer.max_epochs: -1, and trainer.max_steps is not set either: no end in sight")
+        if self.trainer.limit_train_batches == 0:
+            raise ConfigError("trainer.limit_train_batches: 0: there is nothing to train; leave it out")
         if self.checkpoint is not None:
             settings.ckpt_path = str(self.checkpoint)
             self._check_resume(self.checkpoint)
         self.datamodule.setup("fit")
-        batches = self.datamodule.train_dataloader()
+        with ranks.expecting(self.trainer.world_size):
+            batches = self.datamodule.train_dataloader()
         check_trainer_settings(settings.trainer, len(batches))
         validates = getattr(self.datamodule, "n_val", 1) > 0 and self.trainer.limit_val_batches > 0
         self.model.check_training(self.trainer, validates=validates, n_batches=len(batches))
@@ -218,9 +227,9 @@ class RunCLI(LightningCLI):
 
     def _check_resume(self, path: Path) -> None:
         """Refuse what would silently be another run; apply and name what may change."""
-        origin = Origin(path, self._own_settings)
-        origin.require_same_run()
         checkpoint = read_checkpoint(path)
+        origin = Origin(path, self._own_settings, checkpoint)
+        origin.require_same_run()
         check_weights(self.model.net, checkpoint, path)
         check_optimizer(self.model, checkpoint, path)
         check_progress(checkpoint, self.trainer.max_epochs, self.trainer.max_steps, path)
@@ -234,10 +243,12 @@ class RunCLI(LightningCLI):
     def before_test(self) -> None:
         self._use_checkpoint()
         self.target = self._test_target()
+        self.target.require_results()
 
     def before_predict(self) -> None:
         self._use_checkpoint()
         self.target = self.run.beside("predict", self._data())
+        self.target.require_results()
         self._settings.return_predictions = False  # the collector has them
 
     def after_test(self) -> None:
@@ -271,14 +282,15 @@ class RunCLI(LightningCLI):
         """The run's best checkpoint, or the one asked for, of this network under the settings it was trained with."""
         path = find_checkpoint(self.run.path, self._settings.ckpt_path)
         self._settings.ckpt_path = str(path)
-        self.origin = Origin(path, self._own_settings)
+        checkpoint = read_checkpoint(path)
+        self.origin = Origin(path, self._own_settings, checkpoint)
         self.origin.require_same_network()
-        check_weights(self.model.net, read_checkpoint(path), path)
+        check_weights(self.model.net, checkpoint, path)
 
     def _test_target(self) -> RunDirectory:
         """Where results go: the run itself for its own test data, a folder beside them for other data."""
         if not self.run.owns(self.origin.checkpoint):
-            self.run.require_evaluation()
+            self.run.require_evaluation(self._data())
             return self.run
         return self.run.beside("evaluations", self._data()) if self.origin.tests_other_data else self.run
 
@@ -289,6 +301,10 @@ class RunCLI(LightningCLI):
         """What tells an evaluation from others: its data, weights and computation; JSON values."""
         path, trainer = self.origin.checkpoint, self._own_settings["trainer"]
         asked = {k: trainer.get(k) for k in ("precision", "limit_test_batches", "limit_predict_batches")}
+        if trainer.get("fast_dev_run"):
+            asked["fast_dev_run"] = trainer["fast_dev_run"]
+        if any(value is not None for key, value in asked.items() if key != "precision"):
+            asked["batch_size"] = self.datamodule.batch_size  # what is left out is counted in batches
         weights = path.name if self.run.owns(path) else str(path.resolve())
         return {**self.datamodule.describe("test"), **asked, "checkpoint": weights}
 
@@ -302,5 +318,7 @@ class RunCLI(LightningCLI):
             settings = self.config[self.subcommand].clone()
             settings.run_dir = settings.ckpt_path = None  # it is the directory it lies in, and stays so when moved
             settings.overwrite = False
+            for key in OF_ONE_COMMAND:  # a configuration of `test` is one for `fit` too
+                settings.pop(key, None)
             self._text = dumped(self._parser(self.subcommand), settings)
         return self._text

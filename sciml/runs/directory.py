@@ -11,6 +11,7 @@ Only files that are known to be a run's are ever replaced or removed. Those of `
 and `predict` are listed in the folder's `.sciml_run.json`. Whatever else lies in the folder is the user's.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -20,7 +21,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from sciml.errors import ConfigError
+from sciml.errors import ConfigError, listed
 from sciml.hdf5 import replacing
 from sciml.jobs import exclusive
 
@@ -73,8 +74,10 @@ class RunDirectory:
 
         That is a trained run, unless `overwrite`, and files of a run's names that no run is known to have written.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise ConfigError(f"run_dir: {self.path} is a file; {REMEDY}")
+        lowest = next(path for path in (self.path, *self.path.absolute().parents) if os.path.lexists(path))
+        if not lowest.is_dir():
+            found = "is a file" if lowest.exists() else "is a link to a folder that is not there"
+            raise ConfigError(f"run_dir: {lowest} {found}; {REMEDY}")
         if self.is_run and not overwrite:
             raise ConfigError(
                 f"run_dir: {self.path} holds a run already; {REMEDY}, --ckpt_path last to continue it, or "
@@ -89,12 +92,34 @@ class RunDirectory:
                 f"{REMEDY}, or move it away"
             )
 
-    def require_evaluation(self) -> None:
-        """Raise ConfigError if an evaluation of another run's network cannot be written here without harm."""
+    def require_evaluation(self, data: Mapping[str, Any]) -> None:
+        """Raise ConfigError if an evaluation of another run's network cannot be written here without harm.
+
+        Only one of the same `data`, which tell it from others, is replaced.
+        """
+        about = self.about
+        if about.get("kind") == "evaluation" and about.get("data") == json.loads(json.dumps(dict(data))):
+            return
         names = [name for name in ("config.yaml", *EVALUATION) if os.path.lexists(self.path / name)]
-        if self.is_run or (names and not self.about):
-            found = "another run" if self.is_run else ", ".join(names)
+        if self.is_run or about or names:
+            kind = about.get("kind", RUN)
+            kind = "an evaluation of other data or weights" if kind == "evaluation" else f"another {kind}"
+            found = kind if self.is_run or about else ", ".join(names)
             raise ConfigError(f"run_dir: {self.path} holds {found}; {REMEDY} for this checkpoint's results")
+
+    def require_results(self) -> None:
+        """Raise ConfigError if results lie here that no evaluation is known to have written, and a new one would
+        replace. Known are those that the marker lists; where a process was killed while it wrote, all.
+        """
+        about = self.about
+        if not about or about.get("writing"):
+            return
+        others = [n for n in self._stamps() if n not in _listed(about) and not n.startswith("figures/")]
+        if others:
+            raise ConfigError(
+                f"run_dir: {self.path} holds {listed(others)}, and no evaluation is known to have written this; move "
+                f"it away, or {REMEDY}"
+            )
 
     def lock(self) -> None:
         """Keep other processes from writing a run here until this one ends; see `sciml.jobs.exclusive`."""
@@ -131,7 +156,7 @@ class RunDirectory:
         for file in reversed(self.written()):
             file.unlink()
         aside = self.path / ASIDE
-        former = [file for file in aside.rglob("*") if file.is_file()]
+        former = [file for file in aside.rglob("*") if file.is_file() and not file.name.endswith(".partial")]
         for file in sorted(former, key=lambda file: file == aside / MARKER):  # last: without it, this is done again
             _move(file, self.path / file.relative_to(aside))
         self._discard()
@@ -156,9 +181,10 @@ class RunDirectory:
         if not about:
             return []
         found = [path for pattern in FIT for path in sorted(self.path.glob(pattern))]
-        found += [self.path / name for name in about.get("files", [])]
-        for kind in WITHIN:
-            found += [f for folder in sorted((self.path / kind).glob("*")) for f in RunDirectory(folder).written()]
+        found += [self.path / name for name in _listed(about)]
+        for folder in (folder for kind in WITHIN for folder in sorted((self.path / kind).glob("*"))):
+            inner = RunDirectory(folder)
+            found += [] if inner.about.get("kind", RUN) == RUN else inner.written()  # a run there is one of its own
         return [path for path in (self.path / MARKER, *found) if path.is_file()]
 
     def beside(self, kind: str, data: Mapping[str, Any]) -> "RunDirectory":
@@ -181,13 +207,14 @@ class RunDirectory:
         """Lists the evaluation's files that the block writes, so that they are known as this program's."""
         with exclusive(self.path / "evaluation"):  # beside a training, which may go on
             before = self._stamps()
-            self._mark({**self.about, **about})
+            self._mark({**self.about, **about, "writing": True})
             try:
                 yield
             finally:
                 fresh = {name for name, stamp in self._stamps().items() if before.get(name) != stamp}
-                known = {name for name in self.about.get("files", []) if (self.path / name).is_file()}
-                self._mark({**self.about, **about, "files": sorted(known | fresh)})
+                known = {name for name in _listed(self.about) if (self.path / name).is_file()}
+                marker = {key: value for key, value in self.about.items() if key != "writing"}
+                self._mark({**marker, **about, "files": sorted(known | fresh)})
 
     def _stamps(self) -> dict[str, tuple[int, int]]:
         places = [self.path / name for name in EVALUATION]
@@ -211,10 +238,24 @@ class RunDirectory:
         inner = [folder for kind in WITHIN for folder in (self.path / kind).glob("*")]
         deeper = [folder / name for folder in inner for name in EVALUATION]
         for folder in (*deeper, *inner, *(self.path / name for name in WRITES), self.path):
-            if folder.is_dir() and not any(folder.iterdir()):
+            if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
                 folder.rmdir()
+
+
+def _listed(about: Mapping[str, Any]) -> list[str]:
+    """The files of evaluations that a marker lists, within its folder, whatever was written into it."""
+    names = about.get("files")
+    paths = [Path(name) for name in names if isinstance(name, str)] if isinstance(names, list) else []
+    return [str(path) for path in paths if path.parts[:1] and path.parts[0] in EVALUATION and ".." not in path.parts]
 
 
 def _move(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    os.replace(source, target)
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with replacing(target) as temporary:  # a folder of the run may be a link to another disk
+            shutil.copy2(source, temporary)
+        source.unlink()

@@ -6,8 +6,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sciml.errors import ConfigError, CorruptFile
-from sciml.safe_yaml import read_yaml
+from sciml.errors import CheckpointError, ConfigError, CorruptFile
+from sciml.safe_yaml import LARGEST, parse_yaml, read_yaml
+
+SETTINGS = "settings"  # a checkpoint's key: the text of config.yaml as it was when the checkpoint was written
 
 # What may change when a run is continued, since the training up to there and from there on stays the same, or since
 # the new value is applied: learning rates, the length of training, where things are, what is printed and tested.
@@ -62,17 +64,24 @@ UNLESS_SET = {"data.test_path": "data.path", "data.test_subsample": "data.subsam
 
 
 class Origin:
-    """The checkpoint that a command starts from, and the settings of the run that it belongs to.
+    """The checkpoint that a command starts from, and the settings that it was trained with.
+
+    A checkpoint holds them itself. One that does not (of an earlier version) was trained with the config.yaml of the
+    run that it lies in, which may have been edited since.
 
     Args:
         checkpoint: The file; the run's config.yaml lies one folder above its own.
         settings: What is asked for now.
+        content: What the file holds.
+
+    Raises CheckpointError for settings in the file that are none.
     """
 
-    def __init__(self, checkpoint: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, checkpoint: Path, settings: Mapping[str, Any], content: Mapping[str, Any]) -> None:
         self.checkpoint = checkpoint
-        self.config = checkpoint.parent.parent / "config.yaml"
-        self.trained = read_config(self.config) if self.config.is_file() else {}
+        self.config = _config_of(checkpoint)
+        self.run = read_config(self.config) if self.config.is_file() else {}  # settings of the run as they are now
+        self.trained = _settings_in(content, checkpoint) or self.run
         self.settings = settings
         self.changes = changes(self.trained, settings)
 
@@ -82,7 +91,7 @@ class Origin:
         if refused:
             raise ConfigError(
                 f"{self.checkpoint}: a run is continued with its own settings, and these differ: {described(refused)}; "
-                f"set them back (--config {self.config}), or start a new run"
+                f"set them back{self._where(refused, ' (--config {})')}, or start a new run"
             )
 
     def require_same_network(self) -> None:
@@ -90,26 +99,40 @@ class Origin:
         refused = select(self.changes, ("model.*",), TRAINING_ONLY)
         if refused:
             raise ConfigError(
-                f"{self.checkpoint}: trained with other settings of the network: {described(refused)}; set them back, "
-                f"or use --config {self.config}"
+                f"{self.checkpoint}: trained with other settings of the network: {described(refused)}; set them back"
+                f"{self._where(refused, ', or use --config {}')}"
             )
 
     @property
     def tests_other_data(self) -> bool:
         """Whether other samples would be tested, or in another way, than by the run itself."""
-        found = changes(_tested(self.trained), _tested(self.settings))
+        found = changes(_tested(self.run or self.trained), _tested(self.settings))
         return bool(select(found, TESTED, NOT_TESTED))
 
     @property
     def has_other_length(self) -> bool:
-        return bool(select(self.changes, ("trainer.max_epochs", "trainer.max_steps")))
+        return not self.trained or bool(select(self.changes, ("trainer.max_epochs", "trainer.max_steps")))
 
     @property
     def rate_ratios(self) -> tuple[float, float]:
-        """By what the optimizer's learning rate and that of the factors have changed."""
+        """By what the optimizer's learning rate and that of the factors have changed.
+
+        Raises ConfigError for a rate that becomes 0, or was: where a schedule stands would be lost.
+        """
         rates = _rates(self.trained), _rates(self.settings)
+        for old, new in zip(*rates, strict=True):
+            if old != new and 0 in (old, new):
+                raise ConfigError(
+                    f"{self.checkpoint}: a run is continued at rates above 0, and here one changes from {old} to "
+                    f"{new}; start a new run"
+                )
         optimizer, factors = (new / old if old and new else 1.0 for old, new in zip(*rates, strict=True))
         return optimizer, factors
+
+    def _where(self, refused: Mapping[str, "Change"], text: str) -> str:
+        """The text with the run's config.yaml, if that has the settings which the checkpoint was trained with."""
+        edited = not self.run or any(key in refused for key in changes(self.trained, self.run))
+        return "" if edited else text.format(self.config)
 
 
 class Change(NamedTuple):
@@ -129,6 +152,27 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise CorruptFile(f"{path}: expected settings by name, found {type(config).__name__}")
     return config
+
+
+def _config_of(checkpoint: Path) -> Path:
+    """The config.yaml of the run that a checkpoint, or the file that it is a link to, lies in."""
+    files = (os.path.abspath(checkpoint), checkpoint.resolve())
+    places = [Path(file).parent.parent / "config.yaml" for file in files]
+    found = next((place for place in places if place.is_file()), places[0])
+    return found if checkpoint.is_absolute() else Path(os.path.relpath(found))
+
+
+def _settings_in(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    text = checkpoint.get(SETTINGS)
+    if text is None:
+        return {}
+    try:
+        found = parse_yaml(text, str(path)) if isinstance(text, str) and len(text) <= LARGEST else None
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {SETTINGS}: cannot be read ({error}); use another checkpoint") from error
+    if not isinstance(found, dict):
+        raise CheckpointError(f"{path}: {SETTINGS}: expected settings by name; use another checkpoint")
+    return found
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -5,11 +5,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from lightning.fabric.plugins.environments import LightningEnvironment
-from lightning.pytorch.callbacks import StochasticWeightAveraging, WeightAveraging
+from lightning.pytorch.callbacks import (
+    BackboneFinetuning,
+    BatchSizeFinder,
+    LearningRateFinder,
+    StochasticWeightAveraging,
+    WeightAveraging,
+)
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 
 from sciml.errors import ConfigError
+from sciml.tasks.callbacks import Checkpoints, Collector, DivergenceGuard, TrainingCost
 
+OWN = (Checkpoints, Collector, DivergenceGuard, TrainingCost)
 STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
 
 
@@ -38,6 +46,13 @@ def check_trainer(settings: Any) -> None:
                 f"trainer.callbacks: {type(callback).__name__}: best.ckpt and last.ckpt would not hold the average, "
                 "which would be lost; leave it out"
             )
+        if isinstance(callback, BackboneFinetuning | BatchSizeFinder | LearningRateFinder):
+            raise ConfigError(
+                f"trainer.callbacks: {type(callback).__name__}: it would change settings that config.yaml states; "
+                "leave it out, and set them"
+            )
+        if type(callback) in OWN:
+            raise ConfigError(f"trainer.callbacks: {type(callback).__name__}: it is there already; leave it out")
 
 
 def environment_plugins() -> list[LightningEnvironment]:
