@@ -129,7 +129,7 @@ def read_slice(info: VolumeInfo, index: int, *, maps: bool = False) -> Slice:
         sens = _one(file, "sens_maps", index, np.complex64) if maps else None
         mask = read_mask(file, info.shape) if info.has_mask else None
         if target is not None:
-            _check_maximum(target, info, index)
+            _check_target(target, info, index)
     kspace = kspace.reshape(info.shape[1:])
     left, right = info.padding
     kspace[..., :left] = 0
@@ -223,9 +223,15 @@ def _maximum(file: h5py.File, target: str | None) -> float | None:
     return float(value)
 
 
-def _check_maximum(target: np.ndarray, info: VolumeInfo, index: int) -> None:
-    """What is divided by a maximum of another scale would leave the range of numbers and look like a bad training."""
-    if info.maximum is not None and (largest := float(target.max())) > BEYOND * info.maximum:
+def _check_target(target: np.ndarray, info: VolumeInfo, index: int) -> None:
+    """Magnitudes, but for what resampling undershoots, and of the scale of their maximum.
+
+    What is divided by a maximum of another scale would leave the range of numbers and look like a bad training.
+    """
+    largest, least = float(target.max()), float(target.min())
+    if -least > max(largest, 0):
+        raise BadSchema(f"{info.target}: slice {index}: expected magnitudes, found values from {least:g} to {largest:g}")
+    if info.maximum is not None and largest > BEYOND * info.maximum:
         raise BadSchema(
             f"attribute max: {info.maximum:g}, but slice {index} of the target reaches {largest:g}; write the target's "
             "maximum there, or remove the attribute"

@@ -171,6 +171,15 @@ def test_nan_maximum(path: Path) -> None:
         open_volume(path)
 
 
+def test_a_target_of_negative_values(path: Path) -> None:
+    target = stored(path, "reconstruction_rss")
+    rewrite(path, "reconstruction_rss", np.where(target < 0.1 * target.max(), -0.05 * target.max(), target))
+    read_slice(open_volume(path), 1)  # what resampling leaves
+    rewrite(path, "reconstruction_rss", -target)
+    with pytest.raises(BadSchema, match=r"volume_0\.h5: reconstruction_rss: slice 1: expected magnitudes, found"):
+        read_slice(open_volume(path), 1)
+
+
 @pytest.mark.parametrize("value", [1e300, 1e-300])
 def test_maximum_beyond_single_precision(path: Path, value: float) -> None:
     with h5py.File(path, "a") as file:
