@@ -24,6 +24,7 @@ from sciml.pde.uncompiled import keep_uncompiled
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex operators"),
     pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),  # Inductor's own use
+    pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf"),  # Dynamo's, between parts
 ]
 TINY = {"chans": 2, "pools": 1}
 SIZE = (16, 20)

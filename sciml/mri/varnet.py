@@ -37,7 +37,7 @@ class Cascade(nn.Module):
 
     def forward(self, kspace: Tensor, reference: Tensor, mask: Tensor, maps: Tensor) -> Tensor:
         image = self.refine(combine(self.fourier.inverse(kspace), maps))
-        return kspace - times(self.weight * mask, kspace - reference) - self.fourier(expand(image, maps))
+        return kspace - times(self.weight, times(mask, kspace - reference)) - self.fourier(expand(image, maps))
 
 
 class VarNet(nn.Module):

@@ -14,7 +14,7 @@ from sciml.transforms.factors import as_complex
 
 
 class SinglePrecisionConv(SpectralConv):
-    """neuralop's SpectralConv of real fields: it computes in float32, also in a network of bfloat16 or float16.
+    """neuralop's SpectralConv; of real fields it computes in float32, also in a network of bfloat16 or float16.
 
     `.to(torch.bfloat16)` rounds its complex weights; of plain complex parameters torch drops the imaginary part.
     Raises ConfigError for float64, of which it would keep half the digits.
@@ -24,6 +24,8 @@ class SinglePrecisionConv(SpectralConv):
         return super()._apply(partial(_as_pairs, fn), recurse)
 
     def forward(self, x: Tensor, output_shape: Sequence[int] | None = None) -> Tensor:
+        if self.complex_data:
+            return super().forward(x, output_shape)
         if x.dtype == torch.float64:
             raise ConfigError(
                 "neuralop's spectral layer (transform=fft) computes in single precision, the field holds float64: take"

@@ -21,8 +21,7 @@ class TensorState:
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         # Pickled and copied as the neuralop model that it is, since this class has no name in a module.
-        reduced = super().__reduce_ex__(protocol)
-        assert isinstance(reduced, tuple)
+        reduced: Any = super().__reduce_ex__(protocol)
         return _restored, (type(self).__mro__[2],), *reduced[2:]
 
 

@@ -8,8 +8,10 @@ import torch
 from neuralop.layers.spectral_convolution import SpectralConv, _contract_dense
 from torch import Tensor, nn
 
+from sciml.pde.precision import SinglePrecisionConv
 
-class UncompiledSpectralConv(SpectralConv):
+
+class UncompiledSpectralConv(SinglePrecisionConv):
     """neuralop's SpectralConv, the same function and state, which `torch.compile` leaves to run as it is.
 
     It writes the kept modes into a slice of a complex tensor. Inductor (torch 2.13) takes views of complex tensors for
@@ -21,7 +23,7 @@ class UncompiledSpectralConv(SpectralConv):
         if torch.compiler.is_exporting() and self._contract is _contract_dense:
             exported = copy.copy(self)
             exported._contract = _contract
-            return SpectralConv.forward(exported, x, output_shape)
+            return SinglePrecisionConv.forward(exported, x, output_shape)
         if torch.compiler.is_compiling():
             return _eagerly(self, x, output_shape)
         return super().forward(x, output_shape)
@@ -29,7 +31,7 @@ class UncompiledSpectralConv(SpectralConv):
 
 @torch.compiler.disable(reason="neuralop's SpectralConv is complex, which Inductor gets wrong")
 def _eagerly(conv: UncompiledSpectralConv, x: Tensor, output_shape: Sequence[int] | None) -> Tensor:
-    return SpectralConv.forward(conv, x, output_shape)
+    return SinglePrecisionConv.forward(conv, x, output_shape)
 
 
 def _contract(x: Tensor, weight: Any, separable: bool = False) -> Tensor:
@@ -40,6 +42,6 @@ def _contract(x: Tensor, weight: Any, separable: bool = False) -> Tensor:
 def keep_uncompiled(model: nn.Module) -> nn.Module:
     """Turn every neuralop SpectralConv inside a model, in place, into an UncompiledSpectralConv."""
     for module in model.modules():
-        if type(module) is SpectralConv:
+        if type(module) in (SpectralConv, SinglePrecisionConv):
             module.__class__ = UncompiledSpectralConv
     return model

@@ -34,11 +34,11 @@ def replacing_together() -> Iterator[Callable[[Path], Path]]:
     try:
         yield temporary
         for path in staged.values():  # before the first is moved: a full disk may show only now
-            _sync(path)
+            hdf5.sync(path)
         for target, path in staged.items():
             os.replace(path, target)
         for parent in {target.parent for target in staged}:
-            _sync(parent)
+            hdf5.sync(parent)
     finally:
         for path in staged.values():
             path.unlink(missing_ok=True)
@@ -113,11 +113,3 @@ def _names(listed: Any) -> list[str]:
     """Plain file names only: an edited metrics.json must not reach outside of its folder."""
     entries = list(listed) if isinstance(listed, list | dict) else []
     return [e for e in entries if isinstance(e, str) and e not in ("", ".", "..") and not set(e) & set("/\\\0")]
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

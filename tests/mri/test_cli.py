@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -13,6 +12,7 @@ import pytest
 import skimage.metrics
 import torch
 import yaml
+from tiny_cli import Sciml
 from tiny_mri import write_splits, write_tiny
 
 from sciml.cli import main
@@ -43,7 +43,6 @@ CONFIG = {
     },
     "trainer": {"max_epochs": 2, "enable_progress_bar": False, "accelerator": "cpu"},
 }
-Sciml = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
@@ -53,17 +52,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_splits(tmp_path / "data", 2)
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(CONFIG))
     return tmp_path
-
-
-@pytest.fixture
-def sciml(folder: Path, capsys: pytest.CaptureFixture[str]) -> Sciml:
-    def run(command: str, *extra: str, config: str | None = "tiny.yaml") -> tuple[int, str]:
-        named = [] if config is None else ["--config", config]
-        status = main([command, *named, *extra])
-        printed = capsys.readouterr()
-        return status, printed.out + printed.err
-
-    return run
 
 
 def weights(run: Path) -> dict:

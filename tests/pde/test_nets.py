@@ -158,3 +158,11 @@ def test_per_sample_gradients(grid):
         expected = torch.autograd.grad(model(sample[None]).square().sum(), list(model.parameters()))
         for (name, _), g in zip(model.named_parameters(), expected, strict=True):
             torch.testing.assert_close(found[name][i], g, rtol=1e-4, atol=1e-5 * float(g.abs().max()))
+
+
+def test_the_fft_twin_can_be_monarchized_too():
+    model = fno(**SMALL, transform="fft")
+    x = random(2, SMALL["in_channels"], *SMALL["grid"], dtype=torch.float32)
+    expected = model(x)
+    torch.testing.assert_close(monarchize(model, SMALL["grid"])(x), expected, rtol=1e-4, atol=1e-5)
+    assert any(isinstance(m, MonarchSpectralConv) for m in model.modules())
