@@ -230,7 +230,9 @@ def _check_target(target: np.ndarray, info: VolumeInfo, index: int) -> None:
     """
     largest, least = float(target.max()), float(target.min())
     if -least > max(largest, 0):
-        raise BadSchema(f"{info.target}: slice {index}: expected magnitudes, found values from {least:g} to {largest:g}")
+        raise BadSchema(
+            f"{info.target}: slice {index}: expected magnitudes, found values from {least:g} to {largest:g}"
+        )
     if info.maximum is not None and largest > BEYOND * info.maximum:
         raise BadSchema(
             f"attribute max: {info.maximum:g}, but slice {index} of the target reaches {largest:g}; write the target's "

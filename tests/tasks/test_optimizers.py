@@ -208,9 +208,7 @@ def test_a_cycle_must_be_as_long_as_training(settings: dict[str, Any], steps: fl
 def test_limits_that_leave_nothing_to_train_are_named(settings: dict[str, Any]) -> None:
     ((key, value),) = settings.items()
     with pytest.raises(ConfigError, match=rf"^trainer: .*{key}: {value}.* leave not one training step"):
-        task("fft", partial(torch.optim.SGD, lr=1e-2)).check_training(
-            trainer(**settings), validates=True, n_batches=10
-        )
+        task("fft", partial(torch.optim.SGD, lr=1e-2)).check_training(trainer(**settings), validates=True, n_batches=10)
 
 
 def test_a_plateau_needs_validation_and_wrong_settings_are_named() -> None:
