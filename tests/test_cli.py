@@ -411,3 +411,11 @@ def test_unknown_command_is_answered_without_importing_torch() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "did you mean 'fit'?" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["fit", "test", "predict"])
+def test_a_command_without_a_configuration_asks_for_one(sciml: Sciml, command: str) -> None:
+    status, printed = sciml(command, config=None)
+    assert status == 2
+    assert "ConfigError: it needs model.net, model.optimizer, data.path" in printed
+    assert "name a configuration (--config FILE" in printed

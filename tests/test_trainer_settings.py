@@ -105,10 +105,17 @@ def test_validation_cannot_wait_for_more_batches_than_there_are() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("profiler", "foo"), ("fast_dev_run", -1), ("accelerator", "gpus"), ("devices", "foo")]
+    ("key", "value"),
+    [
+        ("profiler", "foo"),
+        ("fast_dev_run", -1),
+        ("accelerator", "gpus"),
+        ("devices", "foo"),
+        ("precision", "transformer-engine"),
+    ],
 )
 def test_what_lightning_itself_refuses_gets_the_keys_name(key: str, value: Any) -> None:
-    settings = {"logger": False, "accelerator": "cpu", key: value}
+    settings = {"num_sanity_val_steps": 0, "logger": False, "accelerator": "cpu", key: value}
     with pytest.raises(ConfigError, match=f"^trainer.{key}: ") as raised, naming_the_key(settings):
         Trainer(**settings)
     assert "\n" not in str(raised.value)

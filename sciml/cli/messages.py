@@ -79,7 +79,9 @@ def _wrong_value(message: str) -> str | None:
         return f"{where}{refused[1]!r} {REFUSED}"
     if needed := re.search(r"following arguments are required: ([^\n]+)", message):
         owner = re.search(r"class_path[ =]'([^']+)'", message)
-        return f"{where}{owner[1] if owner else 'it'} needs {needed[1]}"
+        names, nested = re.subn(r"\b(fit|validate|test|predict)\.", "", needed[1])
+        hint = "; name a configuration (--config FILE, as in configs/), or a run" if nested and not owner else ""
+        return f"{where}{owner[1] if owner else 'it'} needs {names}{hint}"
     found = re.search(r"(?:Given value|Got value): ([^\n]*)", message)
     value = found[1].split(". Got value:")[0].strip() if found else ""
     value = value if len(value) <= 80 else f"{value[:77]}..."

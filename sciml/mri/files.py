@@ -37,6 +37,8 @@ from sciml.mri.schema import (
 
 logger = logging.getLogger(__name__)
 
+BEYOND = 100  # times the attribute `max`, a target is on another scale; other reconstructions of a volume are not
+
 Challenge = Literal["multicoil", "singlecoil"]
 
 
@@ -126,6 +128,8 @@ def read_slice(info: VolumeInfo, index: int, *, maps: bool = False) -> Slice:
         target = None if info.target is None else _one(file, info.target, index, np.float32)
         sens = _one(file, "sens_maps", index, np.complex64) if maps else None
         mask = read_mask(file, info.shape) if info.has_mask else None
+        if target is not None:
+            _check_target(target, info, index)
     kspace = kspace.reshape(info.shape[1:])
     left, right = info.padding
     kspace[..., :left] = 0
@@ -213,9 +217,27 @@ def _maximum(file: h5py.File, target: str | None) -> float | None:
         raise BadSchema(f"attribute max: expected the target's maximum, found {value!r}")
     if not math.isfinite(value):
         raise NonFinite(f"attribute max: {value}; expected the target's maximum, repair or remove the attribute")
-    if value < 0:
-        raise BadSchema(f"attribute max: expected the target's maximum, found {value}")
+    single = np.finfo(np.float32)
+    if value != 0 and not float(single.tiny) <= value <= float(single.max):
+        raise BadSchema(f"attribute max: expected the target's maximum, in single precision; found {value}")
     return float(value)
+
+
+def _check_target(target: np.ndarray, info: VolumeInfo, index: int) -> None:
+    """Magnitudes, but for what resampling undershoots, and of the scale of their maximum.
+
+    What is divided by a maximum of another scale would leave the range of numbers and look like a bad training.
+    """
+    largest, least = float(target.max()), float(target.min())
+    if -least > max(largest, 0):
+        raise BadSchema(
+            f"{info.target}: slice {index}: expected magnitudes, found values from {least:g} to {largest:g}"
+        )
+    if info.maximum is not None and largest > BEYOND * info.maximum:
+        raise BadSchema(
+            f"attribute max: {info.maximum:g}, but slice {index} of the target reaches {largest:g}; write the target's "
+            "maximum there, or remove the attribute"
+        )
 
 
 def _one(file: h5py.File, key: str, index: int, dtype: type) -> np.ndarray:

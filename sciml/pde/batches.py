@@ -123,9 +123,9 @@ class EpochShuffle(Sampler[int]):
 
 def mean_std(field: Tensor, per_channel: bool) -> tuple[Tensor, Tensor]:
     axes = [axis for axis in range(field.ndim) if axis != 1 or not per_channel]
-    mean = field.mean(axes, keepdim=True, dtype=torch.float64)
-    variance = (field - mean).square().mean(axes, keepdim=True)
+    mean = field.mean(axes, keepdim=True, dtype=torch.complex128 if field.is_complex() else torch.float64)
+    variance = (field - mean).abs().square().mean(axes, keepdim=True)
     std = variance.sqrt().clamp_min(1e-5 * mean.abs())
     smallest = torch.finfo(torch.float32).tiny  # of the numbers that one can divide by in single precision
     std = torch.where(std < smallest, torch.ones_like(std), std)
-    return mean[0].float(), std[0].float()
+    return mean[0].to(torch.complex64 if field.is_complex() else torch.float32), std[0].float()

@@ -11,7 +11,7 @@ import pickle
 import re
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -180,8 +180,8 @@ class TorchSource(Source):
         if "y" in self._pairs:
             y = self._pairs["y"]
             expect(len(x) == len(y), path, "y", f"{len(x)} samples, as in x", f"{len(y)}")
-            same = x.shape[2:] == y.shape[2:]
-            expect(same, path, "y", f"grid {tuple(x.shape[2:])}, as x", tuple(y.shape[2:]))
+            if x.shape[2:] != y.shape[2:]:
+                raise BadSchema(_other_grid(path, tensors["x"].shape, tensors["y"].shape, axes))
             self.target_channels = y.shape[1]
         self.n_samples, self.grid = len(x), tuple(x.shape[2:])
         if axes is None and tensors["x"].ndim == 3 and len(set(self.grid)) > 1:
@@ -235,7 +235,8 @@ def _with_channels(path: Path, key: str, tensor: torch.Tensor, axes: int | None)
         raise BadSchema(f"{path}: {key}: expected a dense tensor, found {kind}; store a plain one (.to_dense())")
     shape = tuple(tensor.shape)
     if axes is None:
-        expect(3 <= tensor.ndim <= 5, path, key, "(N, y, x) or (N, channel, y, x)", shape)
+        wanted = f"(N, y, x) or (N, channel, y, x){', or the points of a 1-D grid in data.grid' * (tensor.ndim == 2)}"
+        expect(3 <= tensor.ndim <= 5, path, key, wanted, shape)
     else:
         names = ", ".join("zyx"[-axes:])
         expect(tensor.ndim - axes in (1, 2), path, key, f"(N, {names}) or (N, channel, {names})", shape)
@@ -246,6 +247,13 @@ def _with_channels(path: Path, key: str, tensor: torch.Tensor, axes: int | None)
     tensor = tensor.to(torch.complex64) if tensor.dtype is torch.complex32 else tensor.resolve_conj().resolve_neg()
     _check_dtype(path, key, tensor.numpy().dtype)
     return tensor.unsqueeze(1) if tensor.ndim == (3 if axes is None else axes + 1) else tensor
+
+
+def _other_grid(path: Path, x: Sequence[int], y: Sequence[int], axes: int | None) -> str:
+    """What to say of x and y on two grids; without the number of axes, channels may have been taken for one."""
+    channels = axes is None and len(x) == len(y) == 3 and x[-1] == y[-1]
+    hint = "; if these are (sample, channel, x) on a 1-D grid, name its points in data.grid" if channels else ""
+    return f"{path}: y: expected the grid of x, {tuple(x)}, found {tuple(y)}{hint}"
 
 
 def _check_archive(path: Path) -> None:

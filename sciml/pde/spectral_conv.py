@@ -231,6 +231,8 @@ class MonarchSpectralConv(Rowwise):
 
     def _checked(self, x: Tensor) -> Tensor:
         """x, or complex x where the layer is for complex data (neuralop's takes real fields there too)."""
+        if x.ndim != self.order + 2:
+            raise ValueError(f"x {tuple(x.shape)}: expected (batch, channel) and a grid of {self.order} axes")
         if not (x.is_floating_point() or x.is_complex()):
             raise ValueError(f"x holds {x.dtype}: a spectral layer works on floating-point fields, use x.float()")
         if x.is_complex() and not self.complex_data:

@@ -98,10 +98,16 @@ class Task(LightningModule):
     def check_training(self, trainer: Trainer, *, validates: bool, n_batches: int = 0) -> None:
         """Raise ConfigError for what the trainer would find in its first step or epoch; nothing is changed.
 
-        Clipping by value has no meaning for complex parameters; a scheduler may not fit its optimizer, ignore
-        `factor_lr`, wait for a validation that there is not (`validates`), or end before training does (`n_batches`
-        an epoch).
+        Its limits may leave no step to take (of `n_batches` an epoch). Clipping by value has no meaning for complex
+        parameters; a scheduler may not fit its optimizer, ignore `factor_lr`, wait for a validation that there is not
+        (`validates`), or end before training does.
         """
+        if n_batches and training_steps(trainer, n_batches) == 0:
+            limits = ", ".join(f"{key}: {getattr(trainer, key)}" for key in ("max_epochs", "max_steps"))
+            raise ConfigError(
+                f"trainer: {limits} and limit_train_batches: {trainer.limit_train_batches} of {n_batches} batches an "
+                "epoch leave not one training step"
+            )
         complex_ = [name for name, p in self.net.named_parameters() if p.requires_grad and p.is_complex()]
         if trainer.gradient_clip_val and trainer.gradient_clip_algorithm == "value" and complex_:
             raise ConfigError(

@@ -23,15 +23,16 @@ def without_groups(build: Build, groups: list[dict[str, Any]]) -> Optimizer | No
 
 
 def check_step(build: Build, optimizer: Optimizer, net: nn.Module) -> None:
-    """Raise ConfigError unless a small parameter of each kind of `net`'s, real or complex, can take a step.
+    """Raise ConfigError unless a small parameter of each kind of `net`'s can take a step.
 
+    Kinds are real and complex, in the usual layout and in another, such as the U-Net's channels last.
     The trial is on the CPU. An optimizer that is to be captured in a CUDA graph is not tried.
     """
     if any(group.get("capturable") for group in optimizer.param_groups):
         return
-    kinds = {p.is_complex(): name for name, p in net.named_parameters() if p.requires_grad}
-    for is_complex, name in kinds.items():
-        error = _refusal(build, torch.complex64 if is_complex else torch.float32)
+    kinds = {(p.is_complex(), p.is_contiguous()): name for name, p in net.named_parameters() if p.requires_grad}
+    for (is_complex, usual), name in kinds.items():
+        error = _refusal(build, torch.complex64 if is_complex else torch.float32, usual)
         if error is None:
             continue
         method, reason = type(optimizer).__name__, " ".join(str(error).split())
@@ -43,8 +44,9 @@ def check_step(build: Build, optimizer: Optimizer, net: nn.Module) -> None:
         raise ConfigError(f"model.optimizer: {method} cannot train {name} ({reason}); use torch.optim.Adam") from error
 
 
-def _refusal(build: Build, dtype: torch.dtype) -> Exception | None:
-    parameter = nn.Parameter(torch.ones(2, 2, dtype=dtype))
+def _refusal(build: Build, dtype: torch.dtype, usual: bool) -> Exception | None:
+    values = torch.ones(2, 2, dtype=dtype)
+    parameter = nn.Parameter(values if usual else values.expand(2, 2, 2, 2).clone(memory_format=torch.channels_last))
 
     def closure() -> float:
         parameter.grad = parameter.detach().clone()

@@ -87,11 +87,12 @@ class PDETask(Task):
             setattr(self, name, values[name].detach().clone().to(self.device))
 
     def forward(self, frames: Tensor) -> Tensor:
-        """The frames that follow (B, T_in, *grid), or the map's values, in the data's units and dtype."""
+        """The frames that follow (B, T_in, *grid), or the map's values, in the data's units and precision."""
         if not self.normalize:
-            return self.net(frames).to(frames.dtype)
-        output = self.net((frames - self.input_mean) / self.input_std)
-        return output.to(frames.dtype) * self.target_std + self.target_mean
+            return _in_precision(self.net(frames), frames)
+        output = _in_precision(self.net((frames - self.input_mean) / self.input_std), frames)
+        mean = self.target_mean if output.is_complex() else self.target_mean.real
+        return output * self.target_std + mean
 
     def rollout(self, frames: Tensor, n_steps: int) -> Tensor:
         """Continue (B, T_in, *grid) by n_steps frames: (B, n_steps, *grid).
@@ -114,8 +115,7 @@ class PDETask(Task):
 
     def check_data(self, batch: FieldPair) -> None:
         """Raise ConfigError, naming the shapes, unless the network can be trained on such inputs and targets."""
-        target = tuple(batch.target.shape[1:])
-        grids = learned_grids(self.net, lambda: self._check_shapes(batch.input, target[0], target))
+        grids = learned_grids(self.net, lambda: self._check_shapes(batch.input, batch.target.shape[1], batch.target))
         for name, (own, found) in grids.items():
             if own != found:  # served, but its factors would stay as they are
                 grid = list(batch.input.shape[2:])
@@ -125,8 +125,9 @@ class PDETask(Task):
                     "or change data.subsample"
                 )
 
-    def _check_shapes(self, input: Tensor, n_steps: int | None, expected: tuple[int, ...] | None) -> None:
-        """Raise ConfigError unless the network maps one such input to `n_steps` frames, of the shape expected."""
+    def _check_shapes(self, input: Tensor, n_steps: int | None, target: Tensor | None) -> None:
+        """Raise ConfigError unless the network maps one such input to `n_steps` frames, as the target is."""
+        expected = None if target is None else tuple(target.shape[1:])
         shapes = f"input {tuple(input.shape[1:])}" + (f", target {expected}" if expected else "")
         try:
             with torch.no_grad():
@@ -139,6 +140,12 @@ class PDETask(Task):
         if prediction.shape[1:] != (expected or (*prediction.shape[1:2], *input.shape[2:])):
             found = tuple(prediction.shape[1:])
             raise ConfigError(f"model.net does not fit the data ({shapes}): it predicts {found}")
+        if target is not None and prediction.is_complex() != target.is_complex():
+            raise ConfigError(
+                f"model.net does not fit the data: it predicts {prediction.dtype}, the targets are {target.dtype}; a "
+                "complex field needs a complex network and a real one a real network, or store real and imaginary "
+                "part as two channels"
+            )
 
     def _continued(self, frames: Tensor, n_steps: int | None) -> Tensor:
         return self(frames) if n_steps is None else self.rollout(frames, n_steps)
@@ -169,7 +176,7 @@ class PDETask(Task):
 
     def _evaluate(self, batch: FieldPair, batch_idx: int, stage: str) -> Tensor:
         if batch_idx == 0:
-            self._check_shapes(batch.input, batch.target.shape[1], tuple(batch.target.shape[1:]))
+            self._check_shapes(batch.input, batch.target.shape[1], batch.target)
         prediction = self.rollout(batch.input, batch.target.shape[1])
         steps = relative_l2_per_sample(prediction, batch.target, batch_dims=2)
         trajectory = relative_l2_per_sample(prediction, batch.target)
@@ -180,6 +187,12 @@ class PDETask(Task):
             mean = counted_mean(errors, excluded=excluded).mean
             self.measured.add(f"{stage}_relative_l2{name}", mean, int((~excluded).sum()))
         return prediction
+
+
+def _in_precision(output: Tensor, frames: Tensor) -> Tensor:
+    """The output in the frames' precision: complex stays complex, real stays real."""
+    dtype = frames.real.dtype
+    return output.to(torch.promote_types(dtype, torch.complex32) if output.is_complex() else dtype)
 
 
 def learned_grids(net: nn.Module, run: Callable[[], Any]) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:

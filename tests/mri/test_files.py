@@ -171,6 +171,33 @@ def test_nan_maximum(path: Path) -> None:
         open_volume(path)
 
 
+def test_a_target_of_negative_values(path: Path) -> None:
+    target = stored(path, "reconstruction_rss")
+    rewrite(path, "reconstruction_rss", np.where(target < 0.1 * target.max(), -0.05 * target.max(), target))
+    read_slice(open_volume(path), 1)  # what resampling leaves
+    rewrite(path, "reconstruction_rss", -target)
+    with pytest.raises(BadSchema, match=r"volume_0\.h5: reconstruction_rss: slice 1: expected magnitudes, found"):
+        read_slice(open_volume(path), 1)
+
+
+@pytest.mark.parametrize("value", [1e300, 1e-300])
+def test_maximum_beyond_single_precision(path: Path, value: float) -> None:
+    with h5py.File(path, "a") as file:
+        file.attrs["max"] = value
+    with pytest.raises(BadSchema, match=r"volume_0\.h5: attribute max: .*single precision; found 1e"):
+        open_volume(path)
+
+
+def test_maximum_of_another_scale_than_the_target(path: Path) -> None:
+    with h5py.File(path, "a") as file:
+        file.attrs["max"] = file.attrs["max"] / 10  # another reconstruction's
+    read_slice(open_volume(path), 1)
+    with h5py.File(path, "a") as file:
+        file.attrs["max"] = 1e-30
+    with pytest.raises(BadSchema, match=r"volume_0\.h5: attribute max: 1e-30, but slice 1 of the target reaches"):
+        read_slice(open_volume(path), 1)
+
+
 @pytest.mark.parametrize("value", [-1.0, "large", np.array([1.0, 2.0])])
 def test_maximum_that_is_none(path: Path, value: object) -> None:
     with h5py.File(path, "a") as file:

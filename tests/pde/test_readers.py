@@ -147,8 +147,10 @@ def test_expanded_tensor_is_refused_before_allocation(tmp_path: Path) -> None:
     [
         ({"x": "text"}, "no tensor 'x'; the file has y"),
         ({"x": torch.zeros(3, 6, 8)}, "y: expected 3 samples, as in x, found 4"),
-        ({"x": torch.zeros(4, 6, 4)}, r"y: expected grid \(6, 4\)"),
-        ({"x": torch.zeros(4)}, r"x: expected \(N, y, x\)"),
+        ({"x": torch.zeros(4, 6, 4)}, r"y: expected the grid of x, \(4, 6, 4\), found .*[0-9]\)$"),
+        ({"x": torch.zeros(4, 2, 6), "y": torch.zeros(4, 1, 6)}, r"\(4, 1, 6\); .* on a 1-D grid, .* data\.grid"),
+        ({"x": torch.zeros(4)}, r"x: expected \(N, y, x\).*y, x\), found"),
+        ({"x": torch.zeros(4, 6)}, r"x: expected \(N, y, x\) .*, or the points of a 1-D grid in data\.grid, found"),
     ],
 )
 def test_torch_schema(tmp_path: Path, changes: dict[str, object], message: str) -> None:

@@ -167,6 +167,13 @@ def test_a_complex_field_in_a_real_layer_is_refused():
         layer(torch.ones(1, 2, 8, 8, dtype=torch.complex64))
 
 
+@pytest.mark.parametrize("shape", [(2, 8, 8), (1, 2, 4, 8, 8)])
+def test_a_field_of_another_dimension_is_refused(shape):
+    layer = MonarchSpectralConv(2, 2, (4, 4), grid=(8, 8))
+    with pytest.raises(ValueError, match=r"\(batch, channel\) and a grid of 2 axes"):
+        layer(torch.ones(shape))
+
+
 @pytest.mark.parametrize("transform", [MonarchTransform, DenseTransform])
 def test_what_is_frozen_stays_frozen(transform):
     model = FNO(**OPTIONS).requires_grad_(False)

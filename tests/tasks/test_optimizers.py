@@ -11,8 +11,10 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from sciml.errors import ConfigError
+from sciml.mri.unet import ImageUNet
 from sciml.pde.nets import fno
 from sciml.tasks.base import Task, training_steps
+from sciml.tasks.mri import MRITask
 from sciml.tasks.schedules import OneCycle, stepping
 
 OPTIMIZERS = sorted(
@@ -89,6 +91,15 @@ def test_adafactor_is_refused_where_parameters_are_complex_and_nowhere_else() ->
     with pytest.raises(ConfigError, match=r"model\.optimizer: Adafactor cannot train complex parameters"):
         task("fft", method).build_optimizer()
     assert task("monarch", method).build_optimizer() is not None
+
+
+def test_lbfgs_is_refused_where_parameters_are_channels_last_and_nowhere_else() -> None:
+    net = ImageUNet(chans=2, pools=1)
+    with pytest.raises(ConfigError, match=r"model\.optimizer: LBFGS cannot train unet\..*weight \(view"):
+        MRITask(net, partial(torch.optim.LBFGS, lr=0.1)).build_optimizer()
+    assert MRITask(net, partial(torch.optim.Adam, lr=0.1)).build_optimizer() is not None
+    for kind in ("fft", "monarch"):
+        assert task(kind, partial(torch.optim.LBFGS, lr=0.1)).build_optimizer() is not None
 
 
 def test_clipping_by_value_is_refused_where_parameters_are_complex_and_nowhere_else() -> None:
@@ -189,6 +200,15 @@ def test_a_cycle_must_be_as_long_as_training(settings: dict[str, Any], steps: fl
         refused = pytest.raises(ConfigError, match=f"OneCycleLR ends after {length} steps.*training after {steps}")
         with refused if steps > length else nullcontext():
             trained.check_training(trainer(**settings), validates=True, n_batches=10)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"max_epochs": 0}, {"max_steps": 0}, {"limit_train_batches": 0}, {"limit_train_batches": 0.05}]
+)
+def test_limits_that_leave_nothing_to_train_are_named(settings: dict[str, Any]) -> None:
+    ((key, value),) = settings.items()
+    with pytest.raises(ConfigError, match=rf"^trainer: .*{key}: {value}.* leave not one training step"):
+        task("fft", partial(torch.optim.SGD, lr=1e-2)).check_training(trainer(**settings), validates=True, n_batches=10)
 
 
 def test_a_plateau_needs_validation_and_wrong_settings_are_named() -> None:

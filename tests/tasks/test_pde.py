@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from sciml.errors import BadSchema, ConfigError
-from sciml.pde.batches import InputBatch, Inputs
+from sciml.pde.batches import InputBatch, Inputs, Pairs, Statistics, mean_std
 from sciml.pde.nets import fno
 from sciml.tasks.callbacks import Collector
 from sciml.tasks.pde import PDETask, summed_relative_l2
@@ -127,6 +127,39 @@ def test_prediction_keeps_the_data_precision_under_autocast() -> None:
     task = PDETask(nn.Conv1d(1, 1, 3, padding=1), ADAM)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert task.rollout(torch.randn(2, 1, 8), 3).dtype == torch.float32
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_complex_fields_stay_complex(normalize: bool) -> None:
+    data = Pairs(*(torch.randn(4, 1, 8, dtype=torch.complex64) + 3j for _ in range(2)))
+    task = PDETask(nn.Conv1d(1, 1, 1, dtype=torch.complex64), ADAM, normalize=normalize)
+    if normalize:
+        statistics = Statistics(*mean_std(data.input, True), *mean_std(data.target, True))
+        torch.testing.assert_close(statistics.input_std[0], data.input.std(correction=0, dim=(0, 2)))
+        task._set_statistics(statistics._asdict())
+    task.check_data(data[[0, 1]])
+    assert task(data.input).dtype == torch.complex64
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize(("of_net", "of_target"), [(torch.float32, torch.complex64), (torch.complex64, torch.float32)])
+def test_a_phase_on_one_side_alone_is_named_before_training(
+    of_net: torch.dtype, of_target: torch.dtype, normalize: bool
+) -> None:
+    input, target = torch.randn(4, 1, 8, dtype=of_net), torch.randn(4, 1, 8, dtype=of_target)
+    task = PDETask(nn.Conv1d(1, 1, 1, dtype=of_net), ADAM, normalize=normalize)
+    task._set_statistics(Statistics(*mean_std(input, True), *mean_std(target, True))._asdict() if normalize else {})
+    with pytest.raises(ConfigError, match=rf"it predicts {of_net}, the targets are {of_target}"):
+        task.check_data(Pair(input, target))
+
+
+def test_the_imaginary_part_of_a_prediction_is_not_dropped() -> None:
+    class Complex(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x + 1j
+
+    with pytest.raises(ConfigError, match=r"it predicts torch.complex64, the targets are torch.float32"):
+        PDETask(Complex(), ADAM).check_data(Pair(torch.ones(1, 1, 8), torch.ones(1, 1, 8)))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
