@@ -338,6 +338,17 @@ def test_damaged_checkpoint_is_named(folder: Path, sciml: Sciml) -> None:
         assert "CheckpointError: broken.ckpt" in printed
 
 
+@pytest.mark.parametrize("content", [3, ["x"], "", "[", "- 1", "a: &a [*a]", "\0"])
+def test_settings_in_a_checkpoint_that_are_none_are_named(folder: Path, sciml: Sciml, content: object) -> None:
+    assert sciml("fit")[0] == 0
+    best = folder / "runs/tiny/checkpoints/best.ckpt"
+    torch.save({**read_checkpoint(best), "settings": content}, best)
+    status, printed = sciml("validate")
+    assert status == 1
+    assert "CheckpointError: runs/tiny/checkpoints/best.ckpt: settings: " in printed
+    assert printed.count("\n") == 1
+
+
 def test_checkpoint_of_another_network_is_named(folder: Path, sciml: Sciml) -> None:
     assert sciml("fit")[0] == 0
     status, printed = sciml("test", "--model.net.init_args.hidden_channels=8")
