@@ -72,8 +72,9 @@ def naming_the_key(settings: Mapping[str, Any]) -> Iterator[None]:
     except (TypeError, ValueError, ImportError, MisconfigurationException) as error:
         message = " ".join(str(error).split())
         words = {word.replace("-", "_") for word in re.findall(r"[\w-]+", message)}
-        names = {key: value.replace("-", "_") for key, value in settings.items() if isinstance(value, str)}
-        known = [key for key in settings if key in words] + [key for key, name in names.items() if name in words]
+        values = dict(settings.items())  # a namespace does not iterate by itself
+        names = {key: value.replace("-", "_") for key, value in values.items() if isinstance(value, str)}
+        known = [key for key in values if key in words] + [key for key, name in names.items() if name in words]
         key = f"trainer.{known[0]}: {settings[known[0]]!r}: " if known else "trainer: "
         raise ConfigError(f"{key}{message}") from error
 
