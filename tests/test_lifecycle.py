@@ -277,6 +277,12 @@ def test_a_first_run_that_fails_before_its_first_step_leaves_nothing(
     assert not Path("runs/tiny").exists()
 
 
+def test_a_trial_does_not_replace_a_run(folder: Path, sciml: Sciml, trained: Path) -> None:
+    before = snapshot(trained)
+    assert sciml("fit", "--overwrite=true", "--trainer.fast_dev_run=true")[0] == 2
+    assert snapshot(trained) == before
+
+
 def test_a_second_fit_into_a_folder_is_refused(folder: Path, sciml: Sciml, trained: Path) -> None:
     before = snapshot(trained)
     first = RunDirectory(trained)

@@ -276,7 +276,8 @@ class RunCLI(LightningCLI):
     def _require_place(self) -> None:
         """Raise ConfigError unless the run may be written here: anew, replacing, or continuing its own checkpoint."""
         if self.checkpoint is None or not self.run.owns(self.checkpoint):
-            self.run.require_free(overwrite=self._settings.overwrite and self.checkpoint is None)
+            trial = bool(self._settings.trainer.fast_dev_run)  # which is no reason to replace a run
+            self.run.require_free(overwrite=self._settings.overwrite and self.checkpoint is None and not trial)
 
     def _use_checkpoint(self) -> None:
         """The run's best checkpoint, or the one asked for, of this network under the settings it was trained with."""
