@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from trials import Problem
 
-# The small protocol: 200 training and 50 test samples; 50 more choose the learning rates.
+# A small protocol: 200 training and 50 test samples; 50 more choose the learning rates.
 NAVIER_STOKES = {
     nu: Problem(
         name=f"navier_stokes_{nu}",
