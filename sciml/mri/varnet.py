@@ -37,7 +37,8 @@ class Cascade(nn.Module):
 
     def forward(self, kspace: Tensor, reference: Tensor, mask: Tensor, maps: Tensor) -> Tensor:
         image = self.refine(combine(self.fourier.inverse(kspace), maps))
-        return kspace - times(self.weight, times(mask, kspace - reference)) - self.fourier(expand(image, maps))
+        step = self.weight.to(kspace.real.dtype) * mask  # small, and in the data's precision
+        return kspace - times(step, kspace - reference) - self.fourier(expand(image, maps))
 
 
 class VarNet(nn.Module):
