@@ -3,13 +3,13 @@
 import logging
 import sys
 import warnings
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 import jsonargparse
 import torch
-import yaml  # type: ignore[import-untyped]
 from jsonargparse import ArgumentError
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -30,6 +30,7 @@ from sciml.errors import ConfigError
 from sciml.memory import keep_freed_memory
 from sciml.runs.directory import RUN, RunDirectory
 from sciml.runs.settings import Origin
+from sciml.safe_yaml import parse_yaml
 from sciml.tasks.base import Task
 from sciml.tasks.callbacks import Checkpoints, DivergenceGuard, TrainingCost
 from sciml.tasks.launcher import Launcher, is_rank_zero
@@ -309,9 +310,9 @@ class RunCLI(LightningCLI):
         weights = path.name if self.run.owns(path) else str(path.resolve())
         return {**self.datamodule.describe("test"), **asked, "checkpoint": weights}
 
-    @property
+    @cached_property
     def _own_settings(self) -> dict[str, Any]:
-        return yaml.safe_load(self._config_text())
+        return parse_yaml(self._config_text(), "config.yaml")
 
     def _config_text(self) -> str:
         """config.yaml of this run. ConfigError unless it parses back to the same settings."""
