@@ -64,7 +64,7 @@ def widened(monarch: Trial) -> int:
 def parameters(trial: Trial) -> int:
     from trials import build_net
 
-    from sciml.tasks.base import count_parameters
+    from sciml.training.task import count_parameters
 
     return count_parameters(build_net(trial).parameters())
 

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from trials import RESULTS
 
 from sciml.kernels import pruned_fft
-from sciml.memory import keep_freed_memory
-from sciml.pde.spectral_conv import MonarchSpectralConv
+from sciml.pde.models.spectral_conv import MonarchSpectralConv
+from sciml.training.memory import keep_freed_memory
 from sciml.transforms import FourierTransform
 
 FIELDS = [  # batch, channels, grid

@@ -52,7 +52,7 @@ class MRITrial(Kept):
 
     def run(self) -> dict:
         from sciml.errors import NonFinite
-        from sciml.tasks.base import count_parameters
+        from sciml.training.task import count_parameters
 
         start = time.perf_counter()
         try:
@@ -68,9 +68,9 @@ class MRITrial(Kept):
         import torch
         from lightning.pytorch import Trainer
 
-        from sciml.tasks.callbacks import DivergenceGuard
-        from sciml.tasks.mri import MRITask
-        from sciml.tasks.schedules import OneCycle
+        from sciml.mri.task import MRITask
+        from sciml.training.callbacks import DivergenceGuard
+        from sciml.training.schedules import OneCycle
 
         warnings.filterwarnings("ignore", module="lightning")
         torch.set_num_threads(1)
@@ -91,7 +91,7 @@ class MRITrial(Kept):
 def data_module(trial: MRITrial):
     """Equispaced R = 4 with 8 % in the centre; the test loader has what the run is judged by."""
     from sciml.mri.data import MRIDataModule
-    from sciml.mri.masks import Mask
+    from sciml.mri.physics.masks import Mask
 
     problem = trial.problem
     return MRIDataModule(
@@ -107,12 +107,12 @@ def data_module(trial: MRITrial):
 
 
 def build(trial: MRITrial):
-    from sciml.mri.classical import CGSense, L1Wavelet
-    from sciml.mri.fourier import Fourier2d
-    from sciml.mri.modl import MoDL
-    from sciml.mri.sense import Sense
-    from sciml.mri.unet import ImageUNet
-    from sciml.mri.varnet import VarNet
+    from sciml.mri.models.classical import CGSense, L1Wavelet
+    from sciml.mri.models.modl import MoDL
+    from sciml.mri.models.sense import Sense
+    from sciml.mri.models.unet import ImageUNet
+    from sciml.mri.models.varnet import VarNet
+    from sciml.mri.physics.fourier import Fourier2d
 
     problem, options = trial.problem, {**NETWORKS[trial.network], **trial.net}
     plain = {"unet": ImageUNet, "cg-sense": CGSense, "l1-wavelet": L1Wavelet}

@@ -39,8 +39,8 @@ def methods():
     """Name, task, whether it wants maps; trained one after the other."""
     import torch
 
-    from sciml.mri.classical import CGSense, L1Wavelet, ZeroFilled
-    from sciml.tasks.mri import MRITask
+    from sciml.mri.models.classical import CGSense, L1Wavelet, ZeroFilled
+    from sciml.mri.task import MRITask
 
     for name, net in {"zero-filled": ZeroFilled(), "CG-SENSE": CGSense(), "L1-wavelet": L1Wavelet()}.items():
         yield name, MRITask(net, torch.optim.Adam, loss="l1"), name != "zero-filled"
@@ -53,7 +53,7 @@ def reconstruct(task, folder: Path, maps: bool):
     import torch
 
     from sciml.mri.data import MRIDataModule
-    from sciml.mri.masks import Mask
+    from sciml.mri.physics.masks import Mask
     from sciml.mri.volumes import VolumeStack
 
     mask = Mask("equispaced", center_fractions=[0.08], accelerations=[4])
@@ -70,7 +70,7 @@ def figure(found: dict):
     """Each reconstruction above its error, on the reference's grey scale."""
     from matplotlib.figure import Figure
 
-    from sciml.plots.reconstructions import ERROR_GAIN
+    from sciml.mri.figures import ERROR_GAIN
 
     target = next(iter(found.values())).target[0]
     drawing = Figure(figsize=(2.1 * (len(found) + 1), 5), layout="constrained")

@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from sciml.mri.data import Settings, SliceDataset
-from sciml.mri.files import read_slice, write_volume
-from sciml.mri.index import volumes
-from sciml.mri.masks import Mask
+from sciml.mri.formats.fastmri import read_slice, write_volume
+from sciml.mri.formats.index import volumes
+from sciml.mri.physics.masks import Mask
 
 RESULTS = Path(__file__).parent / "results"
 SHAPE, TARGET, SLICES = (15, 640, 368), (320, 320), 8

@@ -3,12 +3,11 @@
     python benchmarks/spectral_conv.py [--threads 2] [--repeats 15]
 
 Medians of interleaved repeats in one process, float32; first with memory as the C library manages it, then with freed
-memory kept, as `sciml fit` does it (`sciml.memory`), for all methods alike. "forward+backward" takes gradients of the
-input, the mode weights and, in the learnable layer, the factors. The training step is that of a whole FNO: forward,
-mean square, backward, Adam. Memory is the peak of live tensors during a training step, from the profiler's
-allocations. The floor is the larger of operations over the rate of a large matrix product and bytes over the bandwidth
-of a sum, both measured in the same run, for the learnable layer with one head.
-Writes results/spectral_conv.json and .md.
+memory kept, as `sciml fit` does it, for all methods alike. "forward+backward" takes gradients of the input, the mode
+weights and, in the learnable layer, the factors. The training step is that of a whole FNO: forward, mean square,
+backward, Adam. Memory is the peak of live tensors during a training step, from the profiler's allocations. The floor
+is the larger of operations over the rate of a large matrix product and bytes over the bandwidth of a sum, both
+measured in the same run, for the learnable layer with one head. Writes results/spectral_conv.json and .md.
 """
 
 import argparse
@@ -28,9 +27,9 @@ from torch import Tensor, nn
 from trials import RESULTS
 
 from sciml.kernels.products import times_transposed
-from sciml.memory import keep_freed_memory
-from sciml.pde.nets import fno
-from sciml.pde.spectral_conv import MonarchSpectralConv
+from sciml.pde.models.fno import fno
+from sciml.pde.models.spectral_conv import MonarchSpectralConv
+from sciml.training.memory import keep_freed_memory
 
 SHAPES = [(16, 32, 64, 24), (16, 64, 64, 24), (8, 32, 128, 32), (4, 32, 256, 32)]  # batch, channels, n, n_modes
 Call = Callable[[], object]

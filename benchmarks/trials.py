@@ -68,7 +68,7 @@ class Trial(Kept):
     weight_decay: float = 0.0
     factor_decay: float = 0.0
     augment: bool = False
-    net: dict = field(default_factory=dict, hash=False)  # further arguments of sciml.pde.nets.fno
+    net: dict = field(default_factory=dict, hash=False)  # further arguments of sciml.pde.fno
 
     def run(self) -> dict:
         return _run(self)
@@ -90,7 +90,7 @@ def run_all(trials: Iterable[Kept], jobs: int) -> list[dict]:
 
 def build_net(trial: Trial):
     """The network of a trial; in its problem's width and modes unless the trial says otherwise."""
-    from sciml.pde.nets import fno
+    from sciml.pde.models.fno import fno
 
     p = trial.problem
     options = {"hidden_channels": p.width, "n_modes": list(p.n_modes), "transform": trial.transform, **trial.net}
@@ -113,10 +113,10 @@ def _run(trial: Trial) -> dict:
 
     from sciml.errors import NonFinite
     from sciml.pde.data import PDEDataModule
-    from sciml.tasks.base import count_parameters
-    from sciml.tasks.callbacks import DivergenceGuard
-    from sciml.tasks.pde import PDETask
-    from sciml.tasks.schedules import OneCycle
+    from sciml.pde.task import PDETask
+    from sciml.training.callbacks import DivergenceGuard
+    from sciml.training.schedules import OneCycle
+    from sciml.training.task import count_parameters
 
     warnings.filterwarnings("ignore", module="lightning")
     torch.set_num_threads(1)

@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 from spectral_conv import peak_memory
 
-from sciml.mri.fourier import Fourier2d
-from sciml.mri.varnet import VarNet
+from sciml.mri.models.varnet import VarNet
+from sciml.mri.physics.fourier import Fourier2d
 
 RESULTS = Path(__file__).parent / "results"
 COILS, SIZE = 8, (256, 256)

@@ -40,11 +40,11 @@ from lightning.pytorch import Trainer
 from sciml import plots
 from sciml.cli.train import IRRELEVANT
 from sciml.mri import Fourier2d, Mask, MRIDataModule, Sense, generate_mri
+from sciml.mri.task import MRITask
 from sciml.pde import PDEDataModule, fno, monarchize
-from sciml.pde.generate import generate_burgers
-from sciml.tasks.mri import MRITask
-from sciml.tasks.pde import PDETask
-from sciml.tasks.schedules import OneCycle
+from sciml.pde.equations.generate import generate_burgers
+from sciml.pde.task import PDETask
+from sciml.training.schedules import OneCycle
 from sciml.transforms import Transform
 
 # %%

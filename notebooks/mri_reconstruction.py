@@ -40,10 +40,10 @@ from sciml import plots
 from sciml.cli.train import IRRELEVANT
 from sciml.metrics import volume_metrics
 from sciml.mri import Fourier2d, Mask, MRIDataModule, Sense, VarNet, fft2c, generate_mri
-from sciml.mri.classical import CGSense, L1Wavelet
-from sciml.tasks.base import count_parameters
-from sciml.tasks.mri import MRITask
-from sciml.tasks.schedules import OneCycle
+from sciml.mri.models.classical import CGSense, L1Wavelet
+from sciml.mri.task import MRITask
+from sciml.training.schedules import OneCycle
+from sciml.training.task import count_parameters
 
 # %%
 workspace = tempfile.TemporaryDirectory()  # removed with the kernel

@@ -47,13 +47,14 @@ from sciml import plots
 from sciml.cli import main
 from sciml.cli.train import IRRELEVANT
 from sciml.metrics import energy_spectrum, power_spectrum, relative_l2, relative_l2_per_sample
+from sciml.pde import read_evaluation
 from sciml.pde.data import PDEDataModule
-from sciml.pde.generate import generate_burgers, generate_navier_stokes
-from sciml.pde.nets import fno, monarchize
-from sciml.runs import compare, read_evaluation
-from sciml.tasks.base import count_parameters
-from sciml.tasks.pde import PDETask
-from sciml.tasks.schedules import OneCycle
+from sciml.pde.equations.generate import generate_burgers, generate_navier_stokes
+from sciml.pde.models.fno import fno, monarchize
+from sciml.pde.task import PDETask
+from sciml.runs import compare
+from sciml.training.schedules import OneCycle
+from sciml.training.task import count_parameters
 
 # %%
 # Section 6 needs the configurations of the repository: above this folder, or beside the installed package.

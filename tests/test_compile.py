@@ -16,10 +16,10 @@ from torch.export import Dim, export
 
 from sciml.kernels import two_stage
 from sciml.mri import Fourier2d, MoDL, Sense, VarNet
-from sciml.mri.sense import combine
-from sciml.mri.unet import ImageUNet
+from sciml.mri.models.unet import ImageUNet
+from sciml.mri.physics.coils import combine
 from sciml.pde import fno
-from sciml.pde.uncompiled import keep_uncompiled
+from sciml.pde.models.uncompiled import keep_uncompiled
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex operators"),

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from sciml import plots
-from sciml.plots.factors import leak, mode_energy, rows_of
 from sciml.transforms import DenseTransform, FourierTransform, MonarchTransform
+from sciml.transforms.figures import leak, mode_energy, rows_of
 
 
 def rendered(figure: Figure) -> Figure:

@@ -13,7 +13,7 @@ from tiny_mri import write_splits
 
 from sciml.cli import main
 from sciml.cli.arguments import normalised
-from sciml.mri.files import write_volume
+from sciml.mri.formats.fastmri import write_volume
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

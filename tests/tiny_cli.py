@@ -10,12 +10,12 @@ import torch
 import yaml
 
 from sciml.cli import main
-from sciml.tasks.storage import read_checkpoint
+from sciml.io.checkpoints import read_checkpoint
 
 CONFIG = {
     "model": {
         "net": {
-            "class_path": "sciml.pde.nets.fno",
+            "class_path": "sciml.pde.fno",
             "init_args": {
                 "transform": "monarch",
                 "grid": [16, 16],
@@ -27,7 +27,7 @@ CONFIG = {
             },
         },
         "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 1e-3}},
-        "scheduler": {"class_path": "sciml.tasks.schedules.OneCycle"},
+        "scheduler": {"class_path": "sciml.training.schedules.OneCycle"},
         "factor_lr": 1e-2,
     },
     "data": {

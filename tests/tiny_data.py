@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sciml.hdf5 import add_samples, writing
+from sciml.io.hdf5 import add_samples, writing
 
 N = 6
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sciml.mri.coils import birdcage_maps
-from sciml.mri.files import write_volume
-from sciml.mri.fourier import ifft2c
-from sciml.mri.sense import rss
-from sciml.mri.simulate import measure
+from sciml.mri.formats.fastmri import write_volume
+from sciml.mri.physics.coils import rss
+from sciml.mri.physics.fourier import ifft2c
+from sciml.mri.physics.maps import birdcage_maps
+from sciml.mri.physics.simulate import measure
 
 
 def write_tiny(

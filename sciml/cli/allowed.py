@@ -13,7 +13,7 @@ from jsonargparse import get_loader, set_loader, set_parsing_settings
 
 from sciml.cli.arguments import normalised
 from sciml.errors import ConfigError
-from sciml.safe_yaml import LARGEST, check_bounds
+from sciml.io.safe_yaml import LARGEST, check_bounds
 
 ALLOWED_PACKAGES = ["sciml", "torch.optim", "torch.nn", "lightning.pytorch", "neuralop"]
 _FUNCTIONS = ["torch._C._nn.gelu"]  # torch.nn.functional.gelu, the default of neuralop's models, says it is this

@@ -12,8 +12,8 @@ from lightning.pytorch import Callback
 
 from sciml.cli.messages import nearest
 from sciml.errors import ConfigError
-from sciml.safe_yaml import read_yaml
-from sciml.tasks.base import Task
+from sciml.io.safe_yaml import read_yaml
+from sciml.training.task import Task
 
 NAMES = ("pde", "mri")
 
@@ -39,12 +39,12 @@ def application(name: str) -> Application:
         raise ConfigError(f"task: expected {' or '.join(NAMES)}, got {name!r}{nearest(name, list(NAMES))}")
     if name == "mri":
         from sciml.mri.data import MRIDataModule
-        from sciml.tasks.mri import MRITask, VolumeCollector
+        from sciml.mri.task import MRITask, VolumeCollector
 
         return Application(MRITask, MRIDataModule, VolumeCollector, "evaluate_images", "save_images")
     from sciml.pde.data import PDEDataModule
-    from sciml.tasks.callbacks import Collector
-    from sciml.tasks.pde import PDETask
+    from sciml.pde.results.collector import Collector
+    from sciml.pde.task import PDETask
 
     return Application(PDETask, PDEDataModule, Collector, "evaluate_fields", "save_fields")
 

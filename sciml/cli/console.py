@@ -7,7 +7,7 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 
-from sciml.tasks.base import Task, count_parameters
+from sciml.training.task import Task, count_parameters
 
 
 class Console(Callback):

@@ -3,20 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+from sciml.mri import write_images, write_reconstructions
 from sciml.mri.data import MRIDataModule
+from sciml.mri.task import VolumeCollector
+from sciml.pde import Evaluation, Predictions, write_evaluation, write_predictions
 from sciml.pde.data import PDEDataModule
-from sciml.runs import (
-    Evaluation,
-    Predictions,
-    write_evaluation,
-    write_images,
-    write_predictions,
-    write_reconstructions,
-)
+from sciml.pde.results.collector import Collector
 from sciml.runs.checkpoints import relative
-from sciml.tasks.base import Task, count_parameters
-from sciml.tasks.callbacks import Collector
-from sciml.tasks.mri import VolumeCollector
+from sciml.training.task import Task, count_parameters
 from sciml.transforms import factor_parameters
 
 

@@ -43,7 +43,7 @@ MODEL = """\
 model.KEY, for fields and images
   net                   the network, as class_path and init_args: one of those below, or of your own (--allow)
   optimizer             class_path and init_args of one of torch.optim
-  scheduler             [none] sciml.tasks.schedules.OneCycle (pct_start [0.3]), Cosine, Halving (stages [5]) or
+  scheduler             [none] sciml.training.schedules.OneCycle (pct_start [0.3]), Cosine, Halving (stages [5]) or
                         Constant, stepped each training step; or one of torch.optim.lr_scheduler, stepped each epoch
                         (OneCycleLR, CyclicLR: each step; ReduceLROnPlateau: by the validation's metric)
   factor_lr             [none] learning rate of the learned transforms' factors; left out: the optimizer's
@@ -56,7 +56,7 @@ model.KEY, for images alone
 
 NETWORKS = """\
 Networks for fields (model.net.class_path); also any neuralop.models.*, FNO, TFNO, UNO, ..., with their own init_args
- sciml.pde.nets.fno     neuralop's FNO, with the transform of your choice
+ sciml.pde.fno     neuralop's FNO, with the transform of your choice
   n_modes               modes kept along each axis, both signs counted
   in_channels           channels in; for a rollout, the number of input frames
   out_channels          channels out; for a rollout, 1
@@ -68,8 +68,8 @@ Networks for fields (model.net.class_path); also any neuralop.models.*, FNO, TFN
   domain_padding        [none] zero padding on each side, as a fraction of the grid
   separable             [false] one weight for each mode and channel, not a channel matrix for each mode
 Networks for images
- sciml.mri.sense.Sense, sciml.mri.modl.MoDL, sciml.mri.varnet.VarNet, sciml.mri.unet.ImageUNet (chans, pools alone)
-  fourier               the Fourier operator, sciml.mri.fourier.Fourier2d (below)
+ sciml.mri.Sense, sciml.mri.MoDL, sciml.mri.VarNet, sciml.mri.ImageUNet (chans, pools alone)
+  fourier               the Fourier operator, sciml.mri.Fourier2d (below)
   start                 [none] MoDL, VarNet: the operator of the first iterate; this is where a learned one pays
   iterations            [10] MoDL: unrolled steps
   cg_iterations         [6] MoDL: steps of conjugate gradients in each
@@ -79,7 +79,7 @@ Networks for images
   pools                 [4] their depth
   sens_chans            [8] VarNet: channels of the network for coil maps; 0: the data bring maps
   sens_pools            [4] VarNet: its depth
- sciml.mri.fourier.Fourier2d
+ sciml.mri.Fourier2d
   size                  (y, x) for which the factors are stored; other sizes are served too
   transform             [fft] fft: fixed; monarch, dense: learned, starting as the DFT
   heads                 [1] groups of coils with a transform each
@@ -110,7 +110,7 @@ data.KEY, for fields (HDF5 of `sciml data`, FNO's .mat, neuraloperator's .pt)
 IMAGES_DATA = """\
 data.KEY, for images (fastMRI's files, or those of `sciml data mri`)
   path                  folder with the split folders
-  mask                  what undersamples: sciml.mri.masks.Mask with kind [equispaced_fraction] (or equispaced, random,
+  mask                  what undersamples: sciml.mri.Mask with kind [equispaced_fraction] (or equispaced, random,
                         magic, magic_fraction, poisson, file), center_fractions, accelerations, fixed_seed
   challenge             [multicoil] multicoil or singlecoil
   train_split           [none] folder within path; left out: <challenge>_train

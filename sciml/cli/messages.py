@@ -98,7 +98,7 @@ def _wrong_value(message: str) -> str | None:
     if kind := re.search(r"Expected a (typing.Literal\[.*?\]|<class '.*?'>)", message):
         return f"{where}expected {_readable(kind[1])}; got {value!r}"
     if word := re.search(r"Expected a dot import path string: (\S+)", message):
-        example = "sciml.pde.nets.fno (sciml fit --help lists networks)" if "net" in where else "torch.optim.Adam"
+        example = "sciml.pde.fno (sciml fit --help lists networks)" if "net" in where else "torch.optim.Adam"
         return f"{where}expected a class, such as {example}; got {word[1]!r}"
     if wanted := re.search(r"(?:Not a valid subclass of (\w+)|Unable to load config ['\"](.*?)['\"])", message):
         got = re.search(r"Expected a path but (.*) either not accessible", message)

@@ -9,7 +9,7 @@ from typing import Any
 from sciml.cli.help import GENERATORS
 from sciml.cli.messages import explain, nearest
 from sciml.errors import BadSchema, ConfigError
-from sciml.jobs import Interrupted
+from sciml.io.jobs import Interrupted
 
 
 def data(args: list[str]) -> int:
@@ -21,8 +21,8 @@ def data(args: list[str]) -> int:
         )
     from jsonargparse import ArgumentError, ArgumentParser
 
-    from sciml.mri.simulate import generate_mri
-    from sciml.pde.generate import generate_burgers, generate_navier_stokes
+    from sciml.mri.physics.simulate import generate_mri
+    from sciml.pde.equations.generate import generate_burgers, generate_navier_stokes
 
     generators: dict[str, Callable[..., None]] = {
         "navier-stokes": generate_navier_stokes,
@@ -89,7 +89,7 @@ def _require_table(path: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    from sciml.hdf5 import replacing
+    from sciml.io.atomic import replacing
 
     if path.exists() and not path.is_file():  # a pipe or a device
         path.write_text(text, encoding="utf-8")
@@ -103,7 +103,7 @@ def verify(args: list[str]) -> int:
     parser = _parser("verify", "Read all of each HDF5 file and list what is damaged.")
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder with .h5 files at any depth")
     settings = parser.parse_args(args[1:])
-    from sciml.hdf5 import verify as problems_of
+    from sciml.io.hdf5 import verify as problems_of
 
     damaged = 0
     for path in _files([Path(path) for path in settings.paths]):

@@ -16,29 +16,29 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from sciml import ranks
-from sciml.cli.allowed import ALLOWED_PACKAGES as ALLOWED_PACKAGES
 from sciml.cli.allowed import given, settle
 from sciml.cli.applications import application, chosen
 from sciml.cli.config import dumped
 from sciml.cli.console import Console
 from sciml.cli.messages import building, explain
-from sciml.cli.ownership import Ownership
-from sciml.cli.run_dir import default_run_dir, find_checkpoint
 from sciml.cli.trainer_settings import as_list, check_seed, check_trainer_settings, naming_the_key
 from sciml.errors import ConfigError
-from sciml.memory import keep_freed_memory
+from sciml.io.checkpoints import read_checkpoint
+from sciml.io.safe_yaml import parse_yaml
 from sciml.runs.directory import RUN, RunDirectory
+from sciml.runs.locate import default_run_dir, find_checkpoint
+from sciml.runs.loggers import Curves, MetricsCSV, SafeCheckpointIO
+from sciml.runs.ownership import Ownership
 from sciml.runs.settings import Origin
-from sciml.safe_yaml import parse_yaml
-from sciml.tasks.base import Task
-from sciml.tasks.callbacks import Checkpoints, DivergenceGuard, TrainingCost
-from sciml.tasks.launcher import Launcher, is_rank_zero
-from sciml.tasks.limits import check_trainer, environment_plugins
-from sciml.tasks.precision import check_data, check_precision
-from sciml.tasks.resume import Continued, check_optimizer, check_progress, check_weights
-from sciml.tasks.stopping import Stopped
-from sciml.tasks.storage import Curves, MetricsCSV, SafeCheckpointIO, read_checkpoint
+from sciml.training import ranks
+from sciml.training.callbacks import Checkpoints, DivergenceGuard, TrainingCost
+from sciml.training.launcher import Launcher, is_rank_zero
+from sciml.training.limits import check_trainer, environment_plugins
+from sciml.training.memory import keep_freed_memory
+from sciml.training.precision import check_data, check_precision
+from sciml.training.resume import Continued, check_optimizer, check_progress, check_weights
+from sciml.training.stopping import Stopped
+from sciml.training.task import Task
 
 # Warnings that are no concern of the user's: data is in memory, so worker processes only cost time; n_val=0 was
 # chosen; Lightning calls a function of torch that is deprecated; and zero-filled SENSE has nothing to train.

@@ -37,7 +37,7 @@ def as_list(value: Any) -> list[Any]:
 def check_trainer_settings(settings: Mapping[str, Any], n_batches: float = math.inf) -> None:
     """Raise ConfigError, naming the key, for a value that Lightning refuses late, or takes and means nothing by.
 
-    What runs, but not as it says, is for `sciml.tasks.limits.check_trainer`.
+    What runs, but not as it says, is for `sciml.training.limits.check_trainer`.
 
     Args:
         settings: The keys of `trainer`; one that is absent is not checked.

@@ -5,31 +5,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sciml.mri.batches import SliceBatch
-    from sciml.mri.coils import espirit_maps
     from sciml.mri.data import MRIDataModule
-    from sciml.mri.fourier import Fourier2d, fft2c, ifft2c
-    from sciml.mri.masks import Mask, undersampling_mask
-    from sciml.mri.modl import MoDL
-    from sciml.mri.sense import Sense, SenseOperator
-    from sciml.mri.simulate import generate_mri
-    from sciml.mri.unet import ImageUNet
-    from sciml.mri.varnet import VarNet
+    from sciml.mri.models.modl import MoDL
+    from sciml.mri.models.sense import Sense, SenseOperator
+    from sciml.mri.models.unet import ImageUNet
+    from sciml.mri.models.varnet import VarNet
+    from sciml.mri.physics.fourier import Fourier2d, fft2c, ifft2c
+    from sciml.mri.physics.maps import espirit_maps
+    from sciml.mri.physics.masks import Mask, undersampling_mask
+    from sciml.mri.physics.simulate import generate_mri
+    from sciml.mri.results import read_reconstructions, write_images, write_reconstructions
 
 _MODULE = {
-    "Fourier2d": "fourier",
-    "ImageUNet": "unet",
+    "read_reconstructions": "results",
+    "write_images": "results",
+    "write_reconstructions": "results",
+    "Fourier2d": "physics.fourier",
+    "ImageUNet": "models.unet",
     "MRIDataModule": "data",
-    "Mask": "masks",
-    "MoDL": "modl",
-    "Sense": "sense",
-    "SenseOperator": "sense",
+    "Mask": "physics.masks",
+    "MoDL": "models.modl",
+    "Sense": "models.sense",
+    "SenseOperator": "models.sense",
     "SliceBatch": "batches",
-    "VarNet": "varnet",
-    "espirit_maps": "coils",
-    "fft2c": "fourier",
-    "generate_mri": "simulate",
-    "ifft2c": "fourier",
-    "undersampling_mask": "masks",
+    "VarNet": "models.varnet",
+    "espirit_maps": "physics.maps",
+    "fft2c": "physics.fourier",
+    "generate_mri": "physics.simulate",
+    "ifft2c": "physics.fourier",
+    "undersampling_mask": "physics.masks",
 }
 __all__ = [
     "Fourier2d",
@@ -45,7 +49,10 @@ __all__ = [
     "fft2c",
     "generate_mri",
     "ifft2c",
+    "read_reconstructions",
     "undersampling_mask",
+    "write_images",
+    "write_reconstructions",
 ]
 
 

@@ -10,18 +10,18 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from sciml.errors import BadSchema, ConfigError
-from sciml.loaders import Loader
-from sciml.mri.augment import moved
 from sciml.mri.batches import ShapeBatches, SliceBatch
-from sciml.mri.cache import Cache, open_cache
-from sciml.mri.checks import announce_maps, check_maps, check_masks, check_targets
-from sciml.mri.coils import cached_maps
-from sciml.mri.files import Challenge, Slice, VolumeInfo, read_slice
-from sciml.mri.index import volumes
-from sciml.mri.masks import Mask, Seed, volume_seed
-from sciml.mri.sense import centre_crop
-from sciml.mri.splits import refuse_shared
-from sciml.ranks import world
+from sciml.mri.formats.cache import Cache, open_cache
+from sciml.mri.formats.checks import announce_maps, check_maps, check_masks, check_targets
+from sciml.mri.formats.fastmri import Challenge, Slice, VolumeInfo, read_slice
+from sciml.mri.formats.index import volumes
+from sciml.mri.formats.splits import refuse_shared
+from sciml.mri.physics.coils import centre_crop
+from sciml.mri.physics.maps import cached_maps
+from sciml.mri.physics.masks import Mask, Seed, volume_seed
+from sciml.mri.physics.moved import moved
+from sciml.training.loaders import Loader
+from sciml.training.ranks import world
 
 MapSource = Literal["none", "espirit", "file"]
 
@@ -128,8 +128,8 @@ class MRIDataModule(lightning.LightningDataModule):
 
     Raises:
         ConfigError: A number out of range, or augmentation of data that come with their masks.
-        BadSchema, CorruptFile, UnsafeFile, NonFinite: See `sciml.mri.files`; found by `setup` and by reading. Also a
-            volume in two splits, when a training begins.
+        BadSchema, CorruptFile, UnsafeFile, NonFinite: See `sciml.mri.formats.fastmri`; found by `setup` and by reading.
+            Also a volume in two splits, when a training begins.
     """
 
     def __init__(

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-from sciml.metrics import volume_metrics
 from sciml.mri.batches import SliceBatch
-from sciml.mri.fourier import ifft2c
-from sciml.mri.sense import centre_crop, combine, rss
+from sciml.mri.metrics import volume_metrics
+from sciml.mri.physics.coils import centre_crop, combine, rss
+from sciml.mri.physics.fourier import ifft2c
 
 METRICS = ("nmse", "psnr", "ssim")
 

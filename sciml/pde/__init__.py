@@ -4,21 +4,43 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sciml.pde.burgers import solve_burgers
     from sciml.pde.data import PDEDataModule
-    from sciml.pde.nets import fno, monarchize
-    from sciml.pde.solver import solve_navier_stokes
-    from sciml.pde.spectral_conv import MonarchSpectralConv
+    from sciml.pde.equations.burgers import solve_burgers
+    from sciml.pde.equations.navier_stokes import solve_navier_stokes
+    from sciml.pde.models.fno import fno, monarchize
+    from sciml.pde.models.spectral_conv import MonarchSpectralConv
+    from sciml.pde.results.evaluation import Evaluation
+    from sciml.pde.results.predictions import Predictions, read_predictions, write_predictions
+    from sciml.pde.results.storage import read_evaluation, write_evaluation
 
 _MODULE = {
-    "MonarchSpectralConv": "spectral_conv",
+    "Evaluation": "results.evaluation",
+    "Predictions": "results.predictions",
+    "read_evaluation": "results.storage",
+    "read_predictions": "results.predictions",
+    "write_evaluation": "results.storage",
+    "write_predictions": "results.predictions",
+    "MonarchSpectralConv": "models.spectral_conv",
     "PDEDataModule": "data",
-    "fno": "nets",
-    "monarchize": "nets",
-    "solve_burgers": "burgers",
-    "solve_navier_stokes": "solver",
+    "fno": "models.fno",
+    "monarchize": "models.fno",
+    "solve_burgers": "equations.burgers",
+    "solve_navier_stokes": "equations.navier_stokes",
 }
-__all__ = ["MonarchSpectralConv", "PDEDataModule", "fno", "monarchize", "solve_burgers", "solve_navier_stokes"]
+__all__ = [
+    "Evaluation",
+    "MonarchSpectralConv",
+    "PDEDataModule",
+    "Predictions",
+    "fno",
+    "monarchize",
+    "read_evaluation",
+    "read_predictions",
+    "solve_burgers",
+    "solve_navier_stokes",
+    "write_evaluation",
+    "write_predictions",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,13 +10,13 @@ import numpy as np
 from torch.utils.data import BatchSampler, Dataset, SequentialSampler
 
 from sciml.errors import BadSchema, ConfigError
-from sciml.loaders import Loader
 from sciml.pde.batches import Batch, EpochShuffle, InputBatch, Inputs, Pairs, Statistics, Windows, mean_std
-from sciml.pde.frames import Frames
-from sciml.pde.loading import fitting_subsample, read_fields, subsampled_grid
-from sciml.pde.readers import Source, open_source
-from sciml.pde.symmetry import Augmented, check_symmetric
-from sciml.ranks import world
+from sciml.pde.equations.symmetry import Augmented, check_symmetric
+from sciml.pde.formats.frames import Frames
+from sciml.pde.formats.loading import fitting_subsample, read_fields, subsampled_grid
+from sciml.pde.formats.readers import Source, open_source
+from sciml.training.loaders import Loader
+from sciml.training.ranks import world
 
 __all__ = ["Batch", "PDEDataModule", "Statistics"]
 
@@ -46,7 +46,7 @@ class PDEDataModule(lightning.LightningDataModule):
         time_stride: Stored frames from one frame used to the next.
         windows: Train on every start frame of a trajectory, not on the first alone.
         augment: Show each training sample under a symmetry of its equation, another one each epoch (see
-            `sciml.pde.symmetry`); for data of our generators.
+            `sciml.pde.equations.symmetry`); for data of our generators.
         subsample: Points of the file to one point used, along each axis.
         test_subsample: The same for the test samples; leave out for `subsample`.
         grid: The grid, after subsampling, that the network is made for; other training data is refused. Also says
@@ -61,7 +61,7 @@ class PDEDataModule(lightning.LightningDataModule):
         BadSchema: More samples asked than stored, training and test files that do not match; found by `setup`,
             which knows whether targets are needed: more frames asked than stored, or no targets.
         NonFinite: NaN or infinity among the times; or in a sample that is used, found by `setup`.
-        CorruptFile, UnsafeFile: See `sciml.pde.readers.open_source`.
+        CorruptFile, UnsafeFile: See `sciml.pde.formats.readers.open_source`.
     """
 
     def __init__(

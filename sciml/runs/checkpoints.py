@@ -5,35 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sciml.errors import CheckpointError
+from sciml.io.checkpoints import stamp
 
 NAMES = ("best", "last")  # what `sciml test` looks for, in this order
 AGAIN = "run `sciml test` again"
-
-
-def stamp(path: str | os.PathLike[str]) -> dict[str, int]:
-    """How far a checkpoint was trained: `step` and `epoch`. Reads no weights, and executes nothing in the file.
-
-    Raises CheckpointError when it cannot be read or does not say.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return stamp_of(content)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    except Exception as error:  # a damaged file can make the unpickler raise nearly anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path}: cannot be read ({reason[:120]})") from error
-
-
-def stamp_of(checkpoint: Mapping[str, Any]) -> dict[str, int]:
-    """`step` and `epoch` of what Lightning saved. Raises CheckpointError when they are not there."""
-    step, epoch = checkpoint.get("global_step"), checkpoint.get("epoch")
-    if not (isinstance(step, int) and isinstance(epoch, int)):
-        raise CheckpointError("it does not say at which step it was saved")
-    return {"step": step, "epoch": epoch}
 
 
 def relative(path: str | os.PathLike[str], run_dir: str | os.PathLike[str]) -> str:

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from sciml.errors import ConfigError, listed
-from sciml.hdf5 import replacing
-from sciml.jobs import exclusive
+from sciml.io.atomic import replacing
+from sciml.io.jobs import exclusive
 
 MARKER = ".sciml_run.json"
 ASIDE = ".sciml_replaced"
@@ -122,7 +122,7 @@ class RunDirectory:
             )
 
     def lock(self) -> None:
-        """Keep other processes from writing a run here until this one ends; see `sciml.jobs.exclusive`."""
+        """Keep other processes from writing a run here until this one ends; see `sciml.io.jobs.exclusive`."""
         self._claim.enter_context(exclusive(self.path))
 
     def unlock(self) -> None:

@@ -2,46 +2,18 @@
 
 import json
 import logging
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.figure import Figure
 
-from sciml import hdf5
 from sciml.errors import BadSchema
+from sciml.io.atomic import replacing
 
 logger = logging.getLogger(__name__)
 
 Drawing = tuple[str, Callable[[], Figure | None]]  # a figure's name, and what draws it; None: nothing to draw
-
-
-@contextmanager
-def replacing_together() -> Iterator[Callable[[Path], Path]]:
-    """Gives a temporary path for each target; all take their places, in that order, when the block ends without error.
-
-    Until then every previous file stays as it was; after an error nothing is left behind.
-    """
-    staged: dict[Path, Path] = {}
-
-    def temporary(target: Path) -> Path:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staged[target] = target.with_name(f".{target.name}.partial")
-        return staged[target]
-
-    try:
-        yield temporary
-        for path in staged.values():  # before the first is moved: a full disk may show only now
-            hdf5.sync(path)
-        for target, path in staged.items():
-            os.replace(path, target)
-        for parent in {target.parent for target in staged}:
-            hdf5.sync(parent)
-    finally:
-        for path in staged.values():
-            path.unlink(missing_ok=True)
 
 
 def as_json(metrics: Mapping[str, Any]) -> str:
@@ -92,7 +64,7 @@ def replace_figures(folder: Path, drawings: Sequence[Drawing], earlier: Iterable
             figure = draw()
             if figure is not None:
                 folder.mkdir(parents=True, exist_ok=True)
-                with hdf5.replacing(path) as temporary:
+                with replacing(path) as temporary:
                     figure.savefig(temporary, format="png", dpi=130)
                 written.append(path.name)
         except Exception as error:  # matplotlib raises nearly anything
@@ -103,7 +75,7 @@ def replace_figures(folder: Path, drawings: Sequence[Drawing], earlier: Iterable
 def record_figures(path: Path, metrics: Mapping[str, Any], written: Sequence[str]) -> None:
     """Adds to metrics.json which figures are this evaluation's, and so may be removed by the next."""
     try:
-        with hdf5.replacing(path) as temporary:
+        with replacing(path) as temporary:
             temporary.write_text(as_json({**metrics, "figures": list(written)}), encoding="utf-8")
     except OSError as error:
         logger.warning("%s: the list of figures could not be added: %s", path, error)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sciml.errors import CheckpointError, ConfigError, CorruptFile
-from sciml.safe_yaml import LARGEST, parse_yaml, read_yaml
+from sciml.io.safe_yaml import LARGEST, parse_yaml, read_yaml
 
 SETTINGS = "settings"  # a checkpoint's key: the text of config.yaml as it was when the checkpoint was written
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from sciml.errors import BadSchema, listed
 from sciml.runs.checkpoints import staleness
+from sciml.runs.metrics_json import read_metrics
 from sciml.runs.same_data import different_data, unknown_data
 from sciml.runs.settings import flat, read_config
-from sciml.runs.storage import read_metrics
 
 ERRORS = {
     "relative_l2": "relative L2",

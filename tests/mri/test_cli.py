@@ -16,18 +16,18 @@ from tiny_cli import Sciml
 from tiny_mri import write_splits, write_tiny
 
 from sciml.cli import main
-from sciml.tasks.callbacks import TrainingCost
-from sciml.tasks.storage import read_checkpoint
+from sciml.io.checkpoints import read_checkpoint
+from sciml.training.callbacks import TrainingCost
 
 FOURIER = {
-    "class_path": "sciml.mri.fourier.Fourier2d",
+    "class_path": "sciml.mri.Fourier2d",
     "init_args": {"transform": "monarch", "size": [24, 24], "heads": 2},
 }
 CONFIG = {
     "task": "mri",
     "model": {
         "net": {
-            "class_path": "sciml.mri.varnet.VarNet",
+            "class_path": "sciml.mri.VarNet",
             "init_args": {"fourier": FOURIER, "cascades": 1, "chans": 2, "pools": 1, "sens_chans": 2, "sens_pools": 1},
         },
         "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 1e-3}},
@@ -36,7 +36,7 @@ CONFIG = {
     "data": {
         "path": "data",
         "mask": {
-            "class_path": "sciml.mri.masks.Mask",
+            "class_path": "sciml.mri.Mask",
             "init_args": {"kind": "random", "center_fractions": [0.2, 0.1], "accelerations": [2, 4]},
         },
         "augment": "file",
@@ -143,7 +143,7 @@ def test_empty_volume_is_left_out_and_counted(folder: Path, sciml: Sciml) -> Non
 def test_network_without_parameters_runs(folder: Path, sciml: Sciml) -> None:
     config = {**CONFIG, "data": {**CONFIG["data"], "maps": "file"}}
     for name in ("CGSense", "L1Wavelet", "ZeroFilled"):
-        config["model"] = {**CONFIG["model"], "net": {"class_path": f"sciml.mri.classical.{name}"}}
+        config["model"] = {**CONFIG["model"], "net": {"class_path": f"sciml.mri.models.classical.{name}"}}
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
         for command in ("fit", "test"):
             status, printed = sciml(command, config=f"{name}.yaml")

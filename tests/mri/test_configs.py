@@ -8,7 +8,7 @@ import yaml
 from tiny_mri import write_splits
 
 from sciml.cli import main
-from sciml.hdf5 import dataset, reading
+from sciml.io.hdf5 import dataset, reading
 
 FOLDER = Path(__file__).parents[2] / "configs" / "mri"
 SMOKE = FOLDER / "smoke.yaml"

@@ -13,16 +13,16 @@ import torch
 from tiny_mri import write_splits, write_tiny
 
 from sciml.errors import BadSchema, ConfigError
-from sciml.mri.augment import FARTHEST, moved
 from sciml.mri.batches import ShapeBatches, SliceBatch
-from sciml.mri.cache import open_cache
-from sciml.mri.coils import birdcage_maps
 from sciml.mri.data import MRIDataModule
-from sciml.mri.files import read_slice
-from sciml.mri.fourier import fft2c, ifft2c
-from sciml.mri.header import write_header
-from sciml.mri.masks import Mask, undersampling_mask, volume_seed
-from sciml.mri.sense import combine, expand, rss
+from sciml.mri.formats.cache import open_cache
+from sciml.mri.formats.fastmri import read_slice
+from sciml.mri.formats.header import write_header
+from sciml.mri.physics.coils import combine, expand, rss
+from sciml.mri.physics.fourier import fft2c, ifft2c
+from sciml.mri.physics.maps import birdcage_maps
+from sciml.mri.physics.masks import Mask, undersampling_mask, volume_seed
+from sciml.mri.physics.moved import FARTHEST, moved
 
 EQUISPACED = Mask("equispaced", center_fractions=[0.2], accelerations=[3])
 
@@ -282,7 +282,7 @@ def test_maps_that_take_much_of_the_disk_are_announced(
 ) -> None:
     size = 4 * 2 * 24 * 24 * 8  # slices, coils, y, x, complex64
     for limit, words in ((size, []), (size / 3, ["4 slices will take 3 GiB"])):
-        monkeypatch.setattr("sciml.mri.checks.GIB", limit)
+        monkeypatch.setattr("sciml.mri.formats.checks.GIB", limit)
         with caplog.at_level(logging.WARNING):
             MRIDataModule(str(folder), EQUISPACED, **options).dataset("train")
         assert len(caplog.records) == len(words)

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from sciml import hdf5
 from sciml.errors import BadSchema, ConfigError, NonFinite
-from sciml.pde import loading
+from sciml.io import hdf5
 from sciml.pde.batches import EpochShuffle, mean_std
 from sciml.pde.data import Batch, PDEDataModule
+from sciml.pde.formats import loading
 
 FIELD = np.random.default_rng(0).standard_normal((8, 7, 6, 4)).astype(np.float32)
 LINE = np.random.default_rng(1).standard_normal((6, 5, 12)).astype(np.float32)
@@ -345,7 +345,7 @@ def test_double_precision_is_cast_and_logged_once(tmp_path: Path, caplog: pytest
         data.setup()
         batch = whole(data.test_dataloader())
     np.testing.assert_array_equal(batch.input, FIELD[-2:, :2])
-    assert [record.name for record in caplog.records] == ["sciml.pde.readers"]
+    assert [record.name for record in caplog.records] == ["sciml.pde.formats.readers"]
 
 
 @pytest.mark.parametrize("stored", [2, 3, 7])

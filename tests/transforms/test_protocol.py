@@ -5,7 +5,7 @@ import torch
 from properties import assert_close, perturb, random, relative_error
 
 from sciml.errors import ConfigError
-from sciml.mri.fourier import Fourier2d
+from sciml.mri.physics.fourier import Fourier2d
 from sciml.transforms import (
     DenseTransform,
     FourierTransform,

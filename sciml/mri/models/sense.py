@@ -1,0 +1,56 @@
+"""Coils in and out: the encoding operator of parallel imaging, and the reconstruction that applies its inverse once."""
+
+from torch import Tensor, nn
+
+from sciml.errors import ConfigError
+from sciml.kernels.arithmetic import times
+from sciml.mri.physics.coils import combine, expand
+from sciml.mri.physics.fourier import Fourier2d
+
+
+class SenseOperator(nn.Module):
+    """The encoding of parallel imaging, A x = M·F(S_c·x), and its adjoint (Pruessmann et al., 1999).
+
+    F is the object given: the fixed FFT models the scanner, a learned one belongs to a network. All arguments at
+    the call: maps S (B, C, y, x) complex, mask M broadcastable to it, bool.
+    """
+
+    def __init__(self, fourier: Fourier2d) -> None:
+        super().__init__()
+        self.fourier = fourier
+
+    def forward(self, image: Tensor, maps: Tensor, mask: Tensor) -> Tensor:
+        """(B, y, x) complex to k-space (B, C, y, x), zero where the mask is False."""
+        return times(self.fourier(expand(image, maps)), mask)
+
+    def adjoint(self, kspace: Tensor, maps: Tensor, mask: Tensor) -> Tensor:
+        """Σ_c conj(S_c)·F^H(M·k_c), (B, y, x) complex: ⟨A x, k⟩ = ⟨x, A^H k⟩."""
+        return combine(self.fourier.adjoint(times(kspace, mask)), maps)
+
+
+class Sense(nn.Module):
+    """Zero-filled SENSE, Σ_c conj(S_c)·F⁻¹ k_c; with a learned F, the paper's Monarch SENSE.
+
+    Learned from undersampled data, the inverse transform is no longer the DFT's: with a head for each coil it
+    combines frequencies and coils as GRAPPA and SMASH do, and so suppresses the aliasing. Linear in the data.
+    Source: Dao et al. 2022, section 5.1.2 and appendix (mSENSE).
+
+    Raises ConfigError for fourier.tied=False (nothing here applies a forward transform) and, at the call, without maps.
+    """
+
+    def __init__(self, fourier: Fourier2d) -> None:
+        super().__init__()
+        if not fourier.tied:
+            raise ConfigError("tied=False: SENSE uses the inverse transform alone; set tied: true")
+        self.fourier = fourier
+
+    def forward(self, kspace: Tensor, mask: Tensor, maps: Tensor | None = None) -> Tensor:
+        """(B, C, y, x), zero where not sampled, to a complex image (B, y, x)."""
+        return combine(self.fourier.inverse(times(kspace, mask)), needed(maps))
+
+
+def needed(maps: Tensor | None) -> Tensor:
+    """The coil maps, or ConfigError if there are none."""
+    if maps is None:
+        raise ConfigError("this network needs coil maps: set data.maps to espirit, or to file if the files hold them")
+    return maps

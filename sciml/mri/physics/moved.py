@@ -1,0 +1,41 @@
+"""The same coils in front of another object: augmentation that respects how the data are measured."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciml.mri.physics.coils import combine, expand, rss
+from sciml.mri.physics.fourier import fft2c, ifft2c
+
+FARTHEST = 16  # an object moves by at most this part of the field of view, either way
+
+
+def moved(kspace: Tensor, maps: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Fully sampled k-space of the object moved in front of the coils, and its RSS image.
+
+    The object is x = Σ_c conj(S_c)·F⁻¹ k_c. It is mirrored along y, x, both or neither; shifted periodically by up to
+    a sixteenth of the field of view along each axis; and given a smooth phase beside its own. The coils stay where
+    they are and measure it again: k' = F(S_c·x'). So transforms with a head for each coil see the coils in their
+    places. Noise moves with the object.
+
+    Args:
+        kspace: (C, y, x) complex, fully sampled.
+        maps: (C, y, x), Σ_c |S_c|² = 1 over the object.
+        rng: Decides.
+    """
+    image = combine(ifft2c(kspace)[None], maps[None])
+    size = image.shape[-2:]
+    image = image.flip([axis for axis in (-2, -1) if rng.random() < 0.5])
+    image = image.roll([int(rng.integers(-(n // FARTHEST), n // FARTHEST + 1)) for n in size], (-2, -1))
+    phase = smooth_phase(size, rng) + 2 * np.pi * rng.random()
+    coil_images = expand(image * torch.polar(torch.ones(size), phase.float()), maps[None])
+    return fft2c(coil_images)[0], rss(coil_images)[0]
+
+
+def smooth_phase(size: tuple[int, ...], rng: np.random.Generator) -> Tensor:
+    """(y, x) float64, radian: a polynomial of second degree in coordinates −1 to 1, its coefficients standard normal.
+
+    Without a constant.
+    """
+    y, x = torch.meshgrid(*(torch.linspace(-1, 1, n, dtype=torch.float64) for n in size), indexing="ij")
+    return torch.tensordot(torch.from_numpy(rng.standard_normal(5)), torch.stack([y, x, y * x, y**2, x**2]), 1)

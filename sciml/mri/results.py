@@ -1,0 +1,209 @@
+"""A run's reconstructions: metrics by volume, acceleration and contrast, files and figures."""
+
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from torch import nn
+
+from sciml.errors import BadSchema, NonFinite
+from sciml.io import hdf5
+from sciml.io.atomic import replacing_together
+from sciml.mri.figures import reconstruction
+from sciml.mri.formats.fastmri import write_reconstruction
+from sciml.mri.metrics import volume_metrics
+from sciml.mri.volumes import METRICS, Volume
+from sciml.runs.files import Drawing, as_json, earlier_entries, record_figures, remove, replace_figures
+from sciml.transforms.figures import factors
+
+GROUPS = ("acceleration", "acquisition")
+
+
+def write_images(
+    run_dir: str | os.PathLike[str],
+    volumes: Sequence[Volume],
+    *,
+    about: Mapping[str, Mapping[str, Any]],
+    net: nn.Module | None = None,
+    info: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write reconstructions/NAME.h5 and metrics.json, then figures/*.png; return the path of metrics.json.
+
+    The data files take their places together: what fails before leaves the previous evaluation as it was. A figure
+    that cannot be drawn costs a warning. Figures and reconstructions of the previous evaluation, by its own list, that
+    are not made again are removed.
+
+    metrics.json: `nmse`, `psnr`, `ssim`, means over volumes with the target's maximum as range (fastMRI's offline
+    convention); the same of what the data give without a network under `zero_filled`; by_acceleration, by_acquisition;
+    every volume under `volumes`; samples; excluded, the volumes without a target or whose target is zero everywhere;
+    diverged, the volumes that hold NaN or infinity, and then first_bad_volume and first_bad_slice (no mean that such a
+    volume belongs to is a number, so it is null); figures; then `info`.
+
+    Args:
+        run_dir: the folder.
+        volumes: with targets.
+        about: for each volume's name, its `acceleration` and `acquisition`.
+        net: its learned transforms are drawn.
+        info: further entries.
+
+    Raises:
+        NonFinite: a reconstruction holds NaN or infinity; once everything is written.
+        BadSchema: no volumes, one whose name or size does not do, an entry of `info` that JSON cannot hold; before
+            anything is written.
+    """
+    _check_names(volumes)
+    found = {v.name: _measured(v, v.prediction) | dict(about[v.name]) for v in volumes}
+    drawings = _figures(volumes, found, net)
+    metrics = _summary(volumes, found, info or {})
+    text = as_json(metrics)
+    folder = Path(run_dir)
+    earlier = earlier_entries(folder)
+    with replacing_together() as temporary:
+        _store(folder / "reconstructions", volumes, temporary)
+        temporary(folder / "metrics.json").write_text(text, encoding="utf-8")
+    remove(folder / "reconstructions", [name for name in earlier["volumes"] if name not in found])
+    drawn = replace_figures(folder / "figures", drawings, earlier["figures"])
+    record_figures(folder / "metrics.json", metrics, drawn)
+    if bad := metrics["diverged"]:
+        name = metrics["first_bad_volume"]
+        count = int((~np.isfinite(next(v.prediction for v in volumes if v.name == name))).sum())
+        raise NonFinite(
+            f"{name}: slice {metrics['first_bad_slice']} is the first of {bad} of {len(volumes)} volumes with NaN or "
+            f"infinity ({count} values in this one); {folder / 'metrics.json'} has the errors of the others. Look at "
+            "that volume's data, or train longer or at a lower rate"
+        )
+    return folder / "metrics.json"
+
+
+def write_reconstructions(run_dir: str | os.PathLike[str], volumes: Sequence[Volume]) -> Path:
+    """reconstructions/NAME.h5 in the layout of fastMRI's leaderboard; the folder. All take their places together.
+
+    Raises NonFinite, before anything is written, when a reconstruction holds NaN or infinity.
+    """
+    _check_names(volumes)
+    for volume in volumes:
+        if (k := _first_bad_slice(volume)) is not None:
+            bad = int((~np.isfinite(volume.prediction)).sum())
+            raise NonFinite(
+                f"{volume.name}: {bad} values of the reconstruction are NaN or infinite, the first in slice {k}; "
+                "nothing was written. Look at that slice's data, or train longer or at a lower rate"
+            )
+    folder = Path(run_dir) / "reconstructions"
+    with replacing_together() as temporary:
+        _store(folder, volumes, temporary)
+    return folder
+
+
+def read_reconstructions(run_dir: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """(slice, y, x) float32 by file name: what `write_images` and `write_reconstructions` stored.
+
+    Raises BadSchema when there is none; CorruptFile, UnsafeFile: see `sciml.io.hdf5`.
+    """
+    folder = Path(run_dir) / "reconstructions"
+    paths = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+    if not paths:
+        raise BadSchema(f"{folder}: no reconstructions; make them with `sciml test` or `sciml predict`")
+    found = {}
+    for path in paths:
+        with hdf5.reading(path) as file:
+            data = hdf5.dataset(file, "reconstruction")
+            found[path.name] = hdf5.read_samples(data, 0, data.shape[0])
+    return found
+
+
+def _check_names(volumes: Sequence[Volume]) -> None:
+    if not volumes:
+        raise BadSchema("no volume to write: the data set is empty")
+    for volume in volumes:
+        if Path(volume.name).name != volume.name:
+            raise BadSchema(f"volume {volume.name!r}: expected a plain file name")
+
+
+def _store(folder: Path, volumes: Sequence[Volume], temporary: Callable[[Path], Path]) -> None:
+    for volume in volumes:
+        path = temporary(folder / volume.name)
+        write_reconstruction(path.parent, path.name, volume.prediction)
+
+
+def _first_bad_slice(volume: Volume) -> int | None:
+    bad = ~np.isfinite(volume.prediction).reshape(len(volume.prediction), -1).all(1)
+    return int(bad.argmax()) if bad.any() else None
+
+
+def _measured(volume: Volume, image: np.ndarray) -> dict[str, float]:
+    """NaN where there is no target to compare with; infinite where the image is not finite."""
+    if volume.target is None or not volume.target.any():
+        return dict.fromkeys(METRICS, math.nan)
+    if not np.isfinite(image).all():
+        return dict.fromkeys(METRICS, math.inf)
+    try:
+        return volume_metrics(volume.target, image)
+    except ValueError as error:
+        raise BadSchema(f"{volume.name}: cannot be measured: {error}") from error
+
+
+def _summary(
+    volumes: Sequence[Volume], found: Mapping[str, Mapping[str, Any]], info: Mapping[str, Any]
+) -> dict[str, Any]:
+    summary = {**info, **_means(found.values())}
+    plain = [_measured(v, v.zero_filled) for v in volumes]
+    summary["zero_filled"] = {name: _mean(m[name] for m in plain) for name in METRICS}
+    for group in GROUPS:
+        kinds = sorted({str(m[group]) for m in found.values()})
+        summary[f"by_{group}"] = {k: _means(m for m in found.values() if str(m[group]) == k) for k in kinds}
+    summary["volumes"] = {name: {k: _plain(v) for k, v in m.items()} for name, m in found.items()}
+    bad = {v.name: k for v in volumes if (k := _first_bad_slice(v)) is not None}
+    summary["diverged"] = len(bad)
+    if bad:
+        summary["first_bad_volume"], summary["first_bad_slice"] = next(iter(bad.items()))
+    return summary
+
+
+def _figures(volumes: Sequence[Volume], found: Mapping[str, Mapping[str, Any]], net: nn.Module | None) -> list[Drawing]:
+    measured = [v for v in volumes if v.target is not None]
+    order = sorted(measured, key=lambda v: _badness(found[v.name]))
+    drawings: list[Drawing] = []
+    if measured:
+        chosen = {"first": measured[0], "median": order[len(order) // 2], "worst": order[-1]}
+        drawings += [(name, partial(_reconstruction, name, volume)) for name, volume in chosen.items()]
+    return drawings if net is None else [*drawings, ("factors", partial(factors, net))]
+
+
+def _badness(metrics: Mapping[str, float]) -> float:
+    """Least for a volume without an error, most for one that is not finite."""
+    return -2.0 if math.isnan(metrics["nmse"]) else math.inf if math.isinf(metrics["nmse"]) else -metrics["ssim"]
+
+
+def _reconstruction(name: str, volume: Volume) -> Figure:
+    assert volume.target is not None
+    k = len(volume.target) // 2
+    target, plain, predicted = volume.target[k], volume.zero_filled[k], volume.prediction[k]
+    top = float(target.max())
+    scores = {
+        label: volume_metrics(target[None], image[None], top or None)
+        for label, image in (("zero_filled", plain), ("reconstruction", predicted))
+    }
+    title = f"{volume.name}, slice {k} ({name})"
+    return reconstruction(target, plain, predicted, volume.mask, scores=scores, title=title)
+
+
+def _means(metrics: Any) -> dict[str, Any]:
+    every = list(metrics)
+    means: dict[str, Any] = {name: _mean(m[name] for m in every) for name in METRICS}
+    return means | {"samples": len(every), "excluded": sum(math.isnan(m["nmse"]) for m in every)}
+
+
+def _mean(values: Any) -> float | None:
+    known = [v for v in values if not math.isnan(v)]
+    return _plain(fmean(known)) if known else None
+
+
+def _plain(value: Any) -> Any:
+    """JSON has neither NaN nor infinity."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value

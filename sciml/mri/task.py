@@ -1,0 +1,187 @@
+"""Learning to reconstruct images from undersampled k-space."""
+
+import math
+from collections.abc import Callable
+from statistics import fmean
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.cli import OptimizerCallable
+from torch import Tensor, nn
+from torch.nn.functional import l1_loss, mse_loss
+
+from sciml.errors import BadSchema, ConfigError, NonFinite
+from sciml.mri.batches import SliceBatch
+from sciml.mri.metrics import ssim
+from sciml.mri.physics.coils import centre_crop
+from sciml.mri.volumes import METRICS, VolumeStack
+from sciml.training import ranks
+from sciml.training.schedules import AnySchedule
+from sciml.training.task import Task
+
+
+def _one_minus_ssim(prediction: Tensor, target: Tensor) -> Tensor:
+    return 1 - ssim(prediction, target, torch.ones_like(target[:, 0, 0])).mean()
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": l1_loss, "mse": mse_loss, "ssim": _one_minus_ssim}
+
+
+class MRITask(Task):
+    """Trains `net(kspace, mask, maps)`, an image (B, y, x), toward the magnitude of the fully sampled one.
+
+    A complex output counts by its magnitude, and the centre of the target's size is compared. Loss: of prediction and
+    target, both divided by the volume's maximum: l1, mse, or ssim (1 − SSIM with data range 1, as E2E-VarNet's); slices
+    whose target is zero everywhere have none and do not count in its means.
+    Logged at the end of each epoch: `*_loss`; in validation also `val_nmse`, `val_psnr`, `val_ssim`, means over whole
+    volumes with the file's maximum as range, as fastMRI does while training. Volumes whose target is zero everywhere
+    are left out of these; `val_excluded` counts them where there are any. NonFinite is raised for a reconstruction that
+    holds NaN or infinity.
+    """
+
+    monitor = "val_nmse"
+    shown = ("train_loss", "val_ssim")
+
+    def __init__(
+        self,
+        net: nn.Module,
+        optimizer: OptimizerCallable,
+        scheduler: AnySchedule | None = None,
+        *,
+        loss: Literal["l1", "mse", "ssim"] = "ssim",
+        factor_lr: float | None = None,
+        factor_decay: float = 0.0,
+    ) -> None:
+        super().__init__(net, optimizer, scheduler, factor_lr=factor_lr, factor_decay=factor_decay)
+        self.loss = LOSSES[loss]
+        self._validation = VolumeStack()
+
+    def forward(self, batch: SliceBatch) -> Tensor:
+        """Magnitudes (B, h, w), of the target's size; without a target, of the size that the file's header asks for.
+
+        Raises BadSchema when that is larger than the image.
+        """
+        # Lightning casts real numbers alone to the type of the network.
+        dtype = torch.promote_types(torch.complex64, self.dtype)  # type: ignore[arg-type]
+        kspace, maps = (x if x is None else x.to(dtype) for x in (batch.kspace, batch.maps))
+        image = self.net(kspace, batch.mask, maps)
+        image = image.abs() if image.is_complex() else image
+        size = batch.size if batch.target is None else (batch.target.shape[-2], batch.target.shape[-1])
+        if size is None:
+            return image
+        try:
+            return centre_crop(image, size)
+        except ValueError as error:
+            raise BadSchema(f"{batch.volume[0]}: slice {batch.slice[0]}: {size} wanted: {error}") from error
+
+    def check_data(self, batch: SliceBatch) -> None:
+        """Raise ConfigError unless the network can be trained on such slices."""
+        try:
+            with torch.no_grad():
+                self(batch)
+        except ConfigError:
+            raise
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            raise ConfigError(f"model.net does not fit k-space {tuple(batch.kspace.shape)}: {error}") from error
+
+    def training_step(self, batch: SliceBatch, batch_idx: int) -> Tensor | None:
+        loss = self._loss(self(batch), batch)
+        self.trained.add("train_loss", loss.detach(), _counted(batch))
+        return loss if loss.requires_grad else None  # zero-filled SENSE has nothing to train
+
+    # None for a batch: this device's share of the slices has ended.
+
+    def validation_step(self, batch: SliceBatch | None, batch_idx: int) -> Tensor | None:
+        if batch is None:
+            return None
+        prediction = self(batch)
+        _check_finite(prediction, batch)
+        self.measured.add("val_loss", self._loss(prediction, batch), _counted(batch))
+        self._validation.add(batch, prediction)
+        return prediction
+
+    def on_validation_epoch_start(self) -> None:
+        super().on_validation_epoch_start()
+        self._validation = VolumeStack()
+
+    def on_validation_epoch_end(self) -> None:
+        super().on_validation_epoch_end()
+        whole, self._validation = gathered(self._validation), VolumeStack()
+        found = ranks.from_zero([v.metrics(v.maxval or None) for v in whole.volumes()])
+        for name in METRICS:
+            values = [m[name] for m in found if math.isfinite(m[name])]
+            if values:
+                self.log_agreed(f"val_{name}", fmean(values))
+        if excluded := sum(math.isnan(m["nmse"]) for m in found):
+            self.log_agreed("val_excluded", float(excluded))
+
+    def test_step(self, batch: SliceBatch | None, batch_idx: int) -> Tensor | None:
+        return None if batch is None else self(batch)
+
+    def predict_step(self, batch: SliceBatch | None, batch_idx: int) -> Tensor | None:
+        return None if batch is None else self(batch)
+
+    def _loss(self, prediction: Tensor, batch: SliceBatch) -> Tensor:
+        """Of the slices with a signal; 0 without any."""
+        assert batch.target is not None  # the data module has checked
+        signal = _signal(batch.target)
+        if not bool(signal.any()):
+            return 0 * prediction.sum()
+        scale = torch.where(batch.maxval > 0, batch.maxval, 1.0)[:, None, None]
+        predicted, target = prediction / scale, batch.target / scale
+        if not bool(signal.all()):
+            predicted, target = predicted[signal], target[signal]
+        return self.loss(predicted, target)
+
+
+def _signal(target: Tensor) -> Tensor:
+    """(B,), False for a slice that is zero everywhere: nothing there tells one reconstruction from another."""
+    return target.flatten(1).any(1)
+
+
+def _counted(batch: SliceBatch) -> int:
+    """Slices that count in the mean of the losses."""
+    assert batch.target is not None
+    return int(_signal(batch.target).sum())
+
+
+def _check_finite(prediction: Tensor, batch: SliceBatch) -> None:
+    if bool(prediction.isfinite().all()):
+        return
+    bad = (~prediction.isfinite()).flatten(1).sum(1)
+    first = int(bad.argmax())
+    raise NonFinite(
+        f"{batch.volume[first]}: slice {batch.slice[first]}: {int(bad[first])} values of the reconstruction are NaN or "
+        "infinite; the data are finite, so lower the learning rate or raise trainer.precision"
+    )
+
+
+class VolumeCollector(Callback):
+    """Keeps the volumes of a test or predict run, on the CPU; when it has ended, those of all devices on rank zero."""
+
+    def __init__(self) -> None:
+        self.stack = VolumeStack()
+
+    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        prediction, batch = args[:2]
+        if batch is not None:
+            self.stack.add(batch, prediction)
+
+    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        self.on_test_batch_end(trainer, pl_module, *args)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.stack = gathered(self.stack)
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.stack = gathered(self.stack)
+
+
+def gathered(stack: VolumeStack) -> VolumeStack:
+    """The slices of all devices, whose batches may cut a volume, on rank zero; empty elsewhere."""
+    whole = VolumeStack()
+    for name in sorted(set().union(*ranks.gather(list(stack.slices)))):  # one at a time: they are large
+        for part in ranks.gather_on_zero(stack.slices.get(name, {})):
+            whole.slices.setdefault(name, {}).update(part)
+    return whole

@@ -1,0 +1,205 @@
+"""Batches for one process or several, by worker processes or without, in an order that a resumed run repeats."""
+
+import atexit
+import pickle
+import signal
+import threading
+import traceback
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import torch
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+
+from sciml.training.ranks import rank, world
+
+T = TypeVar("T")
+
+CAUSES = {signal.SIGKILL: ": the machine may be out of memory", signal.SIGBUS: ": /dev/shm may be full"}
+
+
+class Share(Sampler[list[int]]):
+    """The part of `order`, a sequence of batches, that falls to this process.
+
+    Training (`split`): a step on N devices takes one batch of `order`, cut into N parts of equal size. Where N does
+    not divide it, its first samples are repeated, fewer than N. So N devices take the steps that one would with
+    these batches, and all take equally many. Otherwise whole batches are dealt out, each to one process.
+
+    Attributes:
+        start: Batches of this epoch to leave out when it is iterated next, which were trained on before.
+    """
+
+    def __init__(self, order: Sampler[list[int]], *, split: bool) -> None:
+        self.order, self.split, self.epoch, self.start = order, split, 0, 0
+        self.rank, self.world = rank(), world()
+
+    def set_epoch(self, epoch: int) -> None:
+        if epoch != self.epoch:
+            self.epoch, self.start = epoch, 0
+        for order in (self.order, getattr(self.order, "sampler", None)):  # the latter of a torch BatchSampler
+            if callable(set_epoch := getattr(order, "set_epoch", None)):
+                set_epoch(epoch)
+
+    def __len__(self) -> int:
+        """Equal on all ranks."""
+        n = len(self.order)  # type: ignore[arg-type]
+        return n if self.split else -(-n // self.world)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        start, self.start = self.start, 0
+        batches = list(self.order)
+        mine = [self._part(b) for b in batches] if self.split else batches[self.rank :: self.world]
+        yield from mine[start:]
+
+    def _part(self, batch: Sequence[int]) -> list[int]:
+        size = -(-len(batch) // self.world)
+        return [batch[k % len(batch)] for k in range(self.rank * size, (self.rank + 1) * size)]
+
+
+class Loader(Generic[T]):
+    """`dataset[[i, j, …]]`, or its `__getitems__`, for each batch of indices that falls to this process.
+
+    All ranks take equally many steps, since collectives run in them: one that has no batch left yields None. The
+    batches are drawn when the first is asked for, not before: by then Lightning has told the sampler its epoch, also
+    in a resumed run with workers. An error of a worker is raised as it would be without.
+
+    Args:
+        dataset: Picklable, for the workers.
+        order: Batches of indices; in training, of all devices together.
+        training: Every batch is split among the ranks; else whole ones are dealt out.
+        num_workers: Loader processes.
+        seed: Of the workers' generators.
+
+    Raises:
+        ChildProcessError: A worker ended; names it and the signal.
+    """
+
+    # Not a DataLoader itself, which Lightning would take apart and rebuild with samplers of its own. It looks for:
+    batch_sampler = None
+
+    def __init__(
+        self, dataset: Any, order: Sampler[list[int]], *, training: bool = False, num_workers: int = 0, seed: int = 0
+    ) -> None:
+        self.dataset, self.num_workers = dataset, num_workers
+        self.sampler = Share(order, split=training)
+        self._loader: DataLoader[T] = DataLoader(
+            _Fetch(dataset),
+            batch_size=None,  # the sampler hands out whole batches
+            sampler=self.sampler,
+            num_workers=num_workers,
+            persistent_workers=num_workers > 0,
+            worker_init_fn=_leave_signals_to_the_parent,
+            # its own, or each epoch would draw from the global generator and shift everything after it
+            generator=torch.Generator().manual_seed(seed),
+        )
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[T]:
+        left = len(self) - self.sampler.start
+        iterator = self._begin()
+        while (batch := self._next(iterator)) is not None:
+            left -= 1
+            yield batch
+        yield from [None] * left  # type: ignore[misc]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing: `Checkpoints` counts the batches. It is here since Lightning warns of loaders without."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on within an epoch: `epoch`, and the `batches` of it to leave out."""
+        if state:
+            self.sampler.set_epoch(state["epoch"])
+            self.sampler.start = state["batches"]
+
+    @property
+    def _iterator(self) -> Any:  # Lightning ends workers by it
+        return self._loader._iterator
+
+    @_iterator.setter
+    def _iterator(self, value: None) -> None:
+        self._loader._iterator = value
+
+    def _begin(self) -> Iterator[Any]:
+        if not self.num_workers or threading.current_thread() is not threading.main_thread():
+            return iter(self._loader)
+        # torch would raise from a signal handler, wherever the program is; we ask when the next batch is due
+        handler = signal.getsignal(signal.SIGCHLD)
+        try:
+            return iter(self._loader)
+        except RuntimeError as error:
+            raise self._worker_error() or error from error
+        finally:
+            signal.signal(signal.SIGCHLD, handler)
+            _running.update(self._workers())
+
+    def _next(self, iterator: Iterator[Any]) -> T | None:
+        try:
+            found = next(iterator, None)
+        except RuntimeError as error:
+            raise self._worker_error() or error from error
+        if isinstance(found, _Failure):
+            raise found.error from RuntimeError(f"in loader worker {found.worker}:\n{found.trace}")
+        return found
+
+    def _workers(self) -> Sequence[Any]:
+        return getattr(self._loader._iterator, "_workers", [])
+
+    def _worker_error(self) -> ChildProcessError | None:
+        for k, process in enumerate(self._workers()):
+            if code := process.exitcode:
+                how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+                cause = CAUSES.get(-code, "")
+                return ChildProcessError(
+                    f"loader worker {k} (process {process.pid}) {how}{cause}; lower data.num_workers or data.batch_size"
+                )
+        return None
+
+
+class _Failure(NamedTuple):
+    worker: int
+    error: Exception
+    trace: str
+
+
+class _Fetch(Dataset[Any]):
+    """A batch of `dataset`, or in a worker what went wrong: torch would wrap the message in a traceback."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.read = getattr(dataset, "__getitems__", None) or dataset.__getitem__
+
+    def __getitem__(self, indices: list[int]) -> Any:
+        worker = get_worker_info()
+        if worker is None:
+            return self.read(indices)
+        try:
+            return self.read(indices)
+        except Exception as error:
+            return _Failure(worker.id, _picklable(error), traceback.format_exc())
+
+
+def _picklable(error: Exception) -> Exception:
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
+
+
+_running: weakref.WeakSet[Any] = weakref.WeakSet()
+
+
+@atexit.register
+def _end_workers() -> None:
+    """Before multiprocessing does, which sends SIGTERM, that they ignore, and waits for them."""
+    for process in _running:
+        process.kill()
+
+
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """Ctrl-C and a batch system's SIGTERM reach the whole group; the parent needs its workers until it has saved."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

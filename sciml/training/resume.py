@@ -1,0 +1,122 @@
+"""Continuing a run: does the checkpoint fit, and what changes from there on."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import Callback, Trainer
+from torch import nn
+from torch.optim import Adam
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
+
+from sciml.errors import CheckpointError, ConfigError, listed
+from sciml.training.schedules import Schedule
+from sciml.training.task import Task
+from sciml.transforms import factor_parameters
+
+RATES = ("lr", "initial_lr", "max_lr", "min_lr")
+
+
+def check_weights(net: nn.Module, checkpoint: Mapping[str, Any], path: object) -> None:
+    """Raise CheckpointError unless the checkpoint has the network's parameters and buffers, in name and shape."""
+    prefix = "net."
+    have = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    want = {k: v for k, v in net.state_dict().items() if k != "_metadata"}
+    missing, surplus = [k for k in want if k not in have], [k for k in have if k not in want]
+    shapes = [
+        f"{k} {_shape(have[k])} for {_shape(want[k])}"
+        for k in want
+        if k in have and getattr(have[k], "shape", None) != want[k].shape
+    ]
+    reasons = [f"it lacks {listed(missing)}"] * bool(missing) + [f"it has {listed(surplus)}"] * bool(surplus)
+    if shapes:
+        reasons.append(f"it has {shapes[0]}" + (f", and {len(shapes) - 1} more of other shapes" if shapes[1:] else ""))
+    if reasons:
+        raise CheckpointError(
+            f"{path}: of another network ({_likely(missing, surplus)}): {'; '.join(reasons)}; use the config.yaml of "
+            "the run it belongs to"
+        )
+
+
+def _likely(missing: list[str], surplus: list[str]) -> str:
+    if missing and surplus:
+        return "likely another transform"
+    return "likely of more or fewer layers" if missing or surplus else "likely of another width, grid, modes or heads"
+
+
+def check_progress(checkpoint: Mapping[str, Any], max_epochs: int | None, max_steps: int, path: object) -> None:
+    """Raise ConfigError if the training that is asked for is shorter than what the checkpoint has behind it."""
+    done = checkpoint.get("loops", {}).get("fit_loop", {}).get("epoch_progress", {}).get("current", {})
+    epochs, steps = int(done.get("processed", 0)), int(checkpoint.get("global_step", 0))
+    if max_epochs is not None and 0 <= max_epochs < epochs:
+        raise ConfigError(f"trainer.max_epochs: {max_epochs}, but {path} has {epochs} epochs behind it; ask for more")
+    if 0 <= max_steps < steps:
+        raise ConfigError(f"trainer.max_steps: {max_steps}, but {path} has {steps} steps behind it; ask for more")
+
+
+def check_optimizer(task: Task, checkpoint: Mapping[str, Any], path: object) -> None:
+    """Raise CheckpointError unless the checkpoint's optimizer is of the kind that the task builds."""
+    optimizer = task.build_optimizer()
+    groups = [state["param_groups"] for state in checkpoint.get("optimizer_states", [])]
+    want = [] if optimizer is None else [optimizer.param_groups]
+    if [len(g) for g in groups] != [len(w) for w in want]:
+        raise CheckpointError(f"{path}: its optimizer has other groups of parameters; start a new run")
+    for have, expected in zip((g for gs in groups for g in gs), (w for ws in want for w in ws), strict=True):
+        if lacking := sorted(expected.keys() - have.keys()):
+            raise CheckpointError(f"{path}: of another optimizer, without {', '.join(lacking)}; start a new run")
+        if len(have["params"]) != len(expected["params"]):
+            raise CheckpointError(f"{path}: its optimizer has other parameters; start a new run")
+
+
+class Continued(Callback):
+    """Applies new learning rates and a new length of training when a run is continued.
+
+    Args:
+        rate: By what the optimizer's rate has changed.
+        factor_rate: By what that of the transforms' factors has.
+        stretch: Whether a schedule of `sciml.training.schedules` is stretched to the new length: from here on each step
+            has the rate that it would have had in a run of this length.
+    """
+
+    def __init__(self, rate: float = 1.0, factor_rate: float = 1.0, *, stretch: bool = False) -> None:
+        self.rate, self.factor_rate, self.stretch = rate, factor_rate, stretch
+
+    def on_train_start(self, trainer: Trainer, pl_module: Task) -> None:  # type: ignore[override]
+        schedules = [config.scheduler for config in trainer.lr_scheduler_configs]
+        for optimizer in trainer.optimizers:
+            ratios = [self.rate] * len(optimizer.param_groups)
+            if any(True for _ in factor_parameters(pl_module.net)):
+                ratios[-1] = self.factor_rate
+            if ratios != [1.0] * len(ratios):
+                _scale(optimizer.param_groups, [s for s in schedules if s.optimizer is optimizer], ratios)
+        if self.stretch and isinstance(pl_module.scheduler_callable, Schedule):
+            for schedule in schedules:
+                _stretch(schedule, pl_module.scheduler_callable, int(trainer.estimated_stepping_batches))
+
+
+def _scale(groups: list[dict[str, Any]], schedules: list[Any], ratios: list[float]) -> None:
+    for group, ratio in zip(groups, ratios, strict=True):
+        for key in RATES:
+            if key in group:
+                group[key] = group[key] * ratio
+    for schedule in schedules:
+        if hasattr(schedule, "base_lrs"):
+            schedule.base_lrs = [rate * ratio for rate, ratio in zip(schedule.base_lrs, ratios, strict=True)]
+
+
+def _stretch(schedule: LRScheduler, build: Schedule, total_steps: int) -> None:
+    """Give a schedule the shape that it has over `total_steps`. LambdaLR's function knows them already."""
+    if isinstance(schedule, OneCycleLR):
+        groups = [{"params": [nn.Parameter()], "lr": 1.0} for _ in schedule.optimizer.param_groups]
+        fresh = build(Adam(groups), total_steps)
+        schedule.total_steps, schedule._schedule_phases = fresh.total_steps, fresh._schedule_phases  # type: ignore[attr-defined]
+    if isinstance(schedule, OneCycleLR | LambdaLR):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, that this is not its own step
+            rates = schedule.get_lr()
+        for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+
+
+def _shape(value: Any) -> str:
+    return "×".join(map(str, value.shape)) or "a number" if hasattr(value, "shape") else type(value).__name__
