@@ -1,4 +1,4 @@
-"""Reconstructions measured, stored and drawn: `runs.images` and `plots.reconstruction`."""
+"""Reconstructions measured, stored and drawn: `mri.results` and `mri.figures`."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from sciml import plots
 from sciml.errors import BadSchema, NonFinite
+from sciml.mri import results
 from sciml.mri import results as images
 from sciml.mri.volumes import Volume
 
@@ -139,7 +140,7 @@ def test_flat_and_single_slices_are_measured_and_drawn(
 def test_a_figure_that_fails_costs_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(plots, "reconstruction", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(results, "reconstruction", lambda *_, **__: 1 / 0)
     assert images.write_images(tmp_path, [volume("a.h5", 0.1)], about=ABOUT).exists()
     assert all(name in text for name, text in zip(("first", "median", "worst"), caplog.messages, strict=True))
 
