@@ -1,28 +1,26 @@
-"""Does the learnable transform lower the error, once the fixed one is tuned? Writes results/accuracy_NAME.{json,md}.
+"""Does the learnable transform lower the error, once the fixed one is tuned? Writes runs/benchmarks/accuracy_NAME.*.
 
     python benchmarks/accuracy.py burgers [--augment] [--contenders FFT Monarch] [--jobs 2]
 
 The learning rate of every contender is doubled or halved until both neighbours of the best are worse, by the error on
 validation samples; the learned transform gets no more trials than the FFT got. Each then runs at its best with three
 seeds, and the test error is reported. "FFT, widened" has at least Monarch's parameter count; "padded" is zero padding
-by a quarter on each side. With --augment all train under the symmetries of their equation. Runs are kept in
-results/<problem>/, so the script resumes where it was stopped.
+by a quarter on each side. With --augment all train under the symmetries of their equation. Trials are kept in
+runs/benchmarks/<problem>/, so the script resumes where it was stopped; list_trials.py makes one table of them.
 """
 
 import argparse
-import json
-import platform
-from datetime import date
 from statistics import mean, stdev
 
+from output import keep
 from problems import BURGERS, NAVIER_STOKES
-from trials import RESULTS, Problem, Trial, run_all
+from trials import Problem, Trial, run_all
 
 PROBLEMS = {p.name: p for p in (BURGERS, *NAVIER_STOKES.values())}
 SEEDS = (0, 1, 2)
 
 
-# First guesses, from the pilot runs of docs/results.md; tuning moves the network's rate from there.
+# First guesses; tuning moves the network's rate from there.
 LR = {"burgers": 1e-2} | {p.name: 2e-2 for p in NAVIER_STOKES.values()}
 MONARCH_LR = {"burgers": (1e-2, 3e-3)} | {p.name: (2e-2, 1e-2) for p in NAVIER_STOKES.values()}
 
@@ -114,8 +112,6 @@ def table(problem: str, rows: list[dict]) -> str:
 
 
 def main() -> None:
-    import torch
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("problem", choices=PROBLEMS)
     parser.add_argument("--augment", action="store_true")
@@ -128,11 +124,7 @@ def main() -> None:
         parser.error(f"--contenders {sorted(unknown)}: there are {list(every)}")
     rows = compare({k: every[k] for k in arguments.contenders or every}, arguments.jobs)
     title = arguments.problem + (" augmented" if arguments.augment else "")
-    about = {"date": date.today().isoformat(), "torch": torch.__version__, "machine": platform.machine()}
-    target = RESULTS / f"accuracy_{title.replace(' ', '_')}"
-    target.with_suffix(".json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
-    target.with_suffix(".md").write_text(table(title, rows) + "\n")
-    print(table(title, rows))
+    keep(f"accuracy_{title.replace(' ', '_')}", {"rows": rows}, table(title, rows))
 
 
 if __name__ == "__main__":

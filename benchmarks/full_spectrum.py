@@ -1,4 +1,4 @@
-"""The 2-D Monarch transform of multi-coil data against torch.fft, on a CPU. Writes results/full_spectrum.{json,md}.
+"""The 2-D Monarch transform of multi-coil data against torch.fft, on a CPU. Writes runs/benchmarks/full_spectrum.*.
 
     python benchmarks/full_spectrum.py
 
@@ -6,13 +6,10 @@ Medians of interleaved repeats, complex64, 2 threads. fft2c is the FFT with its 
 "forward+backward" takes gradients of the data and, in the learnable transform, of the factors.
 """
 
-import json
-from datetime import date
-
 import torch
-from spectral_conv import Call, medians, processor
+from output import keep
+from spectral_conv import Call, medians
 from torch import Tensor
-from trials import RESULTS
 
 from sciml.mri import Fourier2d
 
@@ -54,10 +51,7 @@ def main() -> None:
         ratio = f["Monarch"] / f["fft2"]
         times = [f["fft2"], f["fft2c"], f["Monarch"], ratio, fb["fft2c"], fb["Monarch"]]
         lines.append(f"| {row['shape']} | " + " | ".join(f"{t:.1f}" for t in times) + " |")
-    about = {"date": date.today().isoformat(), "torch": torch.__version__, "machine": processor()}
-    (RESULTS / "full_spectrum.json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
-    (RESULTS / "full_spectrum.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    keep("full_spectrum", {"rows": rows}, "\n".join(lines))
 
 
 if __name__ == "__main__":

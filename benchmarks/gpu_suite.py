@@ -5,8 +5,8 @@
 Needs torch, triton and numpy; neuralop's own layer is timed as well where it is installed. Medians of
 triton.testing.do_bench; inputs rotate, so that none is found in the L2 cache. "graph" is the same call replayed from a
 CUDA graph. "floor" is the larger of bytes over bandwidth and operations over peak, for an H100 SXM (FLOORS); what
-counts as a byte or an operation stands beside each case. Writes gpu_suite.json and .md to $OUT, benchmarks/results by
-default; rows that are not measured again are kept from there, or from benchmarks/results, so that the suite may be run
+counts as a byte or an operation stands beside each case. Writes gpu_suite.json and .md to $OUT, runs/benchmarks by
+default; rows that are not measured again are kept from there, or from runs/benchmarks, so that the suite may be run
 in pieces (compiling takes minutes a grid). --dry-run runs everything once on a CPU, on tiny shapes, in Triton's
 interpreter.
 """
@@ -44,13 +44,13 @@ from gpu_layers import (
     fft2c,
     ifft2c,
 )
+from output import RESULTS
 from torch import Tensor, nn
 
 from sciml.kernels import triton_monarch
 from sciml.transforms import MonarchTransform
 from sciml.transforms.factors import split
 
-RESULTS = Path(__file__).parent / "results"
 OUT = Path(os.environ.get("OUT") or RESULTS)
 BACKEND = "eager" if DRY else "inductor"  # of torch.compile
 FLOORS = {"bytes": 3.35e12, "ieee": 67e12, "tf32x3": 495e12 / 3, "tf32": 495e12, "bfloat16": 990e12}  # a second

@@ -1,61 +1,62 @@
-"""Every run that is kept in results/, as one Markdown table: what was tried, also what did not help.
+"""Every trial of a comparison as CSV, a row each: what was tuned, what it gave, also what did not help.
 
-python benchmarks/list_trials.py > docs/trials.md
+    python benchmarks/list_trials.py runs/benchmarks/burgers > docs/results/burgers.csv
+
+Takes the folders in which accuracy.py or mri_accuracy.py keep their trials, of one of the two. A field is empty where
+the trial has the default; columns without any entry are left out.
 """
 
+import argparse
+import csv
 import json
+import sys
+from pathlib import Path
 
-from trials import RESULTS
+ORDER = ("problem", "judged_on", "n_train", "epochs", "augment", "network", "transform", "start", "settings")
+ORDER += ("loss", "factor_decay", "lr", "factor_lr", "seed")  # columns and, in this order, what rows are sorted by
 
-DEFAULTS = {"weight_decay": 0.0, "factor_decay": 0.0, "augment": False}
+
+def trial(path: Path) -> dict:
+    """The row of one file. An MRI trial has its number of subjects and epochs itself, others in their problem."""
+    run = json.loads(path.read_text())
+    problem = run.pop("problem")
+    options = {**run.pop("fourier", {}), **run.pop("net")}
+    row = {"problem": problem["name"], **{k: problem[k] for k in ("n_train", "epochs") if k in problem}, **run}
+    row["settings"] = " ".join(f"{name}={text(value)}" for name, value in options.items())
+    if "psnr" in row:  # what is tuned by: the PSNR, with its sign changed
+        del row["val"]
+    if "final" in row:
+        row["judged_on"] = "test" if row.pop("final") else "validation"
+    return row
 
 
-MRI_DEFAULTS = {"loss": "ssim", "n_train": None, "start": None, "fourier": {}, "net": {}}
+def text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, float):
+        return f"{value:.6g}" if value else ""
+    return "" if value is None else str(value)
+
+
+def place(row: dict) -> list:
+    """Numbers before names; what is missing before both."""
+    found = [row.get(name) or "" for name in ORDER]
+    return [(isinstance(value, str) and value != "", value or 0) for value in found]
 
 
 def main() -> None:
-    paths = sorted(RESULTS.glob("*/*.json"))
-    runs = [{"folder": path.parent.name, **json.loads(path.read_text())} for path in paths]
-    print("# Every trial\n\n`python benchmarks/list_trials.py > docs/trials.md` writes this file.\n")
-    list_pde([r for r in runs if "test" in r])
-    print()
-    list_mri([r for r in runs if "psnr" in r])
-
-
-def list_pde(runs: list[dict]) -> None:
-    """By test error, the relative L2."""
-    print("## PDE\n\n| problem | transform | lr | factor lr | further settings | seed | parameters ", end="")
-    print("| train | val | test |\n" + "|---" * 10 + "|")
-    for r in sorted(runs, key=lambda r: (r["problem"]["name"], r.get("augment", False), r["test"])):
-        further = {**r["net"], **{k: r[k] for k, default in DEFAULTS.items() if r.get(k, default) != default}}
-        errors = " | ".join(f"{r[k]:.4f}" for k in ("train", "val", "test"))
-        print(f"| {start(r, settings(further))} | {errors} |")
-
-
-def list_mri(runs: list[dict]) -> None:
-    """By PSNR; validation runs train on fewer subjects and are judged on others than test runs."""
-    print("## MRI\n")
-    print("`…_mirrored`: by the program as of a24cac9. Objects were mirrored only, VarNet estimated its coil maps and")
-    print("its U-Nets did not start as zero; not to be compared with the others.\n")
-    print("| problem, network | transform | lr | factor lr | further settings | seed | parameters ", end="")
-    print("| judged on | PSNR | SSIM | NMSE |\n" + "|---" * 11 + "|")
-    for r in sorted(runs, key=lambda r: (r["folder"], r["network"], r["final"], -r["psnr"])):
-        r["problem"]["name"] = f"{r['folder']}, {r['network']}"
-        further = {"epochs": r["epochs"], **{k: r[k] for k, d in MRI_DEFAULTS.items() if r.get(k, d) != d}}
-        found = f"{'test' if r['final'] else 'validation'} | {r['psnr']:.2f} | {r['ssim']:.4f} | {r['nmse']:.4f}"
-        print(f"| {start(r, settings(further))} | {found} |")
-
-
-def start(r: dict, further: str) -> str:
-    """The columns that both tables have."""
-    return (
-        f"{r['problem']['name']} | {r['transform']} | {r['lr']:g} | {r['factor_lr'] or '–'} | {further} "
-        f"| {r['seed']} | {r['parameters']:,}"
-    )
-
-
-def settings(further: dict) -> str:
-    return ", ".join(f"{k}={v}" for k, v in further.items())
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", nargs="+", type=Path)
+    folders = parser.parse_args().folders
+    rows = sorted((trial(path) for folder in folders for path in folder.glob("*.json")), key=place)
+    if not rows:
+        parser.error(f"no trials (*.json) in {', '.join(map(str, folders))}: give folders that accuracy.py wrote")
+    columns = list(dict.fromkeys([*ORDER, *(name for row in rows for name in row)]))
+    written = [{name: text(row.get(name)) for name in columns} for row in rows]
+    used = [name for name in columns if any(row[name] for row in written)]
+    writer = csv.DictWriter(sys.stdout, used, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(written)
 
 
 if __name__ == "__main__":

@@ -5,20 +5,18 @@
 Medians of interleaved repeats in one process, float32, with freed memory kept as `sciml fit` does it unless
 --default-memory is given. The fixed transform (`FourierTransform`) is measured by FFTs and by dense products, whatever
 `pruned_fft.pays` chooses; "loss" is the time of its choice over that of the better one.
-Writes results/more_shapes.json and .md, or more_shapes_default_memory.
+Writes runs/benchmarks/more_shapes.json and .md, or more_shapes_default_memory.
 """
 
 import argparse
-import json
 from collections.abc import Callable
-from datetime import date
 from unittest.mock import patch
 
 import torch
 from neuralop.layers.spectral_convolution import SpectralConv
-from spectral_conv import Call, both, forward, medians, processor
+from output import keep
+from spectral_conv import Call, both, forward, medians
 from torch import Tensor, nn
-from trials import RESULTS
 
 from sciml.kernels import pruned_fft
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
@@ -99,13 +97,8 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     rows = [measure(shape, arguments.repeats) for shape in SHAPES]
-    text = report(rows)
-    print(text)
-    about = {"date": date.today().isoformat(), "torch": torch.__version__, "threads": arguments.threads,
-             "memory kept": kept, "machine": processor()}  # fmt: skip
     name = "more_shapes_default_memory" if arguments.default_memory else "more_shapes"
-    (RESULTS / f"{name}.json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
-    (RESULTS / f"{name}.md").write_text(text)
+    keep(name, {"threads": arguments.threads, "memory kept": kept, "rows": rows}, report(rows))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Does a learned transform help a reconstruction, once its FFT twin is tuned? Writes results/mri_*.{json,md}.
+"""Does a learned transform help a reconstruction, once its FFT twin is tuned? Writes runs/benchmarks/mri_*.
 
     python benchmarks/mri_accuracy.py knees sense|modl|varnet [--jobs 2]
     python benchmarks/mri_accuracy.py knees where|efficiency
@@ -9,25 +9,23 @@ all training subjects with three seeds, and the test subjects are reported. The 
 VarNet's start, and MoDL's only one; "FFT, widened" has U-Nets with at least Monarch's parameter count. `where` puts the
 learned transform in other places of both networks, at fixed rates, on validation subjects. `efficiency` trains on 1, 2,
 5 and 14 subjects, Monarch SENSE and U-Net for the same number of steps, and Monarch SENSE also for four times as many,
-which takes the U-Net's time. Runs are kept in results/<problem>/.
+which takes the U-Net's time. Trials are kept in runs/benchmarks/<problem>/.
 """
 
 import argparse
-import json
-import platform
-from datetime import date
 from statistics import mean, stdev
 
 from accuracy import SEEDS, tune
 from mri_trials import NETWORKS, MRIProblem, MRITrial, build
-from trials import RESULTS, run_all
+from output import keep
+from trials import run_all
 
 PROBLEMS = {
     name: MRIProblem(name, tune=f"data/{name}_tune", final=f"data/{name}_final") for name in ("knees", "brains")
 }
 CLASSICAL = {"CG-SENSE": "cg-sense", "L1-wavelet": "l1-wavelet"}
-LR = {"varnet": 3e-3, "modl": 4.8e-2}  # first guesses, from pilot runs
-LEARNED = {  # where the learned transform stands: the place that was best in pilot runs (docs/decisions/0008)
+LR = {"varnet": 3e-3, "modl": 4.8e-2}  # first guesses
+LEARNED = {  # where the learned transform stands: the best place by `where` (docs/decisions/0008)
     "varnet": {"start": "monarch", "factor_lr": 1e-2},
     "modl": {"transform": "monarch", "start": None, "factor_lr": 1e-3},  # None: what is in the normal equations
 }
@@ -37,7 +35,7 @@ STEPS = 600
 
 
 def contenders(problem: MRIProblem, network: str) -> dict[str, MRITrial]:
-    """First guesses, from pilot runs; tuning moves the network's learning rate from there."""
+    """First guesses; tuning moves the network's learning rate from there."""
     if network == "sense":  # its only parameters are the factors
         zero_filled = MRITrial(problem, 1e-2, "sense", epochs=0)
         return {"zero-filled": zero_filled, "Monarch": zero_filled.at(epochs=150, transform="monarch", loss="l1")}
@@ -158,8 +156,6 @@ def table(title: str, rows: list[dict]) -> str:
 
 
 def main() -> None:
-    import torch
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("problem", choices=PROBLEMS)
     parser.add_argument("study", choices=("sense", "modl", "varnet", "where", "efficiency"))
@@ -171,11 +167,7 @@ def main() -> None:
     else:
         rows = compare(contenders(problem, asked.study), asked.jobs)
         rows[1:1] = classical(problem, asked.jobs) if asked.study == "sense" else []
-    about = {"date": date.today().isoformat(), "torch": torch.__version__, "machine": platform.machine()}
-    target = RESULTS / f"mri_{asked.problem}_{asked.study}"
-    target.with_suffix(".json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
-    target.with_suffix(".md").write_text(table(f"{asked.problem}, {asked.study}", rows) + "\n")
-    print(table(f"{asked.problem}, {asked.study}", rows))
+    keep(f"mri_{asked.problem}_{asked.study}", {"rows": rows}, table(f"{asked.problem}, {asked.study}", rows))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Every reconstruction on a real scan, R = 4: figures, results/real_scan.{json,md}, docs/figures/real_scan.png.
+"""Every reconstruction on a real scan, R = 4. Writes runs/benchmarks/real_scan.{json,md,png}.
 
     sciml data mri --out data/brains_256 --n-subjects 14 --n-test 2 --coils 4 --grid 256
     python benchmarks/real_scan.py brain_t2_4coil.h5
@@ -9,20 +9,16 @@ not a comparison.
 """
 
 import argparse
-import json
-import platform
 import shutil
 import tempfile
 import warnings
-from datetime import date
 from pathlib import Path
 
 import numpy as np
 from mri_accuracy import LEARNED, LR
 from mri_trials import WITH_MAPS, MRIProblem, MRITrial
-from trials import RESULTS
+from output import RESULTS, keep
 
-FIGURE = RESULTS.parents[1] / "docs" / "figures" / "real_scan.png"
 BRAINS = MRIProblem("brains_256", tune="data/brains_256", final="data/brains_256", size=256, coils=4)
 FFT = MRITrial(BRAINS, 1.5e-3, "varnet", start="fft", epochs=6)
 NETWORKS = {
@@ -103,10 +99,8 @@ def main() -> None:
     rows = {name: volume.metrics() for name, volume in found.items()}
     lines = ["| method | PSNR | SSIM | NMSE |", "|---|---:|---:|---:|"]
     lines += [f"| {name} | {m['psnr']:.2f} | {m['ssim']:.4f} | {m['nmse']:.4f} |" for name, m in rows.items()]
-    about = {"date": date.today().isoformat(), "machine": platform.machine(), "rows": rows}
-    (RESULTS / "real_scan.json").write_text(json.dumps(about, indent=1) + "\n")
-    (RESULTS / "real_scan.md").write_text("\n".join(lines) + "\n")
-    figure(found).savefig(FIGURE, dpi=110)
+    keep("real_scan", {"rows": rows}, "\n".join(lines))
+    figure(found).savefig(RESULTS / "real_scan.png", dpi=110)
 
 
 if __name__ == "__main__":

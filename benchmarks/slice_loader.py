@@ -1,4 +1,4 @@
-"""Slices a second from a folder of real-sized volumes, against fastMRI's SliceDataset. Writes results/slice_loader.*.
+"""Slices a second from a folder of real-sized volumes, against fastMRI's SliceDataset: runs/benchmarks/slice_loader.*.
 
     pip install --no-deps --target fastmri_only fastmri==0.3.0
     PYTHONPATH=fastmri_only python benchmarks/slice_loader.py
@@ -9,25 +9,22 @@ interleaved passes, the files in the system's cache: what is measured is the wor
 """
 
 import argparse
-import json
 import os
-import platform
 import random
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 
 import numpy as np
+from output import keep
 
 from sciml.mri.data import Settings, SliceDataset
 from sciml.mri.formats.fastmri import read_slice, write_volume
 from sciml.mri.formats.index import volumes
 from sciml.mri.physics.masks import Mask
 
-RESULTS = Path(__file__).parent / "results"
 SHAPE, TARGET, SLICES = (15, 640, 368), (320, 320), 8
 
 
@@ -87,13 +84,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder), asked.volumes)
         found = rates(Path(folder), asked.repeats)
-    about = {"date": date.today().isoformat(), "machine": platform.machine(), "cores": os.cpu_count(), "rates": found}
     lines = ["| reader | slices/s | against fastMRI |", "|---|---:|---:|"]
     for name, rate in found.items():
         lines.append(f"| {name} | {rate:.1f} | {rate / found['fastMRI 0.3, ' + name.split(', ')[1]]:.2f}× |")
-    (RESULTS / "slice_loader.json").write_text(json.dumps(about, indent=1) + "\n")
-    (RESULTS / "slice_loader.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    keep("slice_loader", {"cores": os.cpu_count(), "rates": found}, "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -7,24 +7,21 @@ memory kept, as `sciml fit` does it, for all methods alike. "forward+backward" t
 weights and, in the learnable layer, the factors. The training step is that of a whole FNO: forward, mean square,
 backward, Adam. Memory is the peak of live tensors during a training step, from the profiler's allocations. The floor
 is the larger of operations over the rate of a large matrix product and bytes over the bandwidth of a sum, both
-measured in the same run, for the learnable layer with one head. Writes results/spectral_conv.json and .md.
+measured in the same run, for the learnable layer with one head.
+Writes runs/benchmarks/spectral_conv.json and .md.
 """
 
 import argparse
-import json
 import math
-import platform
 import statistics
 import time
 from collections.abc import Callable
-from datetime import date
-from pathlib import Path
 
 import torch
 from neuralop.layers.spectral_convolution import SpectralConv
 from neuralop.models import FNO
+from output import keep, processor
 from torch import Tensor, nn
-from trials import RESULTS
 
 from sciml.kernels.products import times_transposed
 from sciml.pde.models.fno import fno
@@ -127,13 +124,6 @@ def machine() -> dict[str, float]:
     }
 
 
-def processor() -> str:
-    """Its vendor and model, since what is fast differs between them."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    return f"{found['model name']}, family {found['cpu family']}" if "cpu family" in found else platform.machine()
-
-
 def floor(shape: tuple[int, int, int, int], speed: dict[str, float], *, backward: bool) -> float:
     """Milliseconds. Forward: two products with the field, two with the half transformed one, one over the modes; the
     backward takes 5, 5 and 2 more, since it computes intermediates again. Fields read or written: 2, and 3 more.
@@ -232,12 +222,7 @@ def main() -> None:
         steps = [networks(SHAPES[0], arguments.repeats), networks(SHAPES[-1], arguments.repeats // 3)]
         found[memory] = {"layers": rows, "networks": steps}
         text += f"\n## Memory {memory}\n\n{report(rows, steps, speed)}"
-    print(text)
-    about = {"date": date.today().isoformat(), "torch": torch.__version__, "threads": arguments.threads,
-             "machine": processor(), **speed, "memory": found}  # fmt: skip
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "spectral_conv.json").write_text(json.dumps(about, indent=1) + "\n")
-    (RESULTS / "spectral_conv.md").write_text(text)
+    keep("spectral_conv", {"threads": arguments.threads, **speed, "memory": found}, text)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Self
 
-RESULTS = Path(__file__).parent / "results"
+from output import RESULTS
 
 
 @dataclass(frozen=True)

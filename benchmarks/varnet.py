@@ -1,4 +1,4 @@
-"""A training step of VarNet against fastMRI's own: time and memory. Writes results/varnet.{json,md}.
+"""A training step of VarNet against fastMRI's own: time and memory. Writes runs/benchmarks/varnet.{json,md}.
 
     pip install --no-deps --target fastmri_only fastmri==0.3.0
     PYTHONPATH=fastmri_only python benchmarks/varnet.py
@@ -8,22 +8,18 @@ backward and an Adam step. Medians of interleaved repeats; memory is the peak of
 """
 
 import argparse
-import json
-import platform
 import statistics
 import time
 import warnings
 from collections.abc import Callable
-from datetime import date
-from pathlib import Path
 
 import torch
+from output import keep
 from spectral_conv import peak_memory
 
 from sciml.mri.models.varnet import VarNet
 from sciml.mri.physics.fourier import Fourier2d
 
-RESULTS = Path(__file__).parent / "results"
 COILS, SIZE = 8, (256, 256)
 
 
@@ -94,10 +90,7 @@ def main() -> None:
             f"| {name} | {row['ms']:.0f} | {row['ms'] / base['ms']:.2f} "
             f"| {row['peak_mb']:.0f} | {row['peak_mb'] / base['peak_mb']:.2f} |"
         )
-    about = {"date": date.today().isoformat(), "torch": torch.__version__, "machine": platform.machine(), "threads": 2}
-    (RESULTS / "varnet.json").write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
-    (RESULTS / "varnet.md").write_text("\n".join(lines) + "\n")
-    print("\n".join(lines))
+    keep("varnet", {"threads": 2, "rows": rows}, "\n".join(lines))
 
 
 if __name__ == "__main__":

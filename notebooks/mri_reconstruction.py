@@ -18,11 +18,11 @@
 #
 # A multi-coil scanner measures the Fourier transform of the object, seen through each coil's sensitivity. Measuring
 # every fourth column is four times as fast, and folds the image over itself. Here the aliasing is removed by
-# (1) nothing, (2) conjugate gradients and wavelets, (3) SENSE with a Fourier transform that learns, and (4) an
+# (1) nothing, (2) conjugate gradients and wavelets, (3) SENSE with a Fourier transform that learns, and (4) a
 # variational network that starts from SENSE with the FFT or with Monarch transforms.
 #
 # **What this cannot show.** Simulated coils with known maps, few small subjects, minutes of training, one seed, rates
-# that were not tuned here. The comparison that counts is in [docs/results.md](../docs/results.md).
+# that were not tuned here. The comparison that counts is in [docs/results/mri.md](../docs/results/mri.md).
 
 # %%
 # %matplotlib inline

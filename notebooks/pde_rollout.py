@@ -27,7 +27,7 @@
 #
 # **What this cannot show.** One seed, minutes of training, few samples, learning rates that were not tuned here: the
 # numbers below illustrate, they do not prove. The comparison that counts, with a tuned baseline and three seeds, is
-# in [docs/results.md](../docs/results.md).
+# in [docs/results](../docs/results/README.md).
 
 # %%
 # %matplotlib inline
@@ -116,7 +116,7 @@ for net in (fft, monarch):
 
 # %% [markdown]
 # The twin has many more parameters, most of them in the factors of 32 heads, and so a larger FFT network belongs in a
-# fair comparison: `docs/results.md` has it. At this moment, though, the two are one function, up to rounding in
+# fair comparison: `docs/results/burgers.md` has it. At this moment, though, the two are one function, up to rounding in
 # float32: they start from the same place.
 
 # %%
@@ -288,4 +288,4 @@ for name, run in runs.items():
 # - Your own `neuralop` model: `monarchize(model, grid)`, then train with `PDETask`, or with your own loop and
 #   `sciml.transforms.factor_parameters(model)` as a parameter group of its own.
 # - Your own data: [data/README.md](../data/README.md) has the formats (ours, FNO's `.mat`, neuraloperator's `.pt`).
-# - The full protocols: [configs/pde](../configs/pde); what they give: [docs/results.md](../docs/results.md).
+# - The full protocols: [configs/pde](../configs/pde); what they give: [docs/results](../docs/results/README.md).

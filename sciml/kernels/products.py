@@ -1,7 +1,7 @@
 """Batches of real matrix products on a CPU, by the faster of two libraries.
 
 A truncated transform is a product of a long matrix with a narrow one. For these oneDNN, where PyTorch has it, takes
-half the time of MKL's `bmm` or less (docs/performance.md). PyTorch offers it for float32 only, one product a call,
+half the time of MKL's `bmm` or less (docs/results/speed.md). PyTorch offers it for float32 only, one product a call,
 through the operation that Inductor uses for linear layers; each call costs some 10 μs.
 """
 

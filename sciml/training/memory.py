@@ -12,7 +12,7 @@ def keep_freed_memory() -> bool:
 
     By default glibc hands large blocks back to the system when they are freed, and every step of a training on a CPU
     gets its fields as fresh pages, at a page fault for each 4 KiB: a tenth of the time of an FNO's step at 64², half of
-    it at 256² (docs/performance.md). The process then holds on to what it once needed; where sizes keep growing from
+    it at 256² (docs/results/speed.md). The process then holds on to what it once needed; where sizes keep growing from
     one allocation to the next, to several times that, since a block that outlives a large one pins the heap below.
     Nothing is changed on another C library, or where the user has set one of glibc's variables (any MALLOC_…, as
     MALLOC_ARENA_MAX=8, or GLIBC_TUNABLES): the way to have the default.

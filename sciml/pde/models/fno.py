@@ -48,7 +48,7 @@ def fno(
         grid: Points along each axis of the training data.
         transform: fft is neuralop's own layer; monarch and dense are learned, starting from the DFT.
         heads: Groups of channels with a learned transform each; one for each channel if not given, which on one long
-            axis is slower than the FFT (docs/performance.md).
+            axis is slower than the FFT (docs/results/speed.md).
         n_layers: Number of Fourier layers.
         domain_padding: Zero padding on each side, as a fraction of the grid.
         separable: One weight for each mode and channel, in place of a channel matrix for each mode.
