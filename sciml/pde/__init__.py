@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sciml.pde.data import PDEDataModule
-    from sciml.pde.equations.burgers import solve_burgers
-    from sciml.pde.equations.navier_stokes import solve_navier_stokes
+    from sciml.pde.equations.finite_volumes import solve_burgers
+    from sciml.pde.equations.pseudo_spectral import solve_navier_stokes
     from sciml.pde.models.fno import fno, monarchize
     from sciml.pde.models.spectral_conv import MonarchSpectralConv
     from sciml.pde.results.evaluation import Evaluation
@@ -24,8 +24,8 @@ _MODULE = {
     "PDEDataModule": "data",
     "fno": "models.fno",
     "monarchize": "models.fno",
-    "solve_burgers": "equations.burgers",
-    "solve_navier_stokes": "equations.navier_stokes",
+    "solve_burgers": "equations.finite_volumes",
+    "solve_navier_stokes": "equations.pseudo_spectral",
 }
 __all__ = [
     "Evaluation",

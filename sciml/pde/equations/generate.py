@@ -9,11 +9,11 @@ import torch
 
 from sciml.errors import ConfigError
 from sciml.io.jobs import require_room, require_seed
-from sciml.pde.equations.burgers import COURANT_LIMIT, FASTEST, PECLET_LIMIT, random_burgers, solve_burgers
-from sciml.pde.equations.navier_stokes import SCHEME, solve_navier_stokes
+from sciml.pde.equations.discretization import require_steps
+from sciml.pde.equations.finite_volumes import COURANT_LIMIT, FASTEST, PECLET_LIMIT, random_burgers, solve_burgers
+from sciml.pde.equations.pseudo_spectral import SCHEME, solve_navier_stokes
 from sciml.pde.equations.random_fields import FORCING, fno_forcing, gaussian_random_vorticity
 from sciml.pde.equations.resumable import Arrays, DataSet, write_data_set
-from sciml.pde.equations.steps import require_steps
 
 # Samples computed together, always as many, in the same places: FFT libraries round by the number of transforms, and
 # vectorized loops by where an array ends.

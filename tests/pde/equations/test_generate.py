@@ -16,9 +16,9 @@ import torch
 from sciml.cli import main
 from sciml.errors import BadSchema, ConfigError, CorruptFile, NonFinite
 from sciml.io.jobs import Interrupted, exclusive
-from sciml.pde.equations.burgers import random_burgers, solve_burgers
+from sciml.pde.equations.finite_volumes import random_burgers, solve_burgers
 from sciml.pde.equations.generate import generate_burgers, generate_navier_stokes
-from sciml.pde.equations.navier_stokes import solve_navier_stokes
+from sciml.pde.equations.pseudo_spectral import solve_navier_stokes
 from sciml.pde.equations.random_fields import fno_forcing, gaussian_random_vorticity
 
 FLOW = {"viscosity": 1e-3, "grid": 8, "solver_grid": 16, "t_final": 2.0, "dt": 0.05}

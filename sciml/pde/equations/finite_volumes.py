@@ -19,7 +19,7 @@ import numpy as np
 from scipy.linalg.lapack import dpttrf, dpttrs
 
 from sciml.errors import ConfigError, NonFinite
-from sciml.pde.equations.steps import equal_steps, require_steps
+from sciml.pde.equations.discretization import equal_steps, require_steps
 
 Array = np.ndarray
 

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from sciml.errors import ConfigError, NonFinite
-from sciml.pde.equations.steps import equal_steps, require_steps
+from sciml.pde.equations.discretization import equal_steps, require_steps
 
 SCHEME = "IFAB3, steady states exact"  # recorded with data: samples of another scheme are others
 _COURANT_LIMIT = 0.72
