@@ -22,7 +22,7 @@ def data(args: list[str]) -> int:
     from jsonargparse import ArgumentError, ArgumentParser
 
     from sciml.mri.physics.simulate import generate_mri
-    from sciml.pde.equations.generate import generate_burgers, generate_navier_stokes
+    from sciml.pde import generate_burgers, generate_navier_stokes
 
     generators: dict[str, Callable[..., None]] = {
         "navier-stokes": generate_navier_stokes,

@@ -15,7 +15,8 @@ from sciml.cli import main
 from sciml.mri import Fourier2d, ImageUNet, Mask, MoDL, MRIDataModule, Sense, VarNet, generate_mri
 from sciml.mri.task import MRITask
 from sciml.pde.data import PDEDataModule
-from sciml.pde.equations.generate import generate_burgers, generate_navier_stokes
+from sciml.pde.equations.burgers import generate_burgers
+from sciml.pde.equations.navier_stokes import generate_navier_stokes
 from sciml.pde.models.fno import fno
 from sciml.pde.task import PDETask
 from sciml.training import schedules

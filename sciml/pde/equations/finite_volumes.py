@@ -18,16 +18,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.linalg.lapack import dpttrf, dpttrs
 
-from sciml.errors import ConfigError, NonFinite
-from sciml.pde.equations.discretization import equal_steps, require_steps
+from sciml.errors import ConfigError, NonFinite, require
+from sciml.pde.equations.discretization import equal_steps, require_times
 
 Array = np.ndarray
 
 COURANT_LIMIT = 1.0
 PECLET_LIMIT = 2.0
 _PROCEED_EVERY = 64
-_N_MODES = 6
-FASTEST = 1 + sum(1 / k for k in range(1, _N_MODES + 1))  # no value of random_burgers exceeds it
 
 
 def solve_burgers(
@@ -37,6 +35,7 @@ def solve_burgers(
     viscosity: float,
     times: Sequence[float],
     dt: float,
+    numbers: Sequence[int] | None = None,
     proceed: Callable[[], None] | None = None,
 ) -> Array:
     """Integrate Burgers' equation with Dirichlet values on the unit interval.
@@ -47,6 +46,7 @@ def solve_burgers(
         viscosity: ν > 0, in length²/time.
         times: increasing output times ≥ 0; time 0 gives the initial means back.
         dt: largest time step; each interval is divided into equal steps no longer than this.
+        numbers: what errors call the samples; by default their places in the batch.
         proceed: called every few steps; what it raises ends the computation.
 
     Returns:
@@ -67,7 +67,9 @@ def solve_burgers(
             state = _advance(state, boundary, viscosity, (end - time) / steps, steps, proceed)
         bad = ~np.isfinite(state).all(1)
         if bad.any():
-            raise NonFinite(f"sample {bad.argmax()} of the batch, time {end:.6g}: not finite; take a smaller dt")
+            place = int(bad.argmax())
+            name = f"{place} of the batch" if numbers is None else numbers[place]
+            raise NonFinite(f"sample {name}, time {end:.6g}: not finite; take a smaller dt")
         solution[:, frame], time = state, end
     return solution
 
@@ -77,11 +79,8 @@ def _validate(initial: Array, boundary: Array, viscosity: float, times: Sequence
         raise ConfigError(
             f"initial {initial.shape}, boundary {boundary.shape}; allowed: (sample, x >= 2) and (sample, 2)"
         )
-    if not (math.isfinite(viscosity) and viscosity > 0):
-        raise ConfigError(f"viscosity: {viscosity}; allowed: finite and > 0")
-    require_steps(max(times, default=0.0), dt)
-    if any(not b > a for a, b in zip([-math.inf, *times], times, strict=False)) or (times and times[0] < 0):
-        raise ConfigError(f"times: {list(times)}; allowed: increasing and >= 0")
+    require("viscosity", viscosity, math.isfinite(viscosity) and viscosity > 0, "finite and > 0")
+    require_times(times, dt)
     if not math.isfinite(8 * viscosity * dt * initial.shape[1] ** 2):
         raise ConfigError(f"viscosity: {viscosity}; allowed: less, since ν dt cells² overflows at dt={dt}")
     fastest = max(np.abs(initial).max(initial=0.0), np.abs(boundary).max(initial=0.0))
@@ -150,30 +149,3 @@ def _solve(factors: tuple[Array, Array], rhs: Array) -> Array:
     """Solve in place for every row of rhs."""
     solution, _ = dpttrs(*factors, rhs.T, overwrite_b=True)
     return solution.T
-
-
-def random_burgers(indices: Sequence[int], *, grid: int, seed: int) -> tuple[Array, Array]:
-    """Random initial and wall values: a straight line between the walls plus six sine modes.
-
-        u0(x) = left + (right − left)x + Σ_k a_k sin(kπx)/k,    left, right, a_k uniform in [−1, 1].
-
-    Compatible with the walls and at most `FASTEST` in modulus. Sample i is a function of (seed, i) alone.
-
-    Args:
-        indices: the samples' numbers.
-        grid: number of cells.
-        seed: seed of the data set.
-
-    Returns:
-        Exact cell means (len(indices), grid) and wall values (len(indices), 2), float64.
-    """
-    draws = np.array([np.random.default_rng([seed, i]).uniform(-1, 1, 2 + _N_MODES) for i in indices])
-    draws = draws.reshape(len(indices), 2 + _N_MODES)
-    boundary, amplitude = draws[:, :2], draws[:, 2:]
-    x = (np.arange(grid) + 0.5) / grid
-    k = np.arange(1, _N_MODES + 1)
-    modes = np.sin(np.pi * k[:, None] * x) * (np.sinc(k / (2 * grid)) / k)[:, None]  # the mean over a cell
-    initial = boundary[:, :1] + (boundary[:, 1:] - boundary[:, :1]) * x
-    for column, mode in enumerate(modes):  # a matrix product would round by the number of samples
-        initial += amplitude[:, column, None] * mode
-    return initial, boundary

@@ -5,17 +5,8 @@
 **Space.** Fourier collocation with the 2/3 rule. The advection is written with two products instead of three
 (Basdevant 1983): u·∇w = (∂xx − ∂yy)(uv) + ∂xy(v² − u²), hence four real transforms an evaluation.
 
-**Time.** With the tendency N = f − u·∇w, z = νk²h, E = e^{−z} and φ(z) = (1 − E)/z, third-order Adams-Bashforth
-behind the exact integrating factor, one evaluation a step:
-
-    w' = E w + h(23/12 E N₀ − 16/12 E² N₁ + 5/12 E³ N₂) + h d (3N₀ − 3N₁ + N₂),
-
-d being such that all weights sum to hφ: what does not change is integrated exactly, and a steady state,
-νk² w = N, is one of the scheme too, for every step. (Without d it is wrong by a factor that falls to 0 for large
-z.) d = O(z³) keeps the third order; its factor is N extrapolated to the end of the step. Each interval between
-output times starts with two exponential Runge-Kutta steps of second order (Cox, Matthews 2002), whose local error
-h³ keeps the third. The step is stable for every viscosity ≥ 0; the advection limits it by the Courant number,
-h·max(|kx u| + |ky v|) ≤ 0.72, the third-order scheme's reach on the imaginary axis, which d does not change.
+**Time.** `ExponentialStep`: the viscosity exactly, the advection by third-order Adams-Bashforth, limited by the
+Courant number. Each interval between output times starts with two Runge-Kutta steps.
 """
 
 import math
@@ -24,11 +15,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from sciml.errors import ConfigError, NonFinite
-from sciml.pde.equations.discretization import equal_steps, require_steps
+from sciml.errors import ConfigError, NonFinite, require
+from sciml.pde.equations.discretization import equal_steps, require_times
+from sciml.pde.equations.exponential import COURANT_LIMIT, ExponentialStep
 
 SCHEME = "IFAB3, steady states exact"  # recorded with data: samples of another scheme are others
-_COURANT_LIMIT = 0.72
 _CHECK_EVERY = 16  # steps; a pass over the velocity costs as much as a tenth of a step
 _CPU_CELLS = 2**16  # cells of a sub-batch: its dozen work arrays stay in the cache
 _GPU_CELLS = 2**24
@@ -72,7 +63,7 @@ def solve_navier_stokes(
         part = slice(first, min(first + size, batch))
         part_forcing = forcing[part] if forcing is not None and forcing.ndim == 3 else forcing
         names = [f"{i} of the batch" for i in range(batch)] if numbers is None else numbers
-        flow = _Flow(vorticity[part], viscosity, part_forcing, names[part])
+        flow = Flow(vorticity[part], viscosity, part_forcing, names[part])
         for frame, end in enumerate(times):
             flow.advance(end, dt, proceed)
             solution[part, frame] = vorticity[part] if end == 0 else flow.vorticity()
@@ -86,11 +77,8 @@ def _validate(vorticity: Tensor, viscosity: float, forcing: Tensor | None, times
         )
     if min(vorticity.shape[1:]) < 4:
         raise ConfigError(f"vorticity: at least 4 points an axis; found {tuple(vorticity.shape[1:])}")
-    if not (math.isfinite(viscosity) and viscosity >= 0):
-        raise ConfigError(f"viscosity: {viscosity}; allowed: finite and >= 0")
-    require_steps(max(times, default=0.0), dt)
-    if any(not b > a for a, b in zip([-math.inf, *times], times, strict=False)) or (times and times[0] < 0):
-        raise ConfigError(f"times: {list(times)}; allowed: increasing and >= 0")
+    require("viscosity", viscosity, math.isfinite(viscosity) and viscosity >= 0, "finite and >= 0")
+    require_times(times, dt)
     if forcing is not None and forcing.shape not in (vorticity.shape, vorticity.shape[1:]):
         raise ConfigError(
             f"forcing: shape {tuple(forcing.shape)}; allowed: {tuple(vorticity.shape[1:])} or "
@@ -98,7 +86,7 @@ def _validate(vorticity: Tensor, viscosity: float, forcing: Tensor | None, times
         )
 
 
-class _Flow:
+class Flow:
     """The spectral state of a sub-batch, its time and its multipliers.
 
     Spectra keep the columns kx ≤ K of the real transform and all rows; the multipliers are zero in the rows
@@ -167,11 +155,11 @@ class _Flow:
     def _check_courant(self, u: Tensor, v: Tensor, step: float) -> None:
         kx, ky = self.largest_k
         courant = step * (kx * u.abs() + ky * v.abs()).flatten(1).amax(1)
-        good = courant <= _COURANT_LIMIT  # NaN is not
+        good = courant <= COURANT_LIMIT  # NaN is not
         if not good.all():
             worst = courant[~good][0].item()
-            remedy = f"dt <= {step * _COURANT_LIMIT / worst:.2g}" if math.isfinite(worst) else "a smaller dt"
-            self._require(good, f"Courant number {worst:.3g} > {_COURANT_LIMIT} at dt={step:.3g}; take {remedy}")
+            remedy = f"dt <= {step * COURANT_LIMIT / worst:.2g}" if math.isfinite(worst) else "a smaller dt"
+            self._require(good, f"Courant number {worst:.3g} > {COURANT_LIMIT} at dt={step:.3g}; take {remedy}")
 
     def advance(self, end: float, dt: float, proceed: Callable[[], None] | None = None) -> None:
         """Integrate from the present time to `end` in equal steps of at most dt; `proceed` is called now and then."""
@@ -180,10 +168,7 @@ class _Flow:
         if steps == 0:
             return
         h = (end - start) / steps
-        z = h * self.decay_rate
-        decay, starting, later = torch.expm1(-z).to(self.state), _starting_weights(z, h), _weights(z, h)
-        starting = [weight.to(self.state) for weight in starting]
-        later = [weight.to(self.state) for weight in later]
+        scheme = ExponentialStep(self.decay_rate, h, self.state)
         history: list[Tensor] = []  # newest first
         for step in range(steps):
             self.time = start + step * h
@@ -192,34 +177,10 @@ class _Flow:
                 proceed()
             history = [self._tendency(self.state, check), *history[:2]]
             if step < 2:
-                change = self.state * decay
-                predicted = self.state + change.addcmul_(starting[0], history[0])
-                self.state = predicted.addcmul(starting[1], self._tendency(predicted) - history[0])
+                self.state = scheme.start(self.state, history[0], self._tendency)
             else:
-                self.state.addcmul_(decay, self.state)
-                for weight, tendency in zip(later, history, strict=True):
-                    self.state.addcmul_(weight, tendency)
+                scheme.go_on(self.state, history)
         self.time = end
-
-
-def _phi(z: Tensor) -> Tensor:
-    """(1 − e^{−z})/z, 1 at z = 0."""
-    return torch.where(z > 0, -torch.expm1(-z) / z.where(z > 0, 1.0), 1.0)
-
-
-def _starting_weights(z: Tensor, h: float) -> list[Tensor]:
-    """hφ and h(1 − φ)/z → h/2: of the tendency, and of its change over the predicted step."""
-    # Of two terms that nearly cancel for small z, the series; its error there is below 1e-16.
-    series = 1 / 2 - z / 6 * (1 - z / 4 * (1 - z / 5 * (1 - z / 6)))
-    second = torch.where(z < 1e-2, series, (1 - _phi(z)) / z.where(z > 0, 1.0))
-    return [h * _phi(z), h * second]
-
-
-def _weights(z: Tensor, h: float) -> list[Tensor]:
-    """Of the tendencies N₀, N₁, N₂ of this step and of the two before."""
-    weights = [c * torch.exp(-power * z) for power, c in ((1, 23 / 12), (2, -16 / 12), (3, 5 / 12))]
-    rest = _phi(z) - sum(weights)
-    return [h * (weight + c * rest) for weight, c in zip(weights, (3, -3, 1), strict=True)]
 
 
 def _wave_numbers(shape: torch.Size, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:

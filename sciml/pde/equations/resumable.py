@@ -8,7 +8,7 @@ process that dies between two writes of its metadata leaves it unreadable.)
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,26 +23,20 @@ from tqdm import tqdm
 from sciml.errors import BadSchema, NonFinite
 from sciml.io.hdf5 import reading, writing
 from sciml.io.jobs import exclusive, stoppable
-
-Arrays = dict[str, np.ndarray]
+from sciml.pde.equations.equation import Arrays
+from sciml.pde.equations.samples import Samples
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """What a file holds and how its samples are made.
-
-    `solve` maps sample numbers to arrays whose first axis is the sample, and calls its second argument now and then,
-    which raises when the work shall end. Each sample is to be the same bits whatever others it is called with; where
-    that holds only among samples i with one i // `group`, it is called with no others. With `parallel`, `solve` is
-    called from as many threads as torch uses for an operation.
-    """
+    """A file and the samples that it shall hold."""
 
     path: Path
-    attributes: Mapping[str, object]
-    times: np.ndarray
-    solve: Callable[[Sequence[int], Callable[[], None]], Arrays]
-    parallel: bool
-    group: int | None = None
+    samples: Samples
+
+    @property
+    def attributes(self) -> Mapping[str, object]:
+        return self.samples.attributes
 
     @property
     def parts(self) -> Path:
@@ -52,7 +46,7 @@ class DataSet:
 def write_data_set(data: DataSet, *, n_samples: int, batch_size: int) -> None:
     """Bring the file to at least n_samples samples, without computing again what the file or a part holds.
 
-    Writes the arrays of `solve` (float32, chunked a sample at a time, fletcher32), `time` (float64) and the
+    Writes the samples' arrays (float32, chunked a sample at a time, fletcher32), `time` (float64) and the
     attributes, with `n_complete`, the number of samples. Batches are batch_size rounded up to whole groups.
 
     Raises:
@@ -73,7 +67,7 @@ def _extend(data: DataSet, stored: int, n_samples: int, batch_size: int) -> None
     for litter in [*data.parts.glob(".*.partial"), *data.parts.glob("*.tmp")]:  # of a killed process
         litter.unlink()
     ready = _ready(data)
-    group = data.group or 1
+    group = data.samples.group or 1
     missing = list(_missing(stored, n_samples, ready, -(-batch_size // group) * group))
     done = n_samples - sum(map(len, missing))
     try:
@@ -140,7 +134,7 @@ def _solved(data: DataSet, batches: list[range]) -> Iterator[tuple[range, Arrays
     One thread a batch, not several threads an operation: transforms of small fields do not gain from those.
     """
     threads = torch.get_num_threads()
-    workers = threads if data.parallel else 1
+    workers = threads if data.samples.equation.parallel else 1
     stopped = threading.Event()
 
     def proceed() -> None:
@@ -153,7 +147,7 @@ def _solved(data: DataSet, batches: list[range]) -> Iterator[tuple[range, Arrays
     try:
         while True:
             for batch in islice(queue, 2 * workers + 1 - len(running)):
-                running[pool.submit(_by_groups, data, batch, proceed)] = batch
+                running[pool.submit(data.samples.arrays, batch, proceed)] = batch
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -163,15 +157,6 @@ def _solved(data: DataSet, batches: list[range]) -> Iterator[tuple[range, Arrays
         stopped.set()
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
-
-
-def _by_groups(data: DataSet, batch: range, proceed: Callable[[], None]) -> Arrays:
-    if data.group is None:
-        return data.solve(batch, proceed)
-    first = batch.start // data.group * data.group
-    groups = [range(max(i, batch.start), min(i + data.group, batch.stop)) for i in range(first, batch.stop, data.group)]
-    found = [data.solve(group, proceed) for group in groups]
-    return {name: np.concatenate([arrays[name] for arrays in found]) for name in found[0]}
 
 
 def _result(data: DataSet, batch: range, future: Future[Arrays]) -> Arrays:
@@ -204,7 +189,7 @@ def _read(path: Path, first: int, stop: int, at_once: int = 64) -> Iterator[Arra
 def _write(path: Path, data: DataSet, blocks: Iterable[Arrays]) -> None:
     """Write a file of the schema, which appears at `path` whole."""
     with writing(path) as file:
-        file["time"] = data.times.astype(np.float64)
+        file["time"] = data.samples.discretization.times.astype(np.float64)
         file.attrs.update(data.attributes)
         file.attrs["n_complete"] = 0
         for arrays in blocks:

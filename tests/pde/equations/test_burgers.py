@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sciml.errors import ConfigError, NonFinite
-from sciml.pde.equations.finite_volumes import random_burgers, solve_burgers
+from sciml.pde.equations.burgers import random_burgers, solve_burgers
 
 Array = np.ndarray
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sciml.errors import ConfigError, NonFinite
-from sciml.pde.equations.pseudo_spectral import solve_navier_stokes
+from sciml.pde.equations.navier_stokes import solve_navier_stokes
 from sciml.pde.equations.random_fields import fno_forcing, gaussian_random_vorticity
 
 
