@@ -116,6 +116,18 @@ def stoppable(kept: Callable[[], str]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def continuable(path: Path, kept: Callable[[], str]) -> Iterator[None]:
+    """`exclusive` and `stoppable`, for a job that goes on with `path` when the same command is given again.
+
+    Args:
+        path: What it writes.
+        kept: How much of it is there, such as "4 samples"; asked for when it was stopped.
+    """
+    with exclusive(path), stoppable(lambda: f"{path}: {kept()} kept; the same command goes on"):
+        yield
+
+
 class _Stop:
     """What the first signal does: it raises, wherever the main thread is.
 

@@ -38,9 +38,9 @@ class Anatomy(ABC):
         """What is recorded with a subject."""
         return {"source": self.name, "anatomy": digest(self.values), "deform": self.deform}
 
-    @abstractmethod
     def plan(self, counts: dict[str, int]) -> list[Subject]:
         """The subjects of these counts, by split."""
+        return planned(counts, images_each=None if self.deform else self.n_slices)
 
     @abstractmethod
     def check(self, subjects: Sequence[Subject]) -> None:
@@ -55,9 +55,6 @@ class DeformedVolume(Anatomy):
     """Subjects made from one volume by contrast, affine and elastic deformation: see `deformed`."""
 
     deform = True
-
-    def plan(self, counts: dict[str, int]) -> list[Subject]:
-        return planned(counts, images_each=None)
 
     def check(self, subjects: Sequence[Subject]) -> None:
         most = most_slices(self.values)
@@ -82,9 +79,6 @@ class ImageStack(Anatomy):
     """Subjects that show the next images of a stack each."""
 
     deform = False
-
-    def plan(self, counts: dict[str, int]) -> list[Subject]:
-        return planned(counts, images_each=self.n_slices)
 
     def check(self, subjects: Sequence[Subject]) -> None:
         asked = len(subjects) * self.n_slices

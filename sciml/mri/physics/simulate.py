@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sciml.errors import ConfigError, require
-from sciml.io.jobs import MOST, exclusive, require_room, require_seed, stoppable
+from sciml.io.jobs import MOST, continuable, require_room, require_seed
 from sciml.mri.formats.fastmri import write_volume
 from sciml.mri.formats.magnitudes import STACKS, load_anatomy
 from sciml.mri.physics.anatomy import Anatomy, DeformedVolume, ImageStack
@@ -118,7 +118,7 @@ def generate_mri(
     _check(counts, coils=coils, grid=grid, n_slices=n_slices, snr=snr, seed=seed)
     _check_room(Path(out), counts, coils=coils, grid=grid, n_slices=n_slices)
     deformed = not source.endswith(STACKS) if deform is None else deform
-    with exclusive(Path(out)), stoppable(lambda: _kept(Path(out))):
+    with continuable(Path(out), lambda: f"{_n_stored(Path(out))} volumes"):
         kind = DeformedVolume if deformed else ImageStack
         anatomy = kind(Path(source).name, load_anatomy(source), n_slices, grid)
         simulation = Simulation(anatomy, coils, snr, seed)
@@ -143,10 +143,6 @@ def measure(magnitude: Tensor, maps: Tensor, snr: float, rng: np.random.Generato
     sigma = float(magnitude[magnitude > 0.05 * magnitude.max()].mean()) / snr
     noise = rng.standard_normal((2, *kspace.shape)) * (sigma / math.sqrt(2))
     return (kspace + torch.complex(*torch.from_numpy(noise))).to(torch.complex64)
-
-
-def _kept(out: Path) -> str:
-    return f"{out}: {_n_stored(out)} volumes kept; the same command goes on"
 
 
 def _n_stored(out: Path) -> int:

@@ -6,9 +6,9 @@
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Unpack
 
 import numpy as np
 from torch import Tensor
@@ -16,7 +16,7 @@ from torch import Tensor
 from sciml.errors import require
 from sciml.io.jobs import MOST
 from sciml.pde.equations.discretization import Discretization
-from sciml.pde.equations.equation import Arrays, Equation, Sampling, recorded_viscosity, require_viscosity
+from sciml.pde.equations.equation import Arrays, Sampling, SolverOptions, Viscous
 from sciml.pde.equations.finite_volumes import COURANT_LIMIT, PECLET_LIMIT, solve_burgers
 from sciml.pde.equations.generate import generate
 
@@ -28,58 +28,29 @@ _WORK_ARRAYS = 20  # fields that the solver holds of a sample, beside its frames
 
 
 @dataclass(frozen=True, kw_only=True)
-class Burgers(Equation):
+class Burgers(Viscous):
     """Viscous Burgers on the unit interval with Dirichlet values; solved in double precision.
 
     Attributes:
-        viscosity: ν in length²/time, > 0; NaN: not known, of a file that does not record it.
+        viscosity: ν: see `Viscous`.
 
     Raises:
         ConfigError: the viscosity is out of its range.
     """
-
-    viscosity: float
 
     name: ClassVar[str] = "burgers"
     dataset: ClassVar[str] = "u"
     sampling: ClassVar[Sampling] = "cells"
     dimensions: ClassVar[int] = 1
 
-    def __post_init__(self) -> None:
-        require_viscosity(self.viscosity, known=False)
-
-    @classmethod
-    def recorded(cls, attributes: Mapping[str, object]) -> Self:
-        return cls(viscosity=recorded_viscosity(attributes))
-
-    @property
-    def attributes(self) -> dict[str, object]:
-        return {"equation": self.name, "viscosity": self.viscosity, "length": 1.0}
-
     def initial(self, indices: Sequence[int], *, grid: int, seed: int) -> Arrays:
         """Cell means `u` (sample, x) and wall values `boundary` (sample, 2): see `random_burgers`."""
         u, boundary = random_burgers(indices, grid=grid, seed=seed)
         return {"u": u, "boundary": boundary}
 
-    def solve(
-        self,
-        initial: Arrays,
-        *,
-        times: Sequence[float],
-        dt: float,
-        numbers: Sequence[int] | None = None,
-        proceed: Callable[[], None] | None = None,
-    ) -> Arrays:
+    def solve(self, initial: Arrays, **options: Unpack[SolverOptions]) -> Arrays:
         """`u` (sample, time, x) and `boundary` as it was: see `solve_burgers`."""
-        u = solve_burgers(
-            initial["u"],
-            initial["boundary"],
-            viscosity=self.viscosity,
-            times=times,
-            dt=dt,
-            numbers=numbers,
-            proceed=proceed,
-        )
+        u = solve_burgers(initial["u"], initial["boundary"], viscosity=self.viscosity, **options)
         return {"u": u, "boundary": initial["boundary"]}
 
     def coarsened(self, fields: np.ndarray, factor: int) -> np.ndarray:
@@ -87,7 +58,7 @@ class Burgers(Equation):
 
     def check(self, discretization: Discretization) -> None:
         """Shocks resolved and steps stable, whatever is drawn."""
-        require_viscosity(self.viscosity, known=True)
+        super().check(discretization)
         coarsest, cells = FASTEST / (PECLET_LIMIT * self.viscosity), discretization.solver_grid
         require("viscosity", self.viscosity, coarsest <= MOST, f">= {FASTEST / (PECLET_LIMIT * MOST):.2g}")
         enough = f">= {math.ceil(coarsest)} at viscosity={self.viscosity}"
@@ -152,9 +123,7 @@ def generate_burgers(
 ) -> None:
     """Generate viscous Burgers data on an interval, Dirichlet values drawn per sample.
 
-    Running the same command again continues after an interruption; a larger n_samples appends. Sample i depends on
-    (seed, i) and the parameters of the problem alone: on one machine it is the same bits whatever n_samples and
-    batch_size are.
+    The same command again continues; a larger n_samples appends. See `generate`, also for what is raised.
 
     Args:
         out: HDF5 file to write: `u` (sample, time, x) float32, cell means at x = (i + 1/2)/grid; `boundary`
@@ -168,12 +137,6 @@ def generate_burgers(
         dt: time step of the solver; at most 0.29/solver_grid, to be stable for every sample.
         seed: seed of the initial and wall values, below 2^32.
         batch_size: samples computed together, and lost if the program is killed.
-
-    Raises:
-        ConfigError: an argument is out of its range, or what it asks for fits neither disk nor memory.
-        BadSchema: `out` holds data of other parameters, or of an earlier version.
-        BlockingIOError: another process is writing `out`.
-        Interrupted: stopped by SIGINT or SIGTERM; says how many samples are kept.
     """
     discretization = Discretization(grid=grid, solver_grid=solver_grid, t_final=t_final, dt=dt, n_frames=n_frames)
     equation = Burgers(viscosity=viscosity)

@@ -3,7 +3,8 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import ClassVar, Literal, Self
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NotRequired, Self, TypedDict, Unpack
 
 import numpy as np
 from torch import Tensor
@@ -13,6 +14,22 @@ from sciml.pde.equations.discretization import Discretization
 
 Arrays = dict[str, np.ndarray]  # name of a dataset to values whose first axis is the sample
 Sampling = Literal["periodic", "cells"]
+
+
+class SolverOptions(TypedDict):
+    """What every solver is told.
+
+    Attributes:
+        times: increasing output times ≥ 0.
+        dt: largest time step.
+        numbers: what errors call the samples; by default their places.
+        proceed: called every few steps; what it raises ends the computation.
+    """
+
+    times: Sequence[float]
+    dt: float
+    numbers: NotRequired[Sequence[int]]
+    proceed: NotRequired[Callable[[], None]]
 
 
 class Equation(ABC):
@@ -71,23 +88,12 @@ class Equation(ABC):
         """Random initial data of these samples; each is a function of (seed, its number) alone."""
 
     @abstractmethod
-    def solve(
-        self,
-        initial: Arrays,
-        *,
-        times: Sequence[float],
-        dt: float,
-        numbers: Sequence[int] | None = None,
-        proceed: Callable[[], None] | None = None,
-    ) -> Arrays:
+    def solve(self, initial: Arrays, **options: Unpack[SolverOptions]) -> Arrays:
         """What a file stores of the solutions: `dataset`, (sample, time, *grid), and what else belongs to a sample.
 
         Args:
             initial: as of `initial`.
-            times: increasing output times ≥ 0.
-            dt: largest time step.
-            numbers: what errors call the samples; by default their places.
-            proceed: called every few steps; what it raises ends the computation.
+            options: see `SolverOptions`.
 
         Raises:
             ConfigError: an argument is out of its range.
@@ -124,13 +130,33 @@ class Equation(ABC):
         """Fields of one sample, (frames, *grid), under a symmetry drawn uniformly: a solution again."""
 
 
-def recorded_viscosity(attributes: Mapping[str, object]) -> float:
-    """The viscosity of a file's attributes; NaN if it has none above 0."""
-    found = attributes.get("viscosity")
-    return found if isinstance(found, int | float) and 0 < found < math.inf else math.nan
+@dataclass(frozen=True, kw_only=True)
+class Viscous(Equation):
+    """An equation on a unit domain with a viscosity.
 
+    Attributes:
+        viscosity: kinematic viscosity ν in length²/time, > 0; NaN: not known, of a file that does not record it.
 
-def require_viscosity(viscosity: float, *, known: bool) -> None:
-    """ConfigError unless it is finite and above 0, or, if it need not be `known`, NaN."""
-    good = 0 < viscosity < math.inf or (not known and math.isnan(viscosity))
-    require("viscosity", viscosity, good, "finite and > 0")
+    Raises:
+        ConfigError: the viscosity is out of its range.
+    """
+
+    viscosity: float
+
+    def __post_init__(self) -> None:
+        self._require(0 < self.viscosity < math.inf or math.isnan(self.viscosity))
+
+    @classmethod
+    def recorded(cls, attributes: Mapping[str, object]) -> Self:
+        found = attributes.get("viscosity")
+        return cls(viscosity=found if isinstance(found, int | float) and 0 < found < math.inf else math.nan)
+
+    @property
+    def attributes(self) -> dict[str, object]:
+        return {"equation": self.name, "viscosity": self.viscosity, "length": 1.0}
+
+    def check(self, discretization: Discretization) -> None:
+        self._require(not math.isnan(self.viscosity))
+
+    def _require(self, good: bool) -> None:
+        require("viscosity", self.viscosity, good, "finite and > 0")

@@ -25,7 +25,7 @@ def generate(
 
     Running the same command again continues after an interruption; a larger n_samples appends. Sample i depends on
     (seed, i) and the parameters of the problem alone: on one machine it is the same bits whatever n_samples and
-    batch_size are.
+    batch_size are (see `Samples`).
 
     Args:
         equation: what is solved.

@@ -10,9 +10,9 @@ their products:
     reflection of the pseudoscalar w         w'(x, y) = -w(y + 1/2, x)          since F(ξ + 1/2) = -F(ξ)
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self, Unpack
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sciml.errors import ConfigError, require
 from sciml.pde.equations.discretization import Discretization
-from sciml.pde.equations.equation import Arrays, Equation, Sampling, recorded_viscosity, require_viscosity
+from sciml.pde.equations.equation import Arrays, Sampling, SolverOptions, Viscous
 from sciml.pde.equations.generate import generate
 from sciml.pde.equations.pseudo_spectral import solve_navier_stokes
 from sciml.pde.equations.random_fields import FORCING, fno_forcing, gaussian_random_vorticity
@@ -34,11 +34,11 @@ _WORK_ARRAYS = 40  # fields that the solver holds of a sample, beside its frames
 
 
 @dataclass(frozen=True, kw_only=True)
-class NavierStokes(Equation):
+class NavierStokes(Viscous):
     """Navier-Stokes on the unit torus in vorticity form, as in FNO's data; solved in single precision.
 
     Attributes:
-        viscosity: kinematic viscosity ν in length²/time, > 0; NaN: not known, of a file that does not record it.
+        viscosity: kinematic viscosity ν: see `Viscous`.
         forcing: what files call the curl of the body force; that of FNO's data is the only one that is solved with.
         device: torch device that solves.
 
@@ -46,7 +46,6 @@ class NavierStokes(Equation):
         ConfigError: the viscosity is out of its range.
     """
 
-    viscosity: float
     forcing: str = FORCING
     device: str = "cpu"
 
@@ -56,51 +55,31 @@ class NavierStokes(Equation):
     dimensions: ClassVar[int] = 2
     scheme: ClassVar[str] = "IFAB3, steady states exact"  # samples of another scheme are others
 
-    def __post_init__(self) -> None:
-        require_viscosity(self.viscosity, known=False)
-
     @classmethod
     def recorded(cls, attributes: Mapping[str, object]) -> Self:
-        return cls(viscosity=recorded_viscosity(attributes), forcing=str(attributes.get("forcing")))
+        return replace(super().recorded(attributes), forcing=str(attributes.get("forcing")))
 
     @property
     def attributes(self) -> dict[str, object]:
-        own = {"equation": self.name, "viscosity": self.viscosity, "forcing": self.forcing, "length": 1.0}
-        return {**own, "scheme": self.scheme, "device": self._device_type}
+        return {**super().attributes, "forcing": self.forcing, "scheme": self.scheme, "device": self._device_type}
 
     def initial(self, indices: Sequence[int], *, grid: int, seed: int) -> Arrays:
         """`vorticity` (sample, y, x) float32: see `gaussian_random_vorticity`."""
         return {"vorticity": gaussian_random_vorticity(indices, grid=grid, seed=seed).float().numpy()}
 
-    def solve(
-        self,
-        initial: Arrays,
-        *,
-        times: Sequence[float],
-        dt: float,
-        numbers: Sequence[int] | None = None,
-        proceed: Callable[[], None] | None = None,
-    ) -> Arrays:
+    def solve(self, initial: Arrays, **options: Unpack[SolverOptions]) -> Arrays:
         """`vorticity` (sample, time, y, x), in the precision of the initial one: see `solve_navier_stokes`."""
         self._require_forcing()
         vorticity = torch.from_numpy(initial["vorticity"]).to(self.device)
         forcing = fno_forcing(vorticity.shape[-1]).to(vorticity.dtype).to(self.device)
-        frames = solve_navier_stokes(
-            vorticity,
-            viscosity=self.viscosity,
-            forcing=forcing,
-            times=times,
-            dt=dt,
-            numbers=numbers,
-            proceed=proceed,
-        )
+        frames = solve_navier_stokes(vorticity, viscosity=self.viscosity, forcing=forcing, **options)
         return {"vorticity": frames.cpu().numpy()}
 
     def coarsened(self, fields: np.ndarray, factor: int) -> np.ndarray:
         return fields[..., ::factor, ::factor]
 
     def check(self, discretization: Discretization) -> None:
-        require_viscosity(self.viscosity, known=True)
+        super().check(discretization)
         self._require_forcing()
         require("device", self.device, self._device_type in _GROUP, " or ".join(_GROUP))
 
@@ -166,10 +145,8 @@ def generate_navier_stokes(
 ) -> None:
     """Generate FNO's Navier-Stokes data: vorticity on the unit torus, one frame a unit of time.
 
-    Running the same command again continues after an interruption; a larger n_samples appends. Sample i depends on
-    (seed, i) and the parameters of the problem alone: on one machine it is the same bits whatever n_samples and
-    batch_size are. To this end samples are computed in groups, of 16 on the grid of 64 and on a CPU, so that fewer take
-    as long as a group.
+    The same command again continues; a larger n_samples appends. Samples are computed in groups, of 16 on the grid of
+    64 and on a CPU, so that fewer take as long as a group. See `generate`, also for what is raised.
 
     Args:
         out: HDF5 file to write: `vorticity` (sample, time, y, x) float32 and `time`, 1, 2, ..., t_final.
@@ -182,13 +159,6 @@ def generate_navier_stokes(
         seed: seed of the initial fields, below 2^32.
         batch_size: samples stored together, and lost if the program is killed; rounded up to whole groups.
         device: torch device that computes, such as cpu or cuda; its type is recorded.
-
-    Raises:
-        ConfigError: an argument is out of its range, or what it asks for fits neither disk nor memory.
-        BadSchema: `out` holds data of other parameters, or of an earlier version.
-        BlockingIOError: another process is writing `out`.
-        Interrupted: stopped by SIGINT or SIGTERM; says how many samples are kept.
-        NonFinite: the time step is too long for the flow.
     """
     discretization = Discretization(grid=grid, solver_grid=solver_grid, t_final=t_final, dt=dt)
     equation = NavierStokes(viscosity=viscosity, device=device)
