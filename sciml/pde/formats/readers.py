@@ -21,7 +21,6 @@ import torch
 from sciml.errors import BadSchema, CorruptFile, UnsafeFile, listed
 from sciml.io import hdf5
 from sciml.io.probe import require_safe
-from sciml.pde.equations.equation import Equation
 from sciml.pde.formats import matlab5
 from sciml.pde.formats.checks import channels_or_axis, checked_length, checked_times, expect, require_file
 from sciml.pde.formats.foreign import described
@@ -103,8 +102,7 @@ class HDF5Source(Source):
             equation = hdf5.attribute(file, "equation")
             _check_dtype(path, self.names[0], data.dtype)
         self.ambiguous = channels_or_axis(path, self.names[0], data_shape, axes)
-        kind = Equation.known().get(equation)
-        self.sampling = kind.sampling if kind else "periodic"
+        self.sampling = "cells" if equation == "burgers" else "periodic"
 
     def fields(self, start: int, stop: int, frames: slice) -> tuple[np.ndarray, ...]:
         with hdf5.reading(self.path) as file:
