@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sciml.pde.data import PDEDataModule
-    from sciml.pde.equations.burgers import solve_burgers
-    from sciml.pde.equations.navier_stokes import solve_navier_stokes
+    from sciml.pde.equations.burgers import Burgers, generate_burgers, solve_burgers
+    from sciml.pde.equations.navier_stokes import NavierStokes, generate_navier_stokes, solve_navier_stokes
     from sciml.pde.models.fno import fno, monarchize
     from sciml.pde.models.spectral_conv import MonarchSpectralConv
     from sciml.pde.results.evaluation import Evaluation
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sciml.pde.results.storage import read_evaluation, write_evaluation
 
 _MODULE = {
+    "Burgers": "equations.burgers",
     "Evaluation": "results.evaluation",
     "Predictions": "results.predictions",
     "read_evaluation": "results.storage",
@@ -21,18 +22,25 @@ _MODULE = {
     "write_evaluation": "results.storage",
     "write_predictions": "results.predictions",
     "MonarchSpectralConv": "models.spectral_conv",
+    "NavierStokes": "equations.navier_stokes",
     "PDEDataModule": "data",
     "fno": "models.fno",
+    "generate_burgers": "equations.burgers",
+    "generate_navier_stokes": "equations.navier_stokes",
     "monarchize": "models.fno",
     "solve_burgers": "equations.burgers",
     "solve_navier_stokes": "equations.navier_stokes",
 }
 __all__ = [
+    "Burgers",
     "Evaluation",
     "MonarchSpectralConv",
+    "NavierStokes",
     "PDEDataModule",
     "Predictions",
     "fno",
+    "generate_burgers",
+    "generate_navier_stokes",
     "monarchize",
     "read_evaluation",
     "read_predictions",

@@ -11,7 +11,8 @@ from torch.utils.data import BatchSampler, Dataset, SequentialSampler
 
 from sciml.errors import BadSchema, ConfigError
 from sciml.pde.batches import Batch, EpochShuffle, InputBatch, Inputs, Pairs, Statistics, Windows, mean_std
-from sciml.pde.equations.symmetry import Augmented, check_symmetric
+from sciml.pde.equations.equation import Equation
+from sciml.pde.equations.symmetry import Augmented
 from sciml.pde.formats.frames import Frames
 from sciml.pde.formats.loading import fitting_subsample, read_fields, subsampled_grid
 from sciml.pde.formats.readers import Source, open_source
@@ -46,7 +47,7 @@ class PDEDataModule(lightning.LightningDataModule):
         time_stride: Stored frames from one frame used to the next.
         windows: Train on every start frame of a trajectory, not on the first alone.
         augment: Show each training sample under a symmetry of its equation, another one each epoch (see
-            `sciml.pde.equations.symmetry`); for data of our generators.
+            `sciml.pde.equations.navier_stokes`); for data of our generators.
         subsample: Points of the file to one point used, along each axis.
         test_subsample: The same for the test samples; leave out for `subsample`.
         grid: The grid, after subsampling, that the network is made for; other training data is refused. Also says
@@ -102,8 +103,7 @@ class PDEDataModule(lightning.LightningDataModule):
         self._check_grid(grid)
         self.grid = subsampled_grid(self.source, self.subsample)
         self.test_grid = subsampled_grid(self.test_source, self.test_subsample)
-        if augment:
-            check_symmetric(self.source.attributes, self.grid)
+        self._equation = Equation.symmetric(self.source.attributes, self.grid) if augment else None
         self._sets: dict[str, Pairs | Windows] = {}
         self._inputs: Inputs | None = None
         if n_val == 0:  # an overridden hook means to Lightning that there is a validation set
@@ -157,7 +157,7 @@ class PDEDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> Loader[Batch]:
         data = self._set("train")
         order = EpochShuffle(len(data), self.seed, numbered=self.augment)
-        return self._loader(Augmented(data, self.seed) if self.augment else data, order)
+        return self._loader(Augmented(data, self.seed, self._equation) if self._equation else data, order)
 
     def val_dataloader(self) -> Loader[Batch]:
         return self._loader(self._set("val"))
