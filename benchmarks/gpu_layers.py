@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.kernels import dispatch, ops
-from sciml.kernels.triton_build import INTERPRETED
+from sciml.kernels.common.triton_build import INTERPRETED
 from sciml.transforms import MonarchTransform
 from sciml.transforms.factors import lowest
 

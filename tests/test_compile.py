@@ -14,7 +14,7 @@ from properties import perturb, random
 from torch._dynamo.backends.common import aot_autograd
 from torch.export import Dim, export
 
-from sciml.kernels import two_stage
+from sciml.kernels.monarch import cpu as two_stage
 from sciml.mri import Fourier2d, MoDL, Sense, VarNet
 from sciml.mri.models.unet import ImageUNet
 from sciml.mri.physics.coils import combine

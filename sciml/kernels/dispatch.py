@@ -19,12 +19,13 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
-from sciml.kernels import dense, two_stage
+from sciml.kernels.common.triton_build import INTERPRETED, POINTER
 from sciml.kernels.form import Derivatives
-from sciml.kernels.triton_build import INTERPRETED, POINTER
+from sciml.kernels.monarch import cpu as two_stage
+from sciml.kernels.truncated import cpu as dense
 
 _PYTORCH: dict[str, Derivatives] = {"truncated": dense.derivatives, "monarch": two_stage.derivatives}
-_TRITON = {"truncated": "triton_separable", "monarch": "triton_monarch"}
+_TRITON = {"truncated": "truncated.triton", "monarch": "monarch.triton_kernels"}
 
 
 def choose(form: str, data: Tensor, backend: str) -> Derivatives:

@@ -13,9 +13,12 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from sciml.kernels import dispatch, reference, truncated, two_stage
+from sciml.kernels import dispatch
 from sciml.kernels.arithmetic import conj, matmul
 from sciml.kernels.form import Form
+from sciml.kernels.monarch import cpu as two_stage
+from sciml.kernels.truncated import layer as truncated
+from sciml.kernels.truncated import reference
 
 __all__ = ["along", "monarch", "monarch_matrix", "spectral_conv"]
 

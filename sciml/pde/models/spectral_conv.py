@@ -12,7 +12,8 @@ from neuralop.utils import validate_scaling_factor
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
-from sciml.kernels import ops, pruned_fft
+from sciml.kernels import ops
+from sciml.kernels.truncated import fft as pruned_fft
 from sciml.pde.models import neuralop_layer
 from sciml.transforms import FourierTransform, MonarchTransform, Transform
 from sciml.transforms.factors import lowest

@@ -4,7 +4,8 @@ from neuralop.layers.spectral_convolution import SpectralConv
 from properties import assert_close, perturb, random, relative_error
 
 from sciml.errors import ConfigError
-from sciml.kernels import pruned_fft, reference
+from sciml.kernels.truncated import fft as pruned_fft
+from sciml.kernels.truncated import reference
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.transforms import DenseTransform, FourierTransform, MonarchTransform
 

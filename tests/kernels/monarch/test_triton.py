@@ -4,10 +4,10 @@ import pytest
 import torch
 from properties import random, relative_error, tolerance
 
-from sciml.kernels import reference
+from sciml.kernels.truncated import reference
 
 pytest.importorskip("triton")
-from sciml.kernels import triton_monarch
+from sciml.kernels.monarch import triton_kernels as triton_monarch
 
 # (batch, heads, outer, inner), (p, q): rows and columns, more lines than a block, tiles that are not full, primes.
 SMALL = [

@@ -4,9 +4,10 @@ import pytest
 import torch
 from properties import random, relative_error, tolerance
 
-from sciml.kernels import dense, ops
+from sciml.kernels import ops
+from sciml.kernels.truncated import cpu as dense
 
-separable = pytest.importorskip("sciml.kernels.triton_separable", reason="needs Triton", exc_type=ImportError)
+separable = pytest.importorskip("sciml.kernels.truncated.triton", reason="needs Triton", exc_type=ImportError)
 
 SIZES = [(12, 35, 7, 5), (31, 64, 24, 13), (20, 80, 40, 33)]  # n1, n2, m1, m2: padded, prime, more than one tile
 

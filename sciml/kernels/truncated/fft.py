@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from sciml.kernels import reference, truncated
+from sciml.kernels.truncated import layer as truncated
+from sciml.kernels.truncated import reference
 
 AlongAxis = Callable[[Tensor, int], Tensor]
 

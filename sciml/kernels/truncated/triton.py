@@ -20,9 +20,9 @@ import torch
 import triton
 from torch import Tensor
 
-from sciml.kernels.dense import sizes
-from sciml.kernels.triton_build import INTERPRETED, POINTER, Build
-from sciml.kernels.triton_separable_kernels import (
+from sciml.kernels.common.triton_build import INTERPRETED, POINTER, Build
+from sciml.kernels.truncated.cpu import sizes
+from sciml.kernels.truncated.triton_kernels import (
     truncated_analysis_kernel,
     truncated_first_gradient_kernel,
     truncated_second_gradient_kernel,

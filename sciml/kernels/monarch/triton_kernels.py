@@ -23,8 +23,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from sciml.kernels.triton_build import INTERPRETED, POINTER, Build
-from sciml.kernels.triton_dot import dot
+from sciml.kernels.common.triton_build import INTERPRETED, POINTER, Build
+from sciml.kernels.common.triton_dot import dot
 
 PRECISIONS = ("ieee", "tf32x3", "tf32")
 SPLITS = ((16, 20), (16, 23), (20, 32), (12, 31), (4, 83))  # (p, q) of n = 320, 368, 640, 372, 332

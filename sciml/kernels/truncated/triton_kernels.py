@@ -6,7 +6,7 @@ Pointers `p_`, tiles `b_`. Factors are planes (heads, 2, m, n), fields (images, 
 import triton
 import triton.language as tl
 
-from sciml.kernels.triton_dot import dot
+from sciml.kernels.common.triton_dot import dot
 
 
 @triton.jit

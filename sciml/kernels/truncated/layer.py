@@ -12,9 +12,11 @@ from math import prod
 import torch
 from torch import Tensor
 
-from sciml.kernels import dense, dispatch, reference
+from sciml.kernels import dispatch
 from sciml.kernels.arithmetic import conj
 from sciml.kernels.form import Form
+from sciml.kernels.truncated import cpu as dense
+from sciml.kernels.truncated import reference
 
 FORM = Form(
     "truncated",

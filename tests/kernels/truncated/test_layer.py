@@ -4,7 +4,12 @@ import pytest
 import torch
 from properties import assert_close, random, relative_error, tolerance
 
-from sciml.kernels import dense, ops, products, reference, truncated, two_stage
+from sciml.kernels import ops
+from sciml.kernels.common import products
+from sciml.kernels.monarch import cpu as two_stage
+from sciml.kernels.truncated import cpu as dense
+from sciml.kernels.truncated import layer as truncated
+from sciml.kernels.truncated import reference
 
 GRIDS = [((6,), (4,)), ((5, 6), (3, 4)), ((4, 5, 6), (3, 5, 2))]
 
