@@ -23,10 +23,7 @@ from gpu_layers import (
 )
 from torch import Tensor
 
-from sciml.kernels.monarch import triton_kernels as triton_monarch
-from sciml.kernels.truncated import cpu as dense
-from sciml.kernels.truncated import reference
-from sciml.kernels.truncated import triton as triton_separable
+from sciml.kernels import dense, reference, triton_monarch, triton_separable
 from sciml.transforms import MonarchTransform
 from sciml.transforms.factors import split
 

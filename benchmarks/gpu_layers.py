@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from unittest.mock import patch
 
 import torch
+from sciml.kernels.triton_build import INTERPRETED
 from torch import Tensor, nn
 
 from sciml.kernels import dispatch, ops
-from sciml.kernels.common.triton_build import INTERPRETED
 from sciml.transforms import MonarchTransform
 from sciml.transforms.factors import lowest
 

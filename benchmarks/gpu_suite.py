@@ -46,7 +46,7 @@ from gpu_layers import (
 )
 from torch import Tensor, nn
 
-from sciml.kernels.monarch import triton_kernels as triton_monarch
+from sciml.kernels import triton_monarch
 from sciml.transforms import MonarchTransform
 from sciml.transforms.factors import split
 

@@ -20,7 +20,7 @@ from spectral_conv import Call, both, forward, medians, processor
 from torch import Tensor, nn
 from trials import RESULTS
 
-from sciml.kernels.truncated import fft as pruned_fft
+from sciml.kernels import pruned_fft
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.training.memory import keep_freed_memory
 from sciml.transforms import FourierTransform

@@ -1,4 +1,4 @@
-"""The kernels of `triton_separable`: y and u tiles, and what is made of them.
+"""The kernels of `truncated.triton`: y and u tiles, and what is made of them.
 
 Pointers `p_`, tiles `b_`. Factors are planes (heads, 2, m, n), fields (images, N1, N2), spectra (images, M2, 2, M1).
 """
