@@ -23,10 +23,10 @@ from pathlib import Path
 import torch
 from neuralop.layers.spectral_convolution import SpectralConv
 from neuralop.models import FNO
-from sciml.kernels.products import times_transposed
 from torch import Tensor, nn
 from trials import RESULTS
 
+from sciml.kernels.common.products import times_transposed
 from sciml.pde.models.fno import fno
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.training.memory import keep_freed_memory

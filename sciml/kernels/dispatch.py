@@ -55,7 +55,7 @@ def use_backend(module: nn.Module, backend: str) -> None:
     _check(backend)
     for layer in module.modules():
         if hasattr(layer, "backend"):
-            layer.backend = backend
+            setattr(layer, "backend", backend)  # noqa: B010
 
 
 def by_reference(backend: str, *operands: Tensor) -> bool:
