@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from properties import assert_close, perturb, random
+from properties import assert_close, perturb, random, relative_error, tolerance
 
 from sciml.kernels import ops
 from sciml.kernels.dense import matmul
@@ -122,6 +122,17 @@ def test_a_network(name, calls):
     inputs = inputs or (random(2, 2, 12, 10, dtype=torch.float64),)
     net.requires_grad_(False)
     check(net, lambda net: net(*inputs), calls)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_specification_in_half_precision(dtype):
+    """It computes in float32 and returns the type of x."""
+    conv = MonarchSpectralConv(2, 2, (4, 4), grid=(12, 10)).to(dtype)
+    x = random(3, 2, 12, 10, dtype=torch.float32).to(dtype)
+    expected = conv(x)
+    conv.backend = "reference"
+    assert conv(x).dtype == dtype
+    assert relative_error(expected, conv(x)) < 3 * tolerance(dtype, 120)
 
 
 def test_what_a_layer_becomes_keeps_its_backend():

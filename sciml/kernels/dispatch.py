@@ -6,7 +6,7 @@ that is a ValueError that says why.
 | operation | implementation | backend | where |
 |---|---|---|---|
 | any | its `reference.py` | reference | anywhere |
-| any | its `reference.py` | any | forward-mode differentiation and `torch.func`, for which the forms have no rules |
+| any but FFTs | its `reference.py` | any | forward-mode differentiation and `torch.func`: the forms have no rules |
 | truncated | `truncated/fft.py` | fft | all transforms fixed and all their modes in use, not in a compiled graph |
 | truncated | `truncated/fft.py` | auto | the same, on a CPU, where it takes less time (`_ffts_pay`) |
 | truncated | `truncated/triton.py` | auto, triton | CUDA with Triton; float32, bfloat16, float16 |

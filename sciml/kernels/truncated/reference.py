@@ -31,15 +31,16 @@ def spectral_conv(
         skip: of the shape of the result.
 
     Returns:
-        (batch, out_channels, n_1', …, n_d'), real where x is.
+        (batch, out_channels, n_1', …, n_d') in the type of x.
     """
     space, modes = _AXES[: len(analysis)], _MODES[: len(analysis)]
+    weight = weight.to(torch.promote_types(weight.dtype, torch.float32))  # complex half precision does not exist
     complex_weight = torch.complex(*weight.unbind(-2))
     separable = complex_weight.ndim == len(analysis) + 1
     spectrum = _grouped(x.to(complex_weight.dtype), analysis, space, modes)
     mix = f"bi{modes},{modes}i->bi{modes}" if separable else f"bi{modes},{modes}io->bo{modes}"
     field = _grouped(torch.einsum(mix, spectrum, complex_weight), synthesis, modes, space)
-    return ended(field if x.is_complex() else field.real, bias, skip, gelu)
+    return ended(field if x.is_complex() else field.real, bias, skip, gelu).to(x.dtype)
 
 
 def ended(y: Tensor, bias: Tensor | None, skip: Tensor | None, gelu: bool) -> Tensor:
