@@ -14,7 +14,7 @@ from sciml.pde.batches import Batch, EpochShuffle, InputBatch, Inputs, Pairs, St
 from sciml.pde.equations.symmetry import Augmented, check_symmetric
 from sciml.pde.formats.frames import Frames
 from sciml.pde.formats.loading import fitting_subsample, read_fields, subsampled_grid
-from sciml.pde.formats.readers import Source, open_source
+from sciml.pde.formats.source import Source, open_source
 from sciml.training.loaders import Loader
 from sciml.training.ranks import world
 
@@ -61,7 +61,7 @@ class PDEDataModule(lightning.LightningDataModule):
         BadSchema: More samples asked than stored, training and test files that do not match; found by `setup`,
             which knows whether targets are needed: more frames asked than stored, or no targets.
         NonFinite: NaN or infinity among the times; or in a sample that is used, found by `setup`.
-        CorruptFile, UnsafeFile: See `sciml.pde.formats.readers.open_source`.
+        CorruptFile, UnsafeFile: See `sciml.pde.formats.source.open_source`.
     """
 
     def __init__(

@@ -345,7 +345,7 @@ def test_double_precision_is_cast_and_logged_once(tmp_path: Path, caplog: pytest
         data.setup()
         batch = whole(data.test_dataloader())
     np.testing.assert_array_equal(batch.input, FIELD[-2:, :2])
-    assert [record.name for record in caplog.records] == ["sciml.pde.formats.readers"]
+    assert [record.name for record in caplog.records] == ["sciml.pde.formats.source"]
 
 
 @pytest.mark.parametrize("stored", [2, 3, 7])

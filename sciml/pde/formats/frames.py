@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sciml.pde.formats.readers import Source
+from sciml.pde.formats.source import Source
 
 SPACING = 1e-3  # relative: times closer than this part of their spacing are taken for equal
 
