@@ -4,7 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sciml.pde.data import PDEDataModule
+    from sciml.pde.data import PDEData
+    from sciml.pde.data import PDEDataModule as PDEDataModule
     from sciml.pde.equations.burgers import solve_burgers
     from sciml.pde.equations.navier_stokes import solve_navier_stokes
     from sciml.pde.models.fno import fno, monarchize
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from sciml.pde.results.evaluation import Evaluation
     from sciml.pde.results.predictions import Predictions, read_predictions, write_predictions
     from sciml.pde.results.storage import read_evaluation, write_evaluation
+    from sciml.pde.symmetry import Symmetry
 
 _MODULE = {
     "Evaluation": "results.evaluation",
@@ -21,7 +23,9 @@ _MODULE = {
     "write_evaluation": "results.storage",
     "write_predictions": "results.predictions",
     "MonarchSpectralConv": "models.spectral_conv",
+    "PDEData": "data",
     "PDEDataModule": "data",
+    "Symmetry": "symmetry",
     "fno": "models.fno",
     "monarchize": "models.fno",
     "solve_burgers": "equations.burgers",
@@ -30,8 +34,9 @@ _MODULE = {
 __all__ = [
     "Evaluation",
     "MonarchSpectralConv",
-    "PDEDataModule",
+    "PDEData",
     "Predictions",
+    "Symmetry",
     "fno",
     "monarchize",
     "read_evaluation",

@@ -42,6 +42,10 @@ class Frames(NamedTuple):
     def complete(self, source: Source) -> bool:
         return len(self.stored_times(source)) == self.total
 
+    def has_targets(self, source: Source) -> bool:
+        """Whether what is to be predicted is there."""
+        return source.target_channels is not None if source.time is None else self.complete(source)
+
     def times(self, source: Source, like: Source) -> np.ndarray | None:
         """Times of all frames used, also beyond those stored: spaced as in `like`, if it has them all, else as those
         that are stored. None where their spacing is not uniform, or not known.
