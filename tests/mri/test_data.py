@@ -4,9 +4,11 @@ import itertools
 import json
 import logging
 import pickle
+import shutil
 from pathlib import Path
 
 import h5py
+import lightning
 import numpy as np
 import pytest
 import torch
@@ -23,6 +25,7 @@ from sciml.mri.physics.fourier import fft2c, ifft2c
 from sciml.mri.physics.maps import birdcage_maps
 from sciml.mri.physics.masks import Mask, undersampling_mask, volume_seed
 from sciml.mri.physics.moved import FARTHEST, MovedObject, moved
+from sciml.pde.symmetry import Symmetry
 
 EQUISPACED = Mask("equispaced", center_fractions=[0.2], accelerations=[3])
 
@@ -215,6 +218,7 @@ def test_augmentation_needs_no_maps_in_the_batch(folder: Path) -> None:
     [
         ({"batch_size": 0}, ConfigError, "batch_size=0"),
         ({"seed": -1}, ConfigError, "seed=-1"),
+        ({"n_val": -1}, ConfigError, "n_val=-1: expected an integer of at least 0"),
         ({"mask": Mask("file"), "augment": MovedObject("file")}, ConfigError, "augment"),
         ({"mask": Mask(center_fractions=[0.5])}, ConfigError, r"data\.mask: 12 central.*\(24, 24\) of .*volume_1\.h5"),
         ({"mask": Mask("poisson", center_fractions=[0.9])}, ConfigError, "data.mask: center_fraction=0.9"),
@@ -307,3 +311,75 @@ def test_files_without_maps(tmp_path: Path) -> None:
     for options in ({"maps": "file"}, {"augment": MovedObject("file")}):
         with pytest.raises(BadSchema, match=r"volume_0\.h5: no dataset 'sens_maps'"):
             MRIData(str(tmp_path), EQUISPACED, **options).setup("fit")
+
+
+def test_no_file_is_opened_before_it_is_needed(tmp_path: Path) -> None:
+    data = MRIData(str(tmp_path / "absent"), EQUISPACED)
+    for use in (data.describe, lambda: data.setup("fit"), data.test_dataloader):
+        with pytest.raises(BadSchema, match=r"absent/multicoil_.*no such folder"):
+            use()
+
+
+@pytest.mark.parametrize("augment", [Symmetry(), "file", True])
+def test_augmentation_of_other_data_is_refused(folder: Path, augment: object) -> None:
+    found = type(augment).__name__
+    with pytest.raises(ConfigError, match=rf"augment: expected an object of sciml\.mri\.MovedObject.*found {found}$"):
+        MRIData(str(folder), EQUISPACED, augment=augment)
+
+
+def test_maps_of_an_augmentation_come_from_somewhere() -> None:
+    with pytest.raises(ConfigError, match="maps='none': expected one of file, espirit"):
+        MovedObject("none")
+
+
+def test_augmented_slices_differ_by_epoch_and_repeat_in_workers(folder: Path) -> None:
+    epochs = []
+    for workers in (0, 1):
+        loader = MRIData(str(folder), EQUISPACED, augment=MovedObject("file"), num_workers=workers).train_dataloader()
+        for epoch in range(2):
+            loader.sampler.set_epoch(epoch)
+            epochs.append({(b.volume[0], b.slice[0]): b.target for b in loader})
+    first, second, again, _ = epochs
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not any(torch.equal(first[key], second[key]) for key in first)
+
+
+class Learner(lightning.LightningModule):
+    """One weight for all slices."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+
+    def training_step(self, batch: SliceBatch) -> torch.Tensor:
+        return (self.weight - batch.target).square().mean()
+
+    def validation_step(self, batch: SliceBatch) -> None:
+        pytest.fail("there is no validation set")
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers:UserWarning", "ignore:.*LeafSpec.*:FutureWarning")
+def test_fit_runs_without_a_validation_set_and_without_a_warning(folder: Path, tmp_path: Path) -> None:
+    shutil.rmtree(folder / "multicoil_val")
+    data, learner = MRIData(str(folder), EQUISPACED, n_val=0), Learner()
+    fit = lightning.Trainer(
+        max_epochs=1, accelerator="cpu", default_root_dir=tmp_path, logger=False, enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False,
+    )  # fmt: skip
+    fit.fit(learner, datamodule=data)
+    assert learner.weight.item() != 0
+    assert not data.has_validation
+    assert data.val_dataloader() == []
+    with pytest.raises(ConfigError, match="n_val=0"):
+        data.setup("validate")
+
+
+def test_the_first_volumes_are_validated_on(folder: Path) -> None:
+    data = MRIData(str(folder), EQUISPACED, n_val=1)
+    assert {name for b in batches(data, "val") for name in b.volume} == {"volume_0.h5"}
+    assert MRIData(str(folder), EQUISPACED).has_validation
+    with pytest.raises(BadSchema, match="multicoil_val: 2 volumes stored, n_val=3 asked"):
+        MRIData(str(folder), EQUISPACED, n_val=3).setup("fit")

@@ -14,6 +14,7 @@ import torch
 
 from sciml.errors import BadSchema, ConfigError, NonFinite
 from sciml.io import hdf5
+from sciml.mri.physics.moved import MovedObject
 from sciml.pde.batches import mean_std
 from sciml.pde.data import Batch, PDEData
 from sciml.pde.formats import loading
@@ -493,3 +494,102 @@ def test_means_of_large_cells_stay_finite(tmp_path: Path) -> None:
     path = write(tmp_path / "large.h5", "u", np.full((6, 5, 12), 3e38, np.float32), equation="burgers")
     batch = whole(module(path, subsample=4).test_dataloader())
     assert bool((batch.input == np.float32(3e38)).all())
+
+
+def test_no_file_is_opened_before_it_is_needed(tmp_path: Path) -> None:
+    data = module(str(tmp_path / "absent.h5"))
+    for use in (lambda: data.grid, lambda: data.time, data.describe, lambda: data.setup("fit")):
+        with pytest.raises(FileNotFoundError, match=r"absent\.h5: no such file"):
+            use()
+
+
+def test_augmentation_of_other_data_is_refused(flow: str) -> None:
+    for augment, found in ((MovedObject("file"), "MovedObject"), (True, "bool")):
+        with pytest.raises(ConfigError, match=rf"augment: expected an object of sciml\.pde\.Symmetry.*found {found}$"):
+            module(flow, augment=augment)
+
+
+class Linear(Recorder):
+    """One weight for all inputs; learns."""
+
+    def training_step(self, batch: Batch) -> torch.Tensor:
+        return (self.weight * batch.input.mean(1, keepdim=True) - batch.target).square().mean()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class Validated(Linear):
+    def validation_step(self, batch: Batch) -> None:
+        assert len(batch.input) == 1
+
+
+@lightnings_own_warnings
+def test_fit_runs_without_a_validation_set_and_without_a_warning(flow: str, tmp_path: Path) -> None:
+    data, learner, fit = module(flow), Linear(), trainer(tmp_path, 1)
+    assert not data.has_validation
+    assert data.val_dataloader() == []
+    fit.fit(learner, datamodule=data)
+    assert learner.weight.item() != 0
+    assert fit.limit_val_batches == 1.0  # for other data
+
+
+ARRAYS: dict[str, object] = {"n_train": 4, "n_test": 2, "n_val": 1, "batch_size": 3, "seed": 2}
+
+
+@lightnings_own_warnings
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
+def test_training_from_arrays_is_training_from_a_file(flow: str, tmp_path: Path, convert: Callable) -> None:
+    frames = {"input_frames": 2, "output_frames": 3}
+    arrays = PDEData.from_arrays(trajectories=convert(FIELD), time=np.arange(7) / 2, length=2.0, **frames, **ARRAYS)
+    weights = []
+    for data in (module(flow, **ARRAYS), arrays):
+        learner = Validated()
+        trainer(tmp_path, 1).fit(learner, datamodule=data)
+        weights.append(learner.weight.item())
+    assert weights[0] == weights[1] != 0
+    np.testing.assert_array_equal(arrays.time, [1, 1.5, 2])
+    assert (arrays.grid, arrays.source.length, arrays.source.sampling) == ((6, 4), 2.0, "periodic")
+    assert arrays.describe()["path"] == "arrays in memory"
+
+
+def test_pairs_in_memory_are_those_of_a_file(pairs: str) -> None:
+    stored = torch.load(pairs, weights_only=True)
+    arrays = PDEData.from_arrays(stored["x"], stored["y"], sampling="points", subsample=4, **ARRAYS)
+    file = static(pairs, subsample=4, **ARRAYS)
+    for split in ("train", "val", "test"):
+        torch.testing.assert_close(*(whole(getattr(data, f"{split}_dataloader")()) for data in (arrays, file)))
+    alone = PDEData.from_arrays(stored["x"][:3], sampling="points", n_train=4, n_test=2)
+    torch.testing.assert_close(whole_inputs(alone), stored["x"][1:3, None].float())
+
+
+def test_cells_in_memory_are_averaged() -> None:
+    data = PDEData.from_arrays(
+        trajectories=LINE, sampling="cells", subsample=3, input_frames=1, output_frames=1, n_train=1, n_test=2
+    )
+    mean = LINE[-2:, :1].reshape(2, 1, 4, 3).mean(axis=-1)
+    np.testing.assert_allclose(whole(data.test_dataloader()).input, mean, rtol=1e-6)
+    np.testing.assert_array_equal(data.time, [1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({}, BadSchema, "arrays in memory: expected trajectories, or input and target"),
+        ({"input": LINE, "trajectories": LINE}, BadSchema, "expected trajectories, or input and target"),
+        ({"trajectories": LINE[0]}, BadSchema, r"trajectories: expected \(sample, time, \*grid\), found \(5, 12\)"),
+        ({"trajectories": LINE, "time": [0, 1]}, BadSchema, r"time: expected \(5,\), found \(2,\)"),
+        ({"trajectories": LINE, "time": [0, 1, 3, 2, 4]}, BadSchema, "time: expected increasing times"),
+        ({"trajectories": LINE, "time": [0, 1, 2, 3, np.inf]}, NonFinite, r"time\[4\] is inf"),
+        ({"trajectories": LINE, "length": 0.0}, BadSchema, "attribute length: expected a positive number"),
+        ({"trajectories": LINE.astype(str)}, BadSchema, "trajectories: expected numbers"),
+        ({"trajectories": np.where(LINE > 2, np.nan, LINE)}, NonFinite, r"arrays in memory: trajectories: sample \d"),
+        ({"input": FIELD[:, 0], "target": FIELD[:, 0], "time": [0]}, BadSchema, "time: expected none"),
+        ({"input": FIELD[:, 0], "target": FIELD[:3, 0]}, BadSchema, "target: expected 8 samples, as in input, found 3"),
+        ({"input": FIELD[:, 0], "target": FIELD[:, 0, 1:]}, BadSchema, "target: expected the grid of input"),
+    ],
+)
+def test_arrays_are_checked_as_files_are(arguments: dict, error: type, message: str) -> None:
+    frames = {"input_frames": 1, "output_frames": 1} if "trajectories" in arguments else {}
+    with pytest.raises(error, match=message):
+        PDEData.from_arrays(**arguments, **frames, n_train=3, n_test=2).setup()
