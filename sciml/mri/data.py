@@ -95,9 +95,9 @@ class MRIData(DataModule):
 
     def volumes(self, split: str) -> list[VolumeInfo]:
         """The volumes of train, val, test or predict that are used, by name; the last two are the same."""
-        split = "test" if check_split(split) == "predict" else split
+        split = _stored(split)
         if split not in self._volumes:
-            folder = self.path / self.splits[split]
+            folder = self._folder(split)
             cache = open_cache(folder, self.cache_dir) if folder.is_dir() else None
             found = volumes(folder, self.challenge, skip_corrupt=self.skip_corrupt, cache=cache)
             n = {"train": self.n_train, "val": self.n_val}.get(split)
@@ -108,7 +108,7 @@ class MRIData(DataModule):
 
     def open_dataset(self, split: str) -> SliceDataset:
         infos, training = self.volumes(split), split == "train"
-        cache = open_cache(Path(infos[0].path).parent, self.cache_dir)
+        cache = open_cache(self._folder(split), self.cache_dir)
         augment = self.augment if training else None
         needed = (self.maps, None if augment is None else augment.maps)
         if "file" in needed:
@@ -129,7 +129,7 @@ class MRIData(DataModule):
         infos = self.volumes(split)
         return {
             "path": str(self.path.resolve()),
-            "split": self.splits["test" if split == "predict" else split],
+            "split": self.splits[_stored(split)],
             "challenge": self.challenge,
             "volumes": len(infos),
             "slices": sum(info.shape[0] for info in infos),
@@ -141,5 +141,13 @@ class MRIData(DataModule):
         """The nominal acceleration at which a volume is evaluated; None for a mask from the file."""
         return None if self.mask.kind == "file" else self.mask.acceleration(volume_seed(volume))
 
+    def _folder(self, split: str) -> Path:
+        return self.path / self.splits[_stored(split)]
+
 
 MRIDataModule = MRIData
+
+
+def _stored(split: str) -> str:
+    """Which folder's volumes are a split's: those of test are predicted."""
+    return "test" if check_split(split) == "predict" else split
