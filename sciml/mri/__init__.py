@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sciml.mri.batches import SliceBatch
-    from sciml.mri.data import MRIDataModule
+    from sciml.mri.data import MRIData
+    from sciml.mri.data import MRIDataModule as MRIDataModule
     from sciml.mri.models.modl import MoDL
     from sciml.mri.models.sense import Sense, SenseOperator
     from sciml.mri.models.unet import ImageUNet
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from sciml.mri.physics.fourier import Fourier2d, fft2c, ifft2c
     from sciml.mri.physics.maps import espirit_maps
     from sciml.mri.physics.masks import Mask, undersampling_mask
+    from sciml.mri.physics.moved import MovedObject
     from sciml.mri.physics.simulate import generate_mri
     from sciml.mri.results import read_reconstructions, write_images, write_reconstructions
 
@@ -22,9 +24,11 @@ _MODULE = {
     "write_reconstructions": "results",
     "Fourier2d": "physics.fourier",
     "ImageUNet": "models.unet",
+    "MRIData": "data",
     "MRIDataModule": "data",
     "Mask": "physics.masks",
     "MoDL": "models.modl",
+    "MovedObject": "physics.moved",
     "Sense": "models.sense",
     "SenseOperator": "models.sense",
     "SliceBatch": "batches",
@@ -38,9 +42,10 @@ _MODULE = {
 __all__ = [
     "Fourier2d",
     "ImageUNet",
-    "MRIDataModule",
+    "MRIData",
     "Mask",
     "MoDL",
+    "MovedObject",
     "Sense",
     "SenseOperator",
     "SliceBatch",

@@ -4,7 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sciml.pde.data import PDEDataModule
+    from sciml.pde.data import PDEData
+    from sciml.pde.data import PDEDataModule as PDEDataModule
     from sciml.pde.equations.burgers import Burgers, generate_burgers, solve_burgers
     from sciml.pde.equations.navier_stokes import NavierStokes, generate_navier_stokes, solve_navier_stokes
     from sciml.pde.models.fno import fno, monarchize
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from sciml.pde.results.evaluation import Evaluation
     from sciml.pde.results.predictions import Predictions, read_predictions, write_predictions
     from sciml.pde.results.storage import read_evaluation, write_evaluation
+    from sciml.pde.symmetry import Symmetry
 
 _MODULE = {
     "Burgers": "equations.burgers",
@@ -23,7 +25,9 @@ _MODULE = {
     "write_predictions": "results.predictions",
     "MonarchSpectralConv": "models.spectral_conv",
     "NavierStokes": "equations.navier_stokes",
+    "PDEData": "data",
     "PDEDataModule": "data",
+    "Symmetry": "symmetry",
     "fno": "models.fno",
     "generate_burgers": "equations.burgers",
     "generate_navier_stokes": "equations.navier_stokes",
@@ -36,8 +40,9 @@ __all__ = [
     "Evaluation",
     "MonarchSpectralConv",
     "NavierStokes",
-    "PDEDataModule",
+    "PDEData",
     "Predictions",
+    "Symmetry",
     "fno",
     "generate_burgers",
     "generate_navier_stokes",

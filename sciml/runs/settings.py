@@ -45,7 +45,7 @@ NOT_TESTED = (
     "data.train_split",
     "data.val_split",
     "data.windows",
-    "data.augment",
+    "data.augment*",
     "data.grid",
     "data.batch_size",
     "data.num_workers",

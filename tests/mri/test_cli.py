@@ -39,7 +39,7 @@ CONFIG = {
             "class_path": "sciml.mri.Mask",
             "init_args": {"kind": "random", "center_fractions": [0.2, 0.1], "accelerations": [2, 4]},
         },
-        "augment": "file",
+        "augment": {"class_path": "sciml.mri.MovedObject", "init_args": {"maps": "file"}},
     },
     "trainer": {"max_epochs": 2, "enable_progress_bar": False, "accelerator": "cpu"},
 }

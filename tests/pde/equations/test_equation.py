@@ -18,7 +18,7 @@ from sciml.pde import Burgers, NavierStokes, generate_burgers, generate_navier_s
 from sciml.pde.equations.discretization import Discretization
 from sciml.pde.equations.equation import Arrays, Equation
 from sciml.pde.equations.generate import generate
-from sciml.pde.formats.readers import open_source
+from sciml.pde.formats.source import open_source
 
 FLOW = {"grid": 8, "solver_grid": 16, "t_final": 1.0, "dt": 0.05}
 WALLED = {"grid": 16, "solver_grid": 64, "t_final": 1.0, "n_frames": 3, "dt": 4e-3}
