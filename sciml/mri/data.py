@@ -16,7 +16,7 @@ from sciml.mri.formats.checks import announce_maps, check_maps, check_masks, che
 from sciml.mri.formats.fastmri import Challenge, Slice, VolumeInfo, read_slice
 from sciml.mri.formats.index import volumes
 from sciml.mri.formats.splits import refuse_shared
-from sciml.mri.physics.coils import centre_crop
+from sciml.mri.physics.images import crop_centre
 from sciml.mri.physics.maps import cached_maps
 from sciml.mri.physics.masks import Mask, Seed, volume_seed
 from sciml.mri.physics.moved import moved
@@ -71,7 +71,7 @@ class SliceDataset(Dataset[SliceBatch]):
         if coils is not None:
             rng = np.random.default_rng([self.settings.seed or 0, epoch, number])
             kspace, whole = moved(kspace, coils, rng)
-            target = centre_crop(whole, info.target_size)
+            target = crop_centre(whole, info.target_size)
         maximum = torch.tensor(1.0 if info.maximum is None else info.maximum)
         return SliceBatch(kspace * mask, mask[None], maps, target, maximum, [info.name], [k], info.target_size)
 
