@@ -101,15 +101,11 @@ def _matrix(transform: Transform, size: int, used: slice | None) -> Tensor:
     """On a grid of `size` points, of the modes in use."""
     if size != transform.size:
         return transform.matrix_at(size, modes=None if used is None else transform.frequencies[used])
-    matrix = transform.as_matrix()
-    if used is None:
-        return matrix
-    return matrix[:, :, used] if transform.inverse else matrix[:, used]
+    matrix, kept = transform.as_matrix(), used or slice(None)
+    return matrix[:, :, kept] if transform.inverse else matrix[:, kept]
 
 
 def _of_channels(of_heads: Tensor, channels: int) -> Tensor:
     """(heads, …) as they are where each head serves equally many channels, which the kernels know; else a channel."""
-    heads = len(of_heads)
-    if channels % heads == 0:
-        return of_heads
-    return of_heads[torch.arange(channels, device=of_heads.device) * heads // channels]
+    heads, whole = len(of_heads), channels % len(of_heads) == 0
+    return of_heads[slice(None) if whole else torch.arange(channels, device=of_heads.device) * heads // channels]
