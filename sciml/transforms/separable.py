@@ -99,13 +99,19 @@ def separable(x: Tensor, transforms: Sequence[Transform], *, adjoint: bool = Fal
 
 def _matrix(transform: Transform, size: int, used: slice | None) -> Tensor:
     """On a grid of `size` points, of the modes in use."""
-    if size != transform.size:
-        return transform.matrix_at(size, modes=None if used is None else transform.frequencies[used])
-    matrix, kept = transform.as_matrix(), used or slice(None)
-    return matrix[:, :, kept] if transform.inverse else matrix[:, kept]
+    own = size == transform.size
+    if used is None:
+        matrix = transform.as_matrix() if own else transform.matrix_at(size)
+        return matrix[:]  # a slice's gradient lies in rows, and so is summed in one order whatever product it is of
+    if not own:
+        return transform.matrix_at(size, modes=transform.frequencies[used])
+    matrix = transform.as_matrix()
+    return matrix[:, :, used] if transform.inverse else matrix[:, used]
 
 
 def _of_channels(of_heads: Tensor, channels: int) -> Tensor:
     """(heads, …) as they are where each head serves equally many channels, which the kernels know; else a channel."""
-    heads, whole = len(of_heads), channels % len(of_heads) == 0
-    return of_heads[slice(None) if whole else torch.arange(channels, device=of_heads.device) * heads // channels]
+    heads = len(of_heads)
+    if channels % heads == 0:
+        return of_heads
+    return of_heads[torch.arange(channels, device=of_heads.device) * heads // channels]
