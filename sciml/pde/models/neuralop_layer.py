@@ -87,7 +87,6 @@ def taken_over(
     if not corrected:
         refuse_misplaced(conv, grid, out_grid, modes)
     counts = [len(axis.read) for axis in modes]
-    same = ("separable", "complex_data", "resolution_scaling_factor")
     new = cls(
         conv.in_channels,
         conv.out_channels,
@@ -96,10 +95,12 @@ def taken_over(
         heads=heads,
         transform=transform,
         bias=conv.bias is not None,
-        **{name: getattr(conv, name) for name in same},
+        separable=conv.separable,
+        complex_data=conv.complex_data,
+        resolution_scaling_factor=conv.resolution_scaling_factor,
     )
     new.out_grid = out_grid
-    new._modes = replace(new._modes, used=[axis.used for axis in modes], centre=[axis.centre for axis in modes])
+    new.kept = replace(new.kept, used=[axis.used for axis in modes], centre=[axis.centre for axis in modes])
     new.build_transforms(transform, heads, [axis.read for axis in modes], [axis.written for axis in modes])
     new.to(*device_and_type(conv))
     copy_parameters(conv, modes, new.weight, new.bias)

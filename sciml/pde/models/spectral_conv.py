@@ -64,10 +64,11 @@ class MonarchSpectralConv(Rowwise):
         self.resolution_scaling_factor = validate_scaling_factor(keywords.resolution_scaling_factor, self.order)
         self.out_grid = scaled(self.grid, self.resolution_scaling_factor)
         half = [False] * (self.order - 1) + [not self.complex_data]
-        self._modes = KeptModes.counted(n_modes, keywords.max_n_modes, self.grid, half)
-        self.build_transforms(transform, heads, self._modes.frequencies, self._modes.frequencies)
+        self.kept = KeptModes.counted(n_modes, keywords.max_n_modes, self.grid, half)
+        self.build_transforms(transform, heads, self.kept.frequencies, self.kept.frequencies)
 
         std = (2 / (in_channels + out_channels)) ** 0.5 if keywords.init_std == "auto" else float(keywords.init_std)
+        # (m_1, …, m_d, in, 2, out), real and imaginary part on the axis before the last; (m_1, …, m_d, 2, channels).
         channels = (2, in_channels) if self.separable else (in_channels, 2, out_channels)
         # neuralop draws complex normal weights: half of the variance for each part.
         self.weight = nn.Parameter(torch.randn(*self.max_n_modes, *channels) * (std / 2**0.5))
@@ -82,7 +83,7 @@ class MonarchSpectralConv(Rowwise):
         )
         self.synthesis = SeparableTransform(
             transform(n, modes=f, inverse=True, real=half, heads=heads)
-            for n, f, half in zip(self.out_grid, synthesis, self._modes.half, strict=True)
+            for n, f, half in zip(self.out_grid, synthesis, self.kept.half, strict=True)
         )
 
     @classmethod
@@ -109,16 +110,16 @@ class MonarchSpectralConv(Rowwise):
     @property
     def n_modes(self) -> list[int]:
         """Modes in use along each axis, counted as in neuralop: of the last axis the non-negative ones if real."""
-        return list(self._modes.used)
+        return list(self.kept.used)
 
     @n_modes.setter
     def n_modes(self, n_modes: int | Sequence[int]) -> None:
-        self._modes.use(n_modes, self.grid)
+        self.kept.use(n_modes, self.grid)
 
     @property
     def max_n_modes(self) -> list[int]:
         """Modes along each axis for which there are weights."""
-        return list(self._modes.held)
+        return list(self.kept.held)
 
     transform = SpectralConv.transform  # resampling of the skip connection: not ours to change
 
@@ -139,7 +140,7 @@ class MonarchSpectralConv(Rowwise):
         x = self._checked(x)
         grid = tuple(x.shape[2:])
         out_grid = scaled(grid, self.resolution_scaling_factor) if output_shape is None else tuple(output_shape)
-        used = self._modes.slices(grid, out_grid)
+        used = self.kept.slices(grid, out_grid)
         weight = self.weight[used]
         if out_grid != grid:  # orthonormal transforms of unequal size: 1/√n of each, where 1/n_in is wanted
             weight = weight * math.sqrt(math.prod(out_grid) / math.prod(grid))
@@ -158,11 +159,11 @@ class MonarchSpectralConv(Rowwise):
         if self.out_grid != scaled(self.grid, self.resolution_scaling_factor):
             ratios = [out / n for out, n in zip(self.out_grid, self.grid, strict=True)]
             new.out_grid = scaled(new.grid, ratios)
-        kept = self._modes.slices(new.grid, new.out_grid, reserve=True)
-        new._modes = self._modes.only(kept)
-        new.weight = nn.Parameter(self.weight[kept].detach().clone(), self.weight.requires_grad)
-        new.analysis = self.analysis.resized(new.grid, kept)
-        new.synthesis = self.synthesis.resized(new.out_grid, kept)
+        held = self.kept.slices(new.grid, new.out_grid, reserve=True)
+        new.kept = self.kept.only(held)
+        new.weight = nn.Parameter(self.weight[held].detach().clone(), self.weight.requires_grad)
+        new.analysis = self.analysis.resized(new.grid, held)
+        new.synthesis = self.synthesis.resized(new.out_grid, held)
         return new
 
     def extra_repr(self) -> str:
@@ -189,10 +190,10 @@ class MonarchSpectralConv(Rowwise):
             return False
         fixed = all(isinstance(t, FourierTransform) for t in (*self.analysis, *self.synthesis))
         in_groups = self.in_channels % self.analysis.heads == 0 == self.out_channels % self.synthesis.heads
-        if not fixed or not in_groups or self._modes.used != self._modes.held:
+        if not fixed or not in_groups or self.kept.used != self.kept.held:
             return False
         training = torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
-        return pruned_fft.pays(x, self._modes.used, training=training)
+        return pruned_fft.pays(x, self.kept.used, training=training)
 
 
 def _check_channels(in_channels: int, out_channels: int, separable: bool) -> None:
