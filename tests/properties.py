@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from sciml.operators import LinearOperator
 from sciml.transforms import Transform
 
 SIZES = (1, 2, 12, 35, 64, 320, 368, 31)
@@ -54,9 +55,16 @@ def has_adjoint(transform: Transform) -> None:
     y_dtype = torch.float64 if transform.real and transform.inverse else torch.complex128
     channels = 2 * transform.heads
     x, y = random(3, channels, columns, dtype=x_dtype, seed=1), random(3, channels, rows, dtype=y_dtype, seed=2)
-    image, back = transform(x), transform.adjoint(y)
+    is_adjoint(transform, x, y)
+
+
+def is_adjoint(operator: LinearOperator, x: Tensor, y: Tensor) -> None:
+    """⟨A x, y⟩ = ⟨x, A^H y⟩, and likewise of A.H."""
+    image, back = operator(x), operator.adjoint(y)
     assert image.shape == y.shape
     assert back.shape == x.shape
+    assert torch.equal(operator.H(y), back)
+    assert torch.equal(operator.H.H(x), image)
     left, right = (y.conj() * image).sum().real, (back.conj() * x).sum().real
     scale = image.norm() * y.norm()
     assert abs(left - right) <= 1e-13 * scale * math.sqrt(x.numel()), f"{left=} {right=}"

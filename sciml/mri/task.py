@@ -14,7 +14,7 @@ from torch.nn.functional import l1_loss, mse_loss
 from sciml.errors import BadSchema, ConfigError, NonFinite
 from sciml.mri.batches import SliceBatch
 from sciml.mri.metrics import ssim
-from sciml.mri.physics.coils import centre_crop
+from sciml.mri.physics.images import crop_centre
 from sciml.mri.volumes import METRICS, VolumeStack
 from sciml.training import ranks
 from sciml.training.schedules import AnySchedule
@@ -71,7 +71,7 @@ class MRITask(Task):
         if size is None:
             return image
         try:
-            return centre_crop(image, size)
+            return crop_centre(image, size)
         except ValueError as error:
             raise BadSchema(f"{batch.volume[0]}: slice {batch.slice[0]}: {size} wanted: {error}") from error
 

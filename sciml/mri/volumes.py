@@ -7,8 +7,9 @@ from torch import Tensor
 
 from sciml.mri.batches import SliceBatch
 from sciml.mri.metrics import volume_metrics
-from sciml.mri.physics.coils import centre_crop, combine, rss
+from sciml.mri.physics.coils import combine, rss
 from sciml.mri.physics.fourier import ifft2c
+from sciml.mri.physics.images import crop_centre
 
 METRICS = ("nmse", "psnr", "ssim")
 
@@ -53,7 +54,7 @@ def zero_filled(batch: SliceBatch, size: tuple[int, int]) -> Tensor:
     """What the undersampled data give without a network: SENSE if there are maps, else RSS; magnitudes (B, *size)."""
     coil_images = ifft2c(batch.kspace)
     image = rss(coil_images) if batch.maps is None else combine(coil_images, batch.maps).abs()
-    return centre_crop(image, size)
+    return crop_centre(image, size)
 
 
 def _volume(name: str, parts: list[tuple]) -> Volume:

@@ -5,15 +5,17 @@ from sciml.transforms.base import Transform, factor_parameters, initial_factors
 from sciml.transforms.dense import DenseTransform
 from sciml.transforms.factors import MonarchFactors, dft_factors, dft_matrix
 from sciml.transforms.fft import FourierTransform
+from sciml.transforms.kinds import transform_class
 from sciml.transforms.monarch import MonarchTransform
 from sciml.transforms.projection import project_to_monarch
-from sciml.transforms.separable import separable
+from sciml.transforms.separable import SeparableTransform, separable
 
 __all__ = [
     "DenseTransform",
     "FourierTransform",
     "MonarchFactors",
     "MonarchTransform",
+    "SeparableTransform",
     "Transform",
     "dft_factors",
     "dft_matrix",
@@ -21,5 +23,6 @@ __all__ = [
     "initial_factors",
     "project_to_monarch",
     "separable",
+    "transform_class",
     "use_backend",
 ]

@@ -1,6 +1,7 @@
 """What every transform offers: a matrix, its action along an axis, the adjoint, and itself at another size."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -9,11 +10,12 @@ from torch import Tensor, nn
 from sciml.errors import ConfigError
 from sciml.kernels import ops
 from sciml.kernels.arithmetic import conj, times
+from sciml.operators import LinearOperator
 from sciml.transforms.factors import dft_matrix, lowest
 from sciml.transforms.modules import Rowwise
 
 
-class Transform(Rowwise, ABC):
+class Transform(Rowwise, LinearOperator):
     """A linear transform of one axis that starts as the (truncated) orthonormal DFT.
 
         analysis  (inverse=False):  X[f] = n^(-1/2) Σ_i exp(-2πi·f·(i - o)/n) x[i]
@@ -27,7 +29,7 @@ class Transform(Rowwise, ABC):
         size: n, the number of grid points.
         modes: which frequencies: a count of the lowest ones (-(m // 2) … m - m // 2 - 1, as neuralop's SpectralConv
             keeps them), a `range` of consecutive integers, or None for all n (0 … n-1; from -(n // 2) if centered).
-        heads: groups of channels with a matrix each; head h serves the h-th group of consecutive channels.
+        heads: groups of channels with a matrix each; channel c of C is served by head c·heads // C.
         radix: of a Monarch transform (see there); the others take None alone.
         inverse: synthesis, from modes to grid.
         centered: the grid's origin is the index n // 2.
@@ -72,8 +74,12 @@ class Transform(Rowwise, ABC):
         m = len(self.frequencies)
         return (self.size, m) if self.inverse else (m, self.size)
 
+    def as_matrix(self, shape: Sequence[int] | None = None, *, dtype: torch.dtype = torch.complex128) -> Tensor:
+        """(heads, out, in) complex, differentiable in the parameters; for a `shape` as of any `LinearOperator`."""
+        return self._matrices() if shape is None else super().as_matrix(shape, dtype=dtype)
+
     @abstractmethod
-    def as_matrix(self) -> Tensor:
+    def _matrices(self) -> Tensor:
         """(heads, out, in) complex, differentiable in the parameters."""
 
     def forward(self, x: Tensor, dim: int = -1) -> Tensor:

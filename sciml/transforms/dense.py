@@ -19,7 +19,7 @@ class DenseTransform(Transform):
     def initial_parameters(self) -> list[Tensor]:
         return [torch.view_as_real(self.initial_matrix().resolve_conj()).repeat(self.heads, 1, 1, 1)]
 
-    def as_matrix(self) -> Tensor:
+    def _matrices(self) -> Tensor:
         return as_complex(self.matrix)
 
     @torch.no_grad()

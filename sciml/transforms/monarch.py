@@ -42,7 +42,7 @@ class MonarchTransform(Transform):
         """The complex factors; a synthesis transform is the transpose of their product."""
         return MonarchFactors(as_complex(self.left), as_complex(self.right))
 
-    def as_matrix(self) -> Tensor:
+    def _matrices(self) -> Tensor:
         matrix = ops.monarch_matrix(*self.factors)
         return matrix.mT if self.inverse else matrix
 

@@ -163,3 +163,12 @@ def test_a_resized_transform_keeps_type_mode_and_what_is_frozen(cls):
 def test_separable_on_an_empty_batch():
     made = [MonarchTransform(n, heads=2, centered=True) for n in (256, 12)]
     assert separable(torch.zeros(0, 4, 256, 12), made).shape == (0, 4, 256, 12)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.usefixtures("float64")
+def test_the_matrix_of_all_channels_has_that_of_each_head_in_blocks(cls):
+    transform = cls(6, heads=2, modes=3)
+    perturb(transform)
+    blocks = transform.as_matrix().repeat_interleave(2, 0)
+    assert_close(transform.as_matrix((1, 4, 6)), torch.block_diag(*blocks), n=24)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
-from sciml.mri.models.sense import needed
+from sciml.mri.models.sense import require_maps
 from sciml.mri.physics.coils import rss
 from sciml.mri.physics.fourier import ifft2c
 
@@ -40,7 +40,7 @@ class CGSense(nn.Module):
         """(B, C, y, x), zero where not sampled, to complex images (B, y, x)."""
         from sigpy.mri.app import SenseRecon
 
-        return _each(SenseRecon, kspace, mask, needed(maps), self.lam, self.iterations)
+        return _each(SenseRecon, kspace, mask, require_maps(maps), self.lam, self.iterations)
 
 
 class L1Wavelet(nn.Module):
@@ -66,7 +66,9 @@ class L1Wavelet(nn.Module):
 
         scale = rss(ifft2c(kspace)).amax((-2, -1))[:, None, None]
         scale = torch.where(scale > 1e-12, scale, torch.ones_like(scale))  # an empty slice stays empty
-        return _each(L1WaveletRecon, kspace / scale[:, None], mask, needed(maps), self.lam, self.iterations) * scale
+        return (
+            _each(L1WaveletRecon, kspace / scale[:, None], mask, require_maps(maps), self.lam, self.iterations) * scale
+        )
 
 
 def _each(app: Callable[..., Any], kspace: Tensor, mask: Tensor, maps: Tensor, lam: float, iterations: int) -> Tensor:

@@ -7,21 +7,21 @@ from torch import Tensor, nn
 
 from sciml.errors import ConfigError
 from sciml.kernels.arithmetic import conj, times
-from sciml.mri.models.sense import Sense, SenseOperator, needed
+from sciml.mri.models.sense import Sense, SenseOperator, require_maps
 from sciml.mri.models.unet import ComplexUNet
 from sciml.mri.physics.fourier import Fourier2d
+from sciml.operators import Composition, Scaling
 
 
 class MoDL(nn.Module):
     """MoDL (Aggarwal et al. 2019, arXiv 1712.02862): x ← (A^H A + λ)⁻¹ (A^H y + λ·D(x)), unrolled, weights shared.
 
-    A = M·F·S with the operator given: a learned F is in the normal equations with its true adjoint, so that they
+    A = M @ F @ S with the operator given: a learned F is in the normal equations with its true adjoint, so that they
     stay Hermitian positive definite and conjugate gradients converge. D(x) = x + U(x), U a U-Net. λ is learned.
 
     Args:
         fourier: F; must be tied.
-        start: The operator of the first x, Σ_c conj(S_c)·F⁻¹ k_c (`Sense`); None: F's adjoint, as in the paper. The
-            normal equations keep F.
+        start: The operator of the first x, that of `Sense`; None: F, as in the paper. The normal equations keep F.
         iterations: Unrolled steps (10 in the paper).
         cg_iterations: Steps of conjugate gradients in each.
         chans, pools: Of the U-Net.
@@ -52,17 +52,14 @@ class MoDL(nn.Module):
 
     def forward(self, kspace: Tensor, mask: Tensor, maps: Tensor | None = None) -> Tensor:
         """(B, C, y, x), zero where not sampled, to a complex image (B, y, x)."""
-        maps = needed(maps)
-        lam = self.log_lambda.exp()
-
-        def normal(image: Tensor) -> Tensor:
-            return self.encoding.adjoint(self.encoding(image, maps, mask), maps, mask) + times(lam, image)
-
-        measured = self.encoding.adjoint(kspace, maps, mask)
+        maps = require_maps(maps)
+        a, lam = self.encoding.given(maps, mask), Scaling(self.log_lambda.exp())
+        normal = Composition(a.H, a) + lam  # A.H @ A + λ
+        measured = a.H(kspace)
         image = measured if self.start is None else self.start(kspace, mask, maps)
         for _ in range(self.iterations):
             denoised = image + self.denoiser(image)
-            image = conjugate_gradient(normal, measured + times(lam, denoised), denoised, self.cg_iterations)
+            image = conjugate_gradient(normal, measured + lam(denoised), denoised, self.cg_iterations)
         return image
 
 

@@ -5,9 +5,9 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, pad
 
 from sciml.errors import ConfigError
-from sciml.kernels.arithmetic import times
-from sciml.mri.physics.coils import combine, rss
+from sciml.mri.physics.coils import Coils, rss
 from sciml.mri.physics.fourier import ifft2c
+from sciml.mri.physics.sampling import Sampling
 
 
 class UNet(nn.Module):
@@ -96,8 +96,8 @@ class ImageUNet(nn.Module):
 
     def forward(self, kspace: Tensor, mask: Tensor, maps: Tensor | None = None) -> Tensor:
         """(B, C, y, x), zero where not sampled, to a magnitude image (B, y, x)."""
-        coil_images = ifft2c(times(kspace, mask))
-        image = (rss(coil_images) if maps is None else combine(coil_images, maps).abs())[:, None]
+        coil_images = ifft2c(Sampling(mask)(kspace))
+        image = (rss(coil_images) if maps is None else Coils(maps).H(coil_images).abs())[:, None]
         std, mean = torch.std_mean(image, dim=(2, 3), keepdim=True)
         std = torch.where(std == 0, torch.ones_like(std), std)
         return (self.unet((image - mean) / std) * std + mean)[:, 0]

@@ -7,11 +7,12 @@ from torch import Tensor, nn
 
 from sciml.errors import ConfigError
 from sciml.kernels.arithmetic import times
-from sciml.mri.models.sense import Sense, needed
+from sciml.mri.models.sense import Sense, require_maps
 from sciml.mri.models.unet import ComplexUNet
 from sciml.mri.physics.calibration import calibration_region
-from sciml.mri.physics.coils import combine, expand, rss
+from sciml.mri.physics.coils import Coils, rss
 from sciml.mri.physics.fourier import Fourier2d, fft2c, ifft2c
+from sciml.mri.physics.sampling import Sampling
 
 
 class SensitivityModel(nn.Module):
@@ -23,13 +24,13 @@ class SensitivityModel(nn.Module):
 
     def forward(self, kspace: Tensor, mask: Tensor) -> Tensor:
         """(B, C, y, x) k-space to maps of that shape. The images are the true inverse FFT's, as coils are."""
-        images = ifft2c(times(kspace, calibration_region(mask)))
+        images = ifft2c(Sampling(calibration_region(mask))(kspace))
         maps = self.unet(images.flatten(0, 1)).view(kspace.shape)
         return times(maps, rss(maps)[:, None].reciprocal())
 
 
 class Cascade(nn.Module):
-    """k ← k − λ·M(k − k_ref) − F(S·U(S* F⁻¹ k)): soft data consistency and refinement by a U-Net U."""
+    """k ← k − λ·M(k − k_ref) − F S U(S^H F⁻¹ k): soft data consistency and refinement by a U-Net U."""
 
     def __init__(self, fourier: Fourier2d, refine: nn.Module) -> None:
         super().__init__()
@@ -37,9 +38,10 @@ class Cascade(nn.Module):
         self.weight = nn.Parameter(torch.ones(()))
 
     def forward(self, kspace: Tensor, reference: Tensor, mask: Tensor, maps: Tensor) -> Tensor:
-        image = self.refine(combine(self.fourier.inverse(kspace), maps))
-        step = self.weight.to(kspace.real.dtype) * mask  # small, and in the data's precision
-        return kspace - times(step, kspace - reference) - self.fourier(expand(image, maps))
+        coils = Coils(maps)
+        consistency = Sampling(self.weight.to(kspace.real.dtype) * mask)  # λ·M, in the data's precision
+        image = self.refine(coils.H(self.fourier.inverse(kspace)))
+        return kspace - consistency(kspace - reference) - self.fourier(coils(image))
 
 
 class VarNet(nn.Module):
@@ -93,7 +95,7 @@ class VarNet(nn.Module):
         """(B, C, y, x), zero where not sampled, to a magnitude image (B, y, x)."""
         if self.sensitivity is not None and maps is not None:
             raise ConfigError("the data bring coil maps and sens_chans > 0 would estimate them: set one of them off")
-        maps = self.sensitivity(kspace, mask) if self.sensitivity is not None else needed(maps)
+        maps = self.sensitivity(kspace, mask) if self.sensitivity is not None else require_maps(maps)
         current = kspace if self.start is None else predicted(self.start(kspace, mask, maps), kspace, mask, maps)
         for cascade in self.cascades:
             current = cascade(current, kspace, mask, maps)
@@ -101,5 +103,5 @@ class VarNet(nn.Module):
 
 
 def predicted(image: Tensor, kspace: Tensor, mask: Tensor, maps: Tensor) -> Tensor:
-    """The measured k-space, and F(S_c·x) of an image x (B, y, x) where nothing was measured; F is the scanner's FFT."""
-    return torch.where(mask, kspace, fft2c(expand(image, maps)))
+    """The measured k-space, and F S x of an image x (B, y, x) where nothing was measured; F is the scanner's FFT."""
+    return torch.where(mask, kspace, fft2c(Coils(maps)(image)))

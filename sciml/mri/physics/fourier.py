@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
-from sciml.transforms import DenseTransform, MonarchTransform, Transform, separable
+from sciml.operators import LinearOperator
+from sciml.transforms import SeparableTransform, transform_class
 
-_LEARNED: dict[str, type[Transform]] = {"monarch": MonarchTransform, "dense": DenseTransform}
 _PLANE = (-2, -1)
 
 
@@ -30,12 +30,21 @@ def _centred(transform: Callable[..., Tensor], x: Tensor) -> Tensor:
     return torch.fft.fftshift(transform(torch.fft.ifftshift(x, _PLANE), norm="ortho"), _PLANE)
 
 
-class Fourier2d(nn.Module):
+class ScannerFourier(LinearOperator):
+    """The scanner's operator, `fft2c`: unitary, so that its adjoint is its inverse."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return fft2c(image)
+
+    def adjoint(self, kspace: Tensor) -> Tensor:
+        return ifft2c(kspace)
+
+
+class Fourier2d(nn.Module, LinearOperator):
     """The Fourier operator of a reconstruction network: coil images (B, C, y, x) to k-space, and back.
 
-    Every kind starts as `fft2c`. A learned one is a separable product of two centred transforms, with heads: coil c
-    of C uses head c·heads // C. Volumes of another size than `size` are served by the matrices carried there
-    (`Transform.matrix_at`), in training too: gradients reach the factors through the carrying.
+    Every kind starts as `fft2c`. A learned one is a `SeparableTransform` of two centred transforms, which says what
+    heads mean, coils being its channels, and how volumes of another size than `size` are served.
 
     Args:
         size: (y, x), the matrix size for which the factors are stored; the fixed FFT serves any.
@@ -64,28 +73,28 @@ class Fourier2d(nn.Module):
             raise ConfigError(f"{radix=} with {transform=}: only Monarch transforms have a radix, remove the key")
         self.size, self.heads, self.tied, self.learned = tuple(size), heads, tied, transform != "fft"
 
-        def axes(inverse: bool) -> nn.ModuleList:
-            kind = _LEARNED[transform]
-            return nn.ModuleList(kind(n, heads=heads, radix=radix, inverse=inverse, centered=True) for n in size)
+        def axes(inverse: bool) -> SeparableTransform:
+            kind = transform_class(transform)
+            return SeparableTransform(kind(n, heads=heads, radix=radix, inverse=inverse, centered=True) for n in size)
 
         self.analysis = axes(False) if self.learned else None
         self.synthesis = axes(True) if self.learned and not tied else None
 
     def forward(self, image: Tensor) -> Tensor:
         """Coil images to k-space, (B, C, y, x) complex."""
-        return fft2c(image) if self.analysis is None else separable(image, _transforms(self.analysis))
+        return self._applied(image)
 
     def adjoint(self, kspace: Tensor) -> Tensor:
         """The conjugate transpose of `forward`: ⟨forward(x), k⟩ = ⟨x, adjoint(k)⟩."""
-        return ifft2c(kspace) if self.analysis is None else separable(kspace, _transforms(self.analysis), adjoint=True)
+        return self._applied.adjoint(kspace)
 
     def inverse(self, kspace: Tensor) -> Tensor:
         """From k-space to coil images: the adjoint if tied, else a transform learned separately."""
-        return self.adjoint(kspace) if self.synthesis is None else separable(kspace, _transforms(self.synthesis))
+        return self.adjoint(kspace) if self.synthesis is None else self.synthesis(kspace)
 
     def extra_repr(self) -> str:
         return f"size={self.size}, learned={self.learned}, heads={self.heads}, tied={self.tied}"
 
-
-def _transforms(axes: nn.ModuleList) -> list[Transform]:
-    return [axis for axis in axes if isinstance(axis, Transform)]
+    @property
+    def _applied(self) -> LinearOperator:
+        return ScannerFourier() if self.analysis is None else self.analysis

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from sciml.errors import ConfigError
-from sciml.mri.physics.coils import centre_crop, combine, expand, rss
+from sciml.mri.physics.coils import combine, expand, rss
 from sciml.mri.physics.fourier import fft2c, ifft2c
+from sciml.mri.physics.images import crop_centre
 from sciml.training.augmentation import Augmentation
 
 FARTHEST = 16  # an object moves by at most this part of the field of view, either way
@@ -45,7 +46,7 @@ class MovedObject(Augmentation):
     def __call__(self, sample: FullSlice, rng: np.random.Generator) -> FullSlice:
         kspace, image = moved(sample.kspace, sample.maps, rng)
         height, width = sample.target.shape
-        return FullSlice(kspace, sample.maps, centre_crop(image, (height, width)))
+        return FullSlice(kspace, sample.maps, crop_centre(image, (height, width)))
 
 
 def moved(kspace: Tensor, maps: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

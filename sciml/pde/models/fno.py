@@ -17,9 +17,7 @@ from sciml.pde.models.rebuild import Replacement, rebuild_with
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.pde.models.state import tensor_state
 from sciml.pde.models.uncompiled import keep_uncompiled
-from sciml.transforms import DenseTransform, MonarchTransform, Transform
-
-_LEARNED: dict[str, type[Transform]] = {"monarch": MonarchTransform, "dense": DenseTransform}
+from sciml.transforms import MonarchTransform, Transform, transform_class
 
 
 def fno(
@@ -75,7 +73,7 @@ def fno(
     use_any_precision(use_pointwise(model))
     if transform == "fft":
         return tensor_state(keep_uncompiled(model))
-    return monarchize(model, grid, hidden_channels if heads is None else heads, transform=_LEARNED[transform])
+    return monarchize(model, grid, hidden_channels if heads is None else heads, transform=transform_class(transform))
 
 
 def monarchize(

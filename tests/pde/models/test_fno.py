@@ -112,7 +112,7 @@ def test_pointwise_convolution_is_the_convolution():
         ({"n_modes": [4]}, "one number for each"),
         ({"domain_padding": -0.1}, "domain_padding"),
         ({"heads": 4}, "transform=fft"),
-        ({"heads": 3, "transform": "monarch"}, "heads"),
+        ({"heads": 0, "transform": "monarch"}, "heads"),
     ],
 )
 def test_settings_out_of_range(options, message):

@@ -204,10 +204,56 @@ def test_resized_layer_trains_on_its_grid(transform):
     assert all(p.grad is not None for p in new.parameters())
 
 
-def test_training_on_another_grid_is_refused():
-    conv = MonarchSpectralConv(2, 2, (8, 8), grid=(16, 16))
-    with pytest.raises(ValueError, match="resized"):
-        conv(torch.zeros(1, 2, 32, 32))
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("grid", [(8, 7), (5, 6)])
+def test_training_on_another_grid_is_through_the_carried_matrices(grid):
+    conv = MonarchSpectralConv(2, 2, (3, 4), grid=(6, 5), heads=2)
+    perturb(conv)
+    names, values = zip(*conv.named_parameters(), strict=True)
+    inputs = (random(2, 2, *grid, dtype=torch.float64).requires_grad_(), *(v.detach().requires_grad_() for v in values))
+
+    def run(x, *parameters):
+        return torch.func.functional_call(conv, dict(zip(names, parameters, strict=True)), x)
+
+    def dense(x):
+        sides = (conv.analysis, conv.synthesis)
+        matrices = [[t.matrix_at(n, modes=t.frequencies) for t, n in zip(side, grid, strict=True)] for side in sides]
+        return reference.spectral_conv(x, matrices[0], conv.weight, matrices[1], conv.bias)
+
+    assert torch.autograd.gradcheck(run, inputs, fast_mode=True)
+    x = inputs[0].detach()
+    found, expected = conv(x), dense(x)
+    assert_close(found, expected, n=x.numel())
+    direction = random(*found.shape, dtype=torch.float64, seed=5)
+    wanted = list(conv.parameters())
+    for f, e in zip(*(torch.autograd.grad(y, wanted, direction) for y in (found, expected)), strict=True):
+        assert e.abs().max() > 0
+        assert_close(f, e, n=10 * x.numel())
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize(("grid", "modes"), [((9,), (4,)), ((6, 5), (3, 4)), ((4, 5, 6), (3, 2, 4))])
+@pytest.mark.parametrize("transform", [MonarchTransform, FourierTransform])
+@pytest.mark.parametrize("heads", [2, 4, 7])
+def test_any_number_of_channels_goes_with_any_number_of_heads(grid, modes, transform, heads):
+    """Channel c of C is served by head c·heads // C, on both sides."""
+    conv = MonarchSpectralConv(4, 6, modes, grid=grid, heads=heads, transform=transform)
+    perturb(conv)
+    x = random(2, 4, *grid, dtype=torch.float64)
+    analysis, synthesis = (
+        [t.as_matrix()[[c * heads // channels for c in range(channels)]] for t in side]
+        for side, channels in ((conv.analysis, 4), (conv.synthesis, 6))
+    )
+    assert_close(conv(x), reference.spectral_conv(x, analysis, conv.weight, synthesis, conv.bias), n=10 * x.numel())
+
+
+def test_ffts_on_an_output_that_is_not_the_layers_own():
+    conv = MonarchSpectralConv(1, 1, (4, 4), grid=(8, 8), transform=FourierTransform, resolution_scaling_factor=2)
+    x = random(1, 1, 8, 8, dtype=torch.float32)
+    conv.backend = "torch"
+    expected = conv(x, output_shape=(8, 8))
+    conv.backend = "auto"  # which would take FFTs for a field so small
+    torch.testing.assert_close(conv(x, output_shape=(8, 8)), expected)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
@@ -247,7 +293,8 @@ def test_modes_out_of_range(n_modes):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"heads": 3}, "heads"),
+        ({"heads": 0}, "heads=0"),
+        ({"in_channels": 0}, "in_channels=0"),
         ({"factorization": "tucker"}, "factorization='tucker'"),
         ({"fno_block_precision": "half"}, "fno_block_precision='half'"),
         ({"separable": True, "out_channels": 2}, "separable"),
