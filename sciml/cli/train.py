@@ -21,6 +21,7 @@ from sciml.cli.applications import application, chosen
 from sciml.cli.config import dumped
 from sciml.cli.console import Console
 from sciml.cli.messages import building, explain
+from sciml.cli.parser import Parser
 from sciml.cli.trainer_settings import as_list, check_seed, check_trainer_settings, naming_the_key
 from sciml.errors import ConfigError
 from sciml.io.checkpoints import read_checkpoint
@@ -80,6 +81,7 @@ def run(args: list[str]) -> int:
             seed_everything_default=0,
             parser_kwargs={**strict, args[0]: dict(strict)},
             args=args,
+            parser_class=Parser,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # config.yaml rebuilds a run
         )
