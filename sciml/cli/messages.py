@@ -124,7 +124,7 @@ def _parameters(class_path: str) -> list[str]:
     module, name = class_path.rsplit(".", 1)
     target = getattr(sys.modules.get(module), name, None)
     if inspect.isclass(target):
-        from sciml.cli.parser import parameters  # which imports Lightning, as the parser has
+        from sciml.runs.parser import parameters  # which imports Lightning, as the parser has
 
         return list(parameters(target))
     return list(inspect.signature(target).parameters) if callable(target) else []

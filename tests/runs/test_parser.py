@@ -9,7 +9,7 @@ from neuralop.models import FNO, TFNO
 from torch import nn
 from torch.nn.functional import gelu
 
-from sciml.cli.parser import Parser, parameters
+from sciml.runs.parser import Parser, parameters
 
 
 class Net(FNO):
