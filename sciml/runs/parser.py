@@ -34,9 +34,9 @@ def parameters(class_type: type) -> dict[str, inspect.Parameter]:
     found: dict[str, inspect.Parameter] = {}
     for base in inspect.getmro(class_type)[:-1]:
         if "__init__" in vars(base):
-            own = inspect.signature(base.__init__).parameters  # type: ignore[misc]
-            found = {**own, **found}
-            if not any(p.kind is p.VAR_KEYWORD for p in own.values()):
+            _, *own = inspect.signature(base.__init__).parameters.values()  # type: ignore[misc]
+            found = {p.name: p for p in own if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)} | found
+            if not any(p.kind is p.VAR_KEYWORD for p in own):
                 break
     return found
 

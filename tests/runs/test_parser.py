@@ -35,7 +35,8 @@ def test_defaults_are_the_classs_own(model: type, factorization: str | None, ran
 
 def test_a_class_that_hands_no_keywords_on_has_its_own_arguments_alone() -> None:
     assert set(parser_of(Net).get_defaults().keys()) == {"width"}
-    assert list(parameters(Net)) == ["self", "width"]
+    assert list(parameters(Net)) == ["width"]
+    assert {"n_modes", "conv_module"} <= parameters(TFNO).keys()
 
 
 def test_what_is_skipped_stays_out() -> None:
