@@ -1,8 +1,7 @@
 """neuralop's layers, for any precision, compilers and exporters, and faster; parameters and state dicts unchanged."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import torch
 from neuralop.layers.embeddings import GridEmbeddingND
@@ -12,9 +11,10 @@ from torch import Tensor, nn
 from sciml.errors import ConfigError
 from sciml.pde.models.replace import turn_layers
 from sciml.transforms.factors import as_complex
+from sciml.transforms.modules import Moved
 
 
-class FFTSpectralConv(SpectralConv):
+class FFTSpectralConv(Moved, SpectralConv):
     """neuralop's SpectralConv; of real fields it computes in float32, also in a network of bfloat16 or float16.
 
     `.to(torch.bfloat16)` rounds its complex weights; of plain complex parameters torch drops the imaginary part.
@@ -35,8 +35,10 @@ class FFTSpectralConv(SpectralConv):
     def _contract(self, planned: Callable[..., Tensor]) -> None:
         self.__dict__["_contract"] = planned
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        return super()._apply(partial(_as_pairs, fn), recurse)
+    def moved(self, fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
+        if not tensor.is_complex():
+            return fn(tensor)
+        return as_complex(fn(torch.view_as_real(tensor.reshape(-1)))).view(tensor.shape)
 
     def forward(self, x: Tensor, output_shape: Sequence[int] | None = None) -> Tensor:
         compiled = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
@@ -62,12 +64,6 @@ def _contract(x: Tensor, weight: Any, separable: bool = False) -> Tensor:
     """Of x (batch, i, modes…) by the weight (i, o, modes…) or, separable, (i, modes…); neuralop's without a plan."""
     weight = weight if torch.is_tensor(weight) else weight.to_tensor()
     return x * weight if separable else torch.einsum("bi...,io...->bo...", x, weight)
-
-
-def _as_pairs(fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
-    if not tensor.is_complex():
-        return fn(tensor)
-    return as_complex(fn(torch.view_as_real(tensor.reshape(-1)))).view(tensor.shape)
 
 
 class GridEmbedding(GridEmbeddingND):
