@@ -52,7 +52,8 @@ class FFTSpectralConv(Moved, SpectralConv):
                 "neuralop's spectral layer (transform=fft) computes in single precision, the field holds float64: take"
                 " single precision, or a learned transform (monarch or dense)"
             )
-        return super().forward(x.float(), output_shape).to(self.bias.dtype)
+        like = x if self.bias is None else self.bias
+        return super().forward(x.float(), output_shape).to(like.dtype)
 
 
 @torch.compiler.disable(reason="neuralop's SpectralConv is complex, which Inductor gets wrong")
