@@ -8,7 +8,7 @@ from torch.nn.modules import module as of_all_modules
 
 M = TypeVar("M", bound=nn.Module)
 
-# nn.Module's own names: it has no public way to list hooks (tests/test_private_names.py). What else belongs to them:
+# nn.Module's own names: it has no public way to list hooks. What else belongs to them:
 _CALLED = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _FLAGS = (
     "_forward_hooks_with_kwargs",
