@@ -1,11 +1,8 @@
 """What a configuration may name. Anything else is refused before it is imported, since importing runs code."""
 
 import importlib.util
-import inspect
 import os
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
@@ -13,7 +10,7 @@ from jsonargparse import get_loader, set_loader, set_parsing_settings
 
 from sciml.cli.arguments import normalised
 from sciml.errors import ConfigError
-from sciml.io.safe_yaml import LARGEST, check_bounds
+from sciml.io.safe_yaml import check_bounds
 
 ALLOWED_PACKAGES = ["sciml", "torch.optim", "torch.nn", "lightning.pytorch", "neuralop"]
 _FUNCTIONS = ["torch._C._nn.gelu"]  # torch.nn.functional.gelu, the default of neuralop's models, says it is this
@@ -40,40 +37,12 @@ def settle(args: list[str]) -> list[str]:
     _given.clear()
     _given.update(packages)
     set_loader("yaml", _read_bounded, exceptions=(yaml.YAMLError,))  # a value that is no YAML is text
-    if any("neuralop.models" in text for text in [*rest, *_configurations(rest)]):
-        readable_models()
     return rest
 
 
 def given() -> list[str]:
     """The words that allow again what the last `settle` allowed, for a process that runs the same command."""
     return [f"--allow={package}" for package in sorted(_given)]
-
-
-def readable_models() -> None:
-    """Gives neuralop's models signatures that a parser can trust.
-
-    Two annotations of FNO name a module where the default is a function and a class, and TFNO hides its own defaults
-    (Tucker factors of rank 0.1) behind **kwargs, so that a parser would hand it FNO's. Nothing else is changed.
-    """
-    from neuralop.models import FNO, TFNO
-
-    true = _true_signature(FNO)
-    FNO.__init__.__signature__ = true
-    own: dict[str, Any] = {"factorization": "Tucker", "rank": 0.1}
-    changed = [p.replace(default=own.get(p.name, p.default)) for p in true.parameters.values()]
-    TFNO.__init__.__signature__ = true.replace(parameters=changed)
-
-
-def _true_signature(model: type) -> inspect.Signature:
-    """The constructor's, without the annotations that contradict their own default."""
-    found = inspect.signature(model.__init__)  # type: ignore[misc]
-
-    def contradicts(p: inspect.Parameter) -> bool:
-        return p.default is not p.empty and (inspect.isroutine(p.default) or inspect.isclass(p.default))
-
-    trusted = [p.replace(annotation=p.empty) if contradicts(p) else p for p in found.parameters.values()]
-    return found.replace(parameters=trusted)
 
 
 def _read_bounded(text: str) -> Any:
@@ -104,16 +73,3 @@ def _require_package(name: str) -> None:
         raise ConfigError("--allow: jsonargparse could change what is allowed")
     if importlib.util.find_spec(top) is None:
         raise ConfigError(f"--allow: no module {top!r}, neither in {os.getcwd()} nor installed")
-
-
-def _configurations(args: Sequence[str]) -> list[str]:
-    """The texts of files that the arguments name; what cannot be read is reported where it is parsed."""
-    texts = []
-    for word in args:
-        path = Path(word.removeprefix("--config="))
-        try:
-            if path.is_file() and path.stat().st_size <= LARGEST:
-                texts.append(path.read_bytes().decode(errors="ignore"))
-        except (OSError, ValueError):
-            continue
-    return texts

@@ -12,8 +12,7 @@ import jsonargparse
 import torch
 from jsonargparse import ArgumentError
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sciml.cli.allowed import given, settle
@@ -21,6 +20,7 @@ from sciml.cli.applications import application, chosen
 from sciml.cli.config import dumped
 from sciml.cli.console import Console
 from sciml.cli.messages import building, explain
+from sciml.cli.one_command import OneCommandCLI
 from sciml.cli.trainer_settings import as_list, check_seed, check_trainer_settings, naming_the_key
 from sciml.errors import ConfigError
 from sciml.io.checkpoints import read_checkpoint
@@ -29,10 +29,11 @@ from sciml.runs.directory import RUN, RunDirectory
 from sciml.runs.locate import default_run_dir, find_checkpoint
 from sciml.runs.loggers import Curves, MetricsCSV, SafeCheckpointIO
 from sciml.runs.ownership import Ownership
+from sciml.runs.parser import Parser
 from sciml.runs.settings import Origin
 from sciml.training import ranks
 from sciml.training.callbacks import Checkpoints, DivergenceGuard, TrainingCost
-from sciml.training.launcher import Launcher, is_rank_zero
+from sciml.training.launcher import is_rank_zero, use_launcher
 from sciml.training.limits import check_trainer, environment_plugins
 from sciml.training.memory import keep_freed_memory
 from sciml.training.precision import check_data, check_precision
@@ -80,6 +81,7 @@ def run(args: list[str]) -> int:
             seed_everything_default=0,
             parser_kwargs={**strict, args[0]: dict(strict)},
             args=args,
+            parser_class=Parser,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # config.yaml rebuilds a run
         )
@@ -96,19 +98,11 @@ def run(args: list[str]) -> int:
     return 0
 
 
-class RunCLI(LightningCLI):
-    """A LightningCLI whose every run lives in one directory."""
+class RunCLI(OneCommandCLI):
+    """A command line whose every run lives in one directory."""
 
     model: Task
     datamodule: Any  # an application's, which can `describe` its data
-
-    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
-        """Builds the parser of the one subcommand that is called: each takes a tenth of a second."""
-        (self.command,) = kwargs
-        self._subcommand_parsers = {
-            self.command: self._prepare_subcommand_parser(Trainer, self.command, **kwargs[self.command])
-        }
-        parser.add_subcommands().add_subcommand(self.command, self._subcommand_parsers[self.command])
 
     def before_instantiate_classes(self) -> None:
         for message in IRRELEVANT:  # here, since neuralop resets such filters when a configuration imports it
@@ -129,16 +123,13 @@ class RunCLI(LightningCLI):
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except ArgumentError as error:
-            raise ConfigError(explain(str(error), self._parser(self.command), list(args or []))) from error
+            raise ConfigError(explain(str(error), self.command_parser, list(args or []))) from error
         settings = self.config[self.config.subcommand]
         check_seed(settings.seed_everything)
         if settings.run_dir is None:
             settings.run_dir = str(default_run_dir(settings.config or []))
         self.run = RunDirectory(settings.run_dir)
         self._text: str | None = None
-
-    def _parse_ckpt_path(self) -> None:
-        """Our checkpoints hold no settings; Lightning would open the file here, and fail without its name."""
 
     def instantiate_classes(self) -> None:
         """As in LightningCLI, which calls a deprecated name of jsonargparse's."""
@@ -178,8 +169,7 @@ class RunCLI(LightningCLI):
             kwargs["logger"] = False
         with naming_the_key(settings):
             trainer = super().instantiate_trainer(**kwargs)
-        if isinstance(trainer.strategy, DDPStrategy):
-            trainer.strategy._launcher = Launcher(trainer, self.arguments)
+        use_launcher(trainer, self.arguments)
         return trainer
 
     def _own_callbacks(self) -> list[Callback]:
@@ -195,15 +185,15 @@ class RunCLI(LightningCLI):
         table = MetricsCSV(self.run.path / "metrics.csv", resume=self.checkpoint is not None)
         return [table, Curves(self.run.path / "tensorboard")]
 
-    def _run_subcommand(self, subcommand: str) -> None:
+    def run_command(self) -> None:
         try:
-            super()._run_subcommand(subcommand)
+            super().run_command()
         except RuntimeError as error:
             if str(error).startswith("Early stopping conditioned on metric"):  # known when the first epoch has ended
                 raise ConfigError(f"trainer.callbacks: {error}") from error
             raise
         finally:
-            if subcommand == "fit":
+            if self.command == "fit":
                 self.ownership.close()
 
     def before_fit(self) -> None:
@@ -322,5 +312,5 @@ class RunCLI(LightningCLI):
             settings.overwrite = False
             for key in OF_ONE_COMMAND:  # a configuration of `test` is one for `fit` too
                 settings.pop(key, None)
-            self._text = dumped(self._parser(self.subcommand), settings)
+            self._text = dumped(self.command_parser, settings)
         return self._text

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sciml.errors import BadSchema, ConfigError
 from sciml.pde.metrics import counted_mean, is_zero, relative_l2_per_sample
-from sciml.pde.models.state import tensor_state
+from sciml.pde.models.state import without_metadata
 from sciml.training.schedules import AnySchedule
 from sciml.training.task import Task
 from sciml.transforms import factor_parameters
@@ -68,7 +68,8 @@ class PDETask(Task):
         factor_decay: float = 0.0,
         normalize: bool = False,
     ) -> None:
-        super().__init__(tensor_state(net), optimizer, scheduler, factor_lr=factor_lr, factor_decay=factor_decay)
+        super().__init__(net, optimizer, scheduler, factor_lr=factor_lr, factor_decay=factor_decay)
+        self.register_state_dict_post_hook(without_metadata)  # of neuralop's models
         self.normalize = normalize
         for name in STATISTICS:
             self.register_buffer(name, torch.full((), float(name.endswith("std"))))

@@ -9,9 +9,8 @@ from neuralop.layers.spectral_convolution import SpectralConv
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
+from sciml.pde.models.layers import FFTSpectralConv
 from sciml.pde.models.modes import scaled
-from sciml.pde.models.precision import SinglePrecisionConv
-from sciml.pde.models.uncompiled import UncompiledSpectralConv
 from sciml.transforms import Transform
 from sciml.transforms.factors import lowest
 
@@ -121,8 +120,7 @@ def refuse_unsupported(neuralop_kwargs: dict[str, Any]) -> None:
 
 def refuse_other_functions(conv: SpectralConv) -> None:
     """Raise ConfigError for a layer that computes something else than neuralop's SpectralConv."""
-    known = (SpectralConv.forward, SinglePrecisionConv.forward, UncompiledSpectralConv.forward)
-    if type(conv).forward not in known or "forward" in vars(conv):
+    if type(conv).forward not in (SpectralConv.forward, FFTSpectralConv.forward) or "forward" in vars(conv):
         raise ConfigError(f"{type(conv).__name__} has a forward of its own, which would be lost: replace it by hand")
     if nn.utils.parametrize.is_parametrized(conv):
         raise ConfigError("the layer is parametrized: call torch.nn.utils.parametrize.remove_parametrizations first")
