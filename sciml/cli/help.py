@@ -31,7 +31,8 @@ Every setting may follow as --KEY VALUE, which wins. `--help full` lists all of 
 Options
   -c, --config FILE     settings; of several files the later ones lie over the earlier
   --run_dir PATH        [runs/<name of FILE>] where results go
-  --task KIND           [pde] pde: fields; mri: images
+  --model.class_path    sciml.PDETask for fields, sciml.MRITask for images
+  --data.class_path     sciml.PDEData for fields, sciml.MRIData for images
   --ckpt_path WHICH     [none] best, last, or a file. fit: continue from it; else: evaluate it
   --overwrite BOOL      [false] let fit replace a run
   --allow PACKAGE       let the settings name classes of your own PACKAGE; not recorded: say it each time
@@ -43,15 +44,17 @@ MODEL = """\
 model.KEY, for fields and images
   net                   the network, as class_path and init_args: one of those below, or of your own (--allow)
   optimizer             class_path and init_args of one of torch.optim
-  scheduler             [none] sciml.training.schedules.OneCycle (pct_start [0.3]), Cosine, Halving (stages [5]) or
-                        Constant, stepped each training step; or one of torch.optim.lr_scheduler, stepped each epoch
+  scheduler             [none] sciml.training.schedules.OneCycle (pct_start [0.3]), Cosine or Halving (stages [5]),
+                        stepped each training step; or one of torch.optim.lr_scheduler, stepped each epoch
                         (OneCycleLR, CyclicLR: each step; ReduceLROnPlateau: by the validation's metric)
   factor_lr             [none] learning rate of the learned transforms' factors; left out: the optimizer's
   factor_decay          [0.0] after each step, factor -= rate * factor_decay * (factor - DFT)
 model.KEY, for fields alone
+  loss                  [RelativeL2Loss()] sciml.pde.RelativeL2Loss: the sum over frames; or another class, by its path
   normalize             [false] the network works on (field - mean) / std of the training set
 model.KEY, for images alone
-  loss                  [ssim] ssim (1 - SSIM), l1 or mse, of images divided by the volume's maximum
+  loss                  [SSIMLoss()] sciml.mri.SSIMLoss (1 - SSIM), torch.nn.L1Loss or torch.nn.MSELoss, of images
+                        divided by the volume's maximum
 """
 
 NETWORKS = """\

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sciml.mri.batches import SliceBatch
-    from sciml.mri.data import MRIDataModule
+    from sciml.mri.data import MRIData, MRIDataModule
+    from sciml.mri.losses import SSIMLoss
     from sciml.mri.models.modl import MoDL
     from sciml.mri.models.sense import Sense, SenseOperator
     from sciml.mri.models.unet import ImageUNet
@@ -14,15 +15,20 @@ if TYPE_CHECKING:
     from sciml.mri.physics.maps import espirit_maps
     from sciml.mri.physics.masks import Mask, undersampling_mask
     from sciml.mri.physics.simulate import generate_mri
-    from sciml.mri.results import read_reconstructions, write_images, write_reconstructions
+    from sciml.mri.reconstructions import read_reconstructions, write_reconstructions
+    from sciml.mri.results import write_images
+    from sciml.mri.task import MRITask
 
 _MODULE = {
-    "read_reconstructions": "results",
+    "SSIMLoss": "losses",
+    "read_reconstructions": "reconstructions",
     "write_images": "results",
-    "write_reconstructions": "results",
+    "write_reconstructions": "reconstructions",
     "Fourier2d": "physics.fourier",
     "ImageUNet": "models.unet",
+    "MRIData": "data",
     "MRIDataModule": "data",
+    "MRITask": "task",
     "Mask": "physics.masks",
     "MoDL": "models.modl",
     "Sense": "models.sense",
@@ -38,9 +44,12 @@ _MODULE = {
 __all__ = [
     "Fourier2d",
     "ImageUNet",
+    "MRIData",
     "MRIDataModule",
+    "MRITask",
     "Mask",
     "MoDL",
+    "SSIMLoss",
     "Sense",
     "SenseOperator",
     "SliceBatch",

@@ -238,3 +238,6 @@ def _check_ranges(**values: tuple[int | None, int]) -> None:
     for name, (value, bound) in values.items():
         if value is not None and value < bound:
             raise ConfigError(f"{name}={value}: expected an integer of at least {bound}")
+
+
+MRIData = MRIDataModule

@@ -4,14 +4,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sciml.pde.data import PDEDataModule
+    from sciml.pde.data import PDEData, PDEDataModule
     from sciml.pde.equations.burgers import solve_burgers
     from sciml.pde.equations.navier_stokes import solve_navier_stokes
+    from sciml.pde.losses import RelativeL2Loss
     from sciml.pde.models.fno import fno, monarchize
     from sciml.pde.models.spectral_conv import MonarchSpectralConv
     from sciml.pde.results.evaluation import Evaluation
     from sciml.pde.results.predictions import Predictions, read_predictions, write_predictions
     from sciml.pde.results.storage import read_evaluation, write_evaluation
+    from sciml.pde.task import PDETask
 
 _MODULE = {
     "Evaluation": "results.evaluation",
@@ -21,7 +23,10 @@ _MODULE = {
     "write_evaluation": "results.storage",
     "write_predictions": "results.predictions",
     "MonarchSpectralConv": "models.spectral_conv",
+    "PDEData": "data",
     "PDEDataModule": "data",
+    "PDETask": "task",
+    "RelativeL2Loss": "losses",
     "fno": "models.fno",
     "monarchize": "models.fno",
     "solve_burgers": "equations.burgers",
@@ -30,8 +35,11 @@ _MODULE = {
 __all__ = [
     "Evaluation",
     "MonarchSpectralConv",
+    "PDEData",
     "PDEDataModule",
+    "PDETask",
     "Predictions",
+    "RelativeL2Loss",
     "fno",
     "monarchize",
     "read_evaluation",

@@ -324,3 +324,6 @@ class PDEDataModule(lightning.LightningDataModule):
                 f"{list(self.source.grid)} and subsample={self.subsample} leaves {list(found)}; {remedy}, or set "
                 "data.grid and model.net.init_args.grid to the grid that you want"
             )
+
+
+PDEData = PDEDataModule

@@ -74,7 +74,7 @@ def test_what_is_told_in_passing_is_true_too() -> None:
         assert re.search(rf"\b{name}\b", words[0])
     for kind in re.search(r"or (equispaced, .*\n.*?)\)", words[0])[1].split(","):  # type: ignore[index]
         Mask(kind.strip())  # type: ignore[arg-type]
-    for kind in ("OneCycle", "Cosine", "Halving", "Constant"):
+    for kind in ("OneCycle", "Cosine", "Halving"):
         for name, p in inspect.signature(getattr(schedules, kind)).parameters.items():
             assert f"{kind} ({name} [{p.default}])" in texts.MODEL
     for path in re.findall(r"sciml\.[\w.]+[a-z]\.\w+", texts.NETWORKS):

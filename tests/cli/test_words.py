@@ -7,17 +7,18 @@ import pytest
 import torch
 import yaml
 from tiny_cli import CONFIG as LEARNED
-from tiny_cli import Sciml
+from tiny_cli import MODEL, Sciml
 
 from sciml.cli import main
-from sciml.cli.allowed import given, settle
-from sciml.cli.arguments import normalised
+from sciml.cli.arguments import normalised, settled
 from sciml.errors import ConfigError
 from sciml.io.checkpoints import read_checkpoint
+from sciml.runs.allowed import allowed
 
-NET = LEARNED["model"]["net"]
+NET = MODEL["net"]
+PLAIN = {"net": NET, "optimizer": MODEL["optimizer"]}
 CONFIG = {
-    "model": {"net": NET, "optimizer": LEARNED["model"]["optimizer"]},
+    "model": {"class_path": "sciml.PDETask", "init_args": PLAIN},
     "data": LEARNED["data"],
     "trainer": LEARNED["trainer"] | {"max_epochs": 1},
 }
@@ -41,7 +42,8 @@ def made(folder: Path) -> set[str]:
 
 
 def with_net(net: dict, **model: object) -> None:
-    Path("tiny.yaml").write_text(yaml.safe_dump(CONFIG | {"model": CONFIG["model"] | {"net": net} | model}))
+    options = {"class_path": "sciml.PDETask", "init_args": PLAIN | {"net": net} | model}
+    Path("tiny.yaml").write_text(yaml.safe_dump(CONFIG | {"model": options}))
 
 
 def test_a_word_after_the_command_is_a_run_or_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +82,9 @@ def test_a_run_is_evaluated_by_its_folders_name(folder: Path, sciml: Sciml) -> N
 
 
 def test_the_short_option_chooses_the_application_too(sciml: Sciml) -> None:
-    Path("mri.yaml").write_text("task: mri\ndata: {paths: nothing}\n")
+    Path("mri.yaml").write_text(
+        "model: {class_path: sciml.MRITask}\ndata: {class_path: sciml.MRIData, init_args: {paths: nothing}}\n"
+    )
     status, printed = sciml("fit", "-c", "mri.yaml")
     assert status == 2
     assert "data.paths" in printed
@@ -139,10 +143,10 @@ def test_a_configuration_may_name_ones_own_module_if_allowed_each_time(folder: P
     try:
         status, printed = sciml("fit", "tiny.yaml", "--allow", "mynet")
         assert status == 0, printed
-        assert given() == ["--allow=mynet"]  # for the processes of further devices
+        assert allowed() == ["mynet"]  # for the processes of further devices
         assert "allow" not in Path("runs/tiny/config.yaml").read_text()
         assert sciml("test", "runs/tiny")[0] == 2  # said once is not said for ever
-        assert given() == []
+        assert allowed() == []
         assert sciml("test", "runs/tiny", "--allow=mynet")[0] == 0
     finally:
         sys.path[:] = [path for path in sys.path if path != str(folder)]
@@ -152,7 +156,7 @@ def test_a_configuration_may_name_ones_own_module_if_allowed_each_time(folder: P
 @pytest.mark.parametrize("name", ["", "a b", "../evil", "*", "nonesuch", "jsonargparse"])
 def test_what_may_not_be_allowed(name: str) -> None:
     with pytest.raises(ConfigError, match="--allow"):
-        settle(["fit", "--allow", name])
+        settled(["fit", "--allow", name])
 
 
 def test_torchs_own_optimizers_and_schedulers_train(sciml: Sciml) -> None:

@@ -11,13 +11,19 @@ import torch
 from sciml import runs
 from sciml.cli import main
 from sciml.errors import BadSchema, CorruptFile
+from sciml.mri import results as images
+from sciml.pde.results import storage as fields
 
-FIELDS = {
+FIELDS = fields.MEASURED | {
     **{"relative_l2": 0.1, "relative_l2_step": [0.1], "relative_l2_final": 0.1, "relative_h1": 0.2},
     **{"spectrum_error": 0.3, "samples": 5, "excluded": 0, "parameters": 10},
 }
 GROUP = {"nmse": 0.1, "psnr": 30.0, "ssim": 0.8, "samples": 2, "excluded": 0}
-IMAGES = {**GROUP, "zero_filled": {"nmse": 0.5, "psnr": 20.0, "ssim": 0.4}, "by_acceleration": {"4": GROUP}}
+IMAGES = images.MEASURED | {
+    **GROUP,
+    "zero_filled": {"nmse": 0.5, "psnr": 20.0, "ssim": 0.4},
+    "by_acceleration": {"4": GROUP},
+}
 DATA = {"path": "/data/a.h5", "samples": [0, 5], "grid": [64, 64]}
 
 
@@ -199,8 +205,8 @@ def test_what_was_left_out_is_shown(tmp_path: Path) -> None:
 
 def test_what_diverged_is_said(tmp_path: Path) -> None:
     nothing = dict.fromkeys(("relative_l2", "relative_l2_final", "relative_h1", "spectrum_error"))
-    a = make(tmp_path / "a", **nothing, diverged=2, first_bad_sample=3, first_bad_step=7)
+    a = make(tmp_path / "a", **nothing, diverged=2, first_bad="sample 3 at step 7")
     assert "`a`: 2 of 5 predictions diverged, the first is sample 3 at step 7." in runs.compare([a])
     nothing = dict.fromkeys(("nmse", "psnr", "ssim"))
-    b = make(tmp_path / "b", IMAGES, **nothing, diverged=1, first_bad_volume="x.h5", first_bad_slice=4)
+    b = make(tmp_path / "b", IMAGES, **nothing, diverged=1, first_bad="x.h5, slice 4")
     assert "`b`: 1 of 2 predictions diverged, the first is x.h5, slice 4." in runs.compare([b])

@@ -10,15 +10,17 @@ from lightning.fabric.plugins.environments import LightningEnvironment
 from sciml.cli import main
 from sciml.training.limits import environment_plugins
 
-CONFIG = {
-    "model": {
-        "net": {
-            "class_path": "torch.nn.Conv2d",
-            "init_args": {"in_channels": 1, "out_channels": 1, "kernel_size": 3, "padding": 1},
-        },
-        "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}},
+MODEL = {
+    "net": {
+        "class_path": "torch.nn.Conv2d",
+        "init_args": {"in_channels": 1, "out_channels": 1, "kernel_size": 3, "padding": 1},
     },
-    "data": {"path": "data.h5", "n_train": 2, "n_test": 1, "n_val": 1, "input_frames": 1, "output_frames": 1},
+    "optimizer": {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}},
+}
+DATA = {"path": "data.h5", "n_train": 2, "n_test": 1, "n_val": 1, "input_frames": 1, "output_frames": 1}
+CONFIG = {
+    "model": {"class_path": "sciml.PDETask", "init_args": MODEL},
+    "data": {"class_path": "sciml.PDEData", "init_args": DATA},
     "trainer": {"max_epochs": 1, "enable_progress_bar": False, "accelerator": "cpu"},
 }
 

@@ -3,34 +3,32 @@
 import importlib.util
 import inspect
 import os
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import jsonargparse._common
 import yaml  # type: ignore[import-untyped]
 from jsonargparse import get_loader, set_loader, set_parsing_settings
 
-from sciml.cli.arguments import normalised
 from sciml.errors import ConfigError
-from sciml.io.safe_yaml import LARGEST, check_bounds
+from sciml.io.safe_yaml import check_bounds
+from sciml.runs.earlier import upgraded
 
 ALLOWED_PACKAGES = ["sciml", "torch.optim", "torch.nn", "lightning.pytorch", "neuralop"]
+NEURALOP = "neuralop.models"
 _FUNCTIONS = ["torch._C._nn.gelu"]  # torch.nn.functional.gelu, the default of neuralop's models, says it is this
 
 _read_value = get_loader("yaml")
-_given: set[str] = set()  # the packages of every --allow in this process: jsonargparse's settings are global
+_given: set[str] = set()  # the packages that were allowed last in this process: jsonargparse's settings are global
 
 
-def settle(args: list[str]) -> list[str]:
-    """Takes `--allow PACKAGE` out of the arguments and lets configurations name these packages too, from here on.
+def allow(packages: Sequence[str]) -> None:
+    """Lets configurations name ours and these packages alone, from here on; also read those of earlier versions.
 
-    The packages are searched in the current folder as well. What an earlier call in this process allowed is denied
-    again. Returns the rest, `normalised`. Raises ConfigError for a package that is no name or not there.
+    What an earlier call in this process allowed is denied again. Raises ConfigError for a package that is no name or
+    not there.
     """
-    rest, packages = _taken(normalised(args))
-    if packages and os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # last: it must not hide what is installed
     for package in packages:
         _require_package(package)
     set_parsing_settings(
@@ -39,15 +37,27 @@ def settle(args: list[str]) -> list[str]:
     )
     _given.clear()
     _given.update(packages)
-    set_loader("yaml", _read_bounded, exceptions=(yaml.YAMLError,))  # a value that is no YAML is text
-    if any("neuralop.models" in text for text in [*rest, *_configurations(rest)]):
-        readable_models()
-    return rest
+    set_loader("yaml", _read, exceptions=(yaml.YAMLError,))  # a value that is no YAML is text
 
 
-def given() -> list[str]:
-    """The words that allow again what the last `settle` allowed, for a process that runs the same command."""
-    return [f"--allow={package}" for package in sorted(_given)]
+@contextmanager
+def allowing(packages: Sequence[str]) -> Iterator[None]:
+    """As `allow` within the block; after it, what jsonargparse allows and reads in this process is as it was."""
+    settings, loader, given = jsonargparse._common.parsing_settings, get_loader("yaml"), set(_given)
+    before = dict(settings)
+    try:
+        allow(packages)
+        yield
+    finally:
+        settings.update(before)
+        set_loader("yaml", loader, exceptions=(yaml.YAMLError,))
+        _given.clear()
+        _given.update(given)
+
+
+def allowed() -> list[str]:
+    """The packages that the last `allow` allowed."""
+    return sorted(_given)
 
 
 def readable_models() -> None:
@@ -76,24 +86,17 @@ def _true_signature(model: type) -> inspect.Signature:
     return found.replace(parameters=trusted)
 
 
-def _read_bounded(text: str) -> Any:
-    """jsonargparse's reading of a value, or of a file that a configuration names, which may hold aliases as well."""
+def _read(text: str) -> Any:
+    """jsonargparse's reading of a configuration, a value, or a file that a configuration names.
+
+    Bounded, since it may hold aliases, and in today's form.
+    """
     if "&" in text or text.count("[") + text.count("{") + text.count("- ") > 100:
         check_bounds(text, f"{text[:40]!r}...")
-    return _read_value(text)
-
-
-def _taken(args: list[str]) -> tuple[list[str], list[str]]:
-    rest, packages = [], []
-    words = iter(args)
-    for word in words:
-        if word == "--allow":
-            packages.append(next(words, ""))
-        elif word.startswith("--allow="):
-            packages.append(word.removeprefix("--allow="))
-        else:
-            rest.append(word)
-    return rest, packages
+    if NEURALOP in text:
+        readable_models()
+    found = _read_value(text)
+    return upgraded(found) if isinstance(found, dict) else found
 
 
 def _require_package(name: str) -> None:
@@ -104,16 +107,3 @@ def _require_package(name: str) -> None:
         raise ConfigError("--allow: jsonargparse could change what is allowed")
     if importlib.util.find_spec(top) is None:
         raise ConfigError(f"--allow: no module {top!r}, neither in {os.getcwd()} nor installed")
-
-
-def _configurations(args: Sequence[str]) -> list[str]:
-    """The texts of files that the arguments name; what cannot be read is reported where it is parsed."""
-    texts = []
-    for word in args:
-        path = Path(word.removeprefix("--config="))
-        try:
-            if path.is_file() and path.stat().st_size <= LARGEST:
-                texts.append(path.read_bytes().decode(errors="ignore"))
-        except (OSError, ValueError):
-            continue
-    return texts

@@ -1,0 +1,64 @@
+"""A trained network from the directory of its run."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from jsonargparse import ArgumentError
+from lightning.pytorch import LightningModule
+from lightning.pytorch.cli import LightningArgumentParser
+
+from sciml.errors import CheckpointError, ConfigError, CorruptFile
+from sciml.io.checkpoints import read_checkpoint
+from sciml.runs.allowed import allowing, readable_models
+from sciml.runs.checkpoints import check_weights
+from sciml.runs.locate import find_checkpoint
+from sciml.runs.settings import Origin, read_config
+
+
+def load(run: str | os.PathLike[str], *, allow: Sequence[str] = ()) -> LightningModule:
+    """The trained task of a run, in evaluation mode, on the CPU: its best checkpoint, else its last.
+
+    Built as config.yaml says. A network is called on a batch by `task(...)`, in the data's units.
+
+    Args:
+        run: The run's directory.
+        allow: Packages whose classes the configuration may name, beside ours, torch's, Lightning's and neuralop's.
+
+    Raises:
+        CheckpointError: There is no checkpoint, it is damaged, or of another network.
+        ConfigError: config.yaml names a class that is not allowed, or asks for another network than was trained.
+        CorruptFile: config.yaml is missing or damaged.
+    """
+    folder = Path(run)
+    if not (folder / "config.yaml").is_file():
+        raise CorruptFile(f"{folder}: no config.yaml in it, so not a run; expected what `sciml fit` wrote")
+    path = find_checkpoint(folder, None)
+    checkpoint = read_checkpoint(path)
+    settings = read_config(folder / "config.yaml")
+    Origin(path, settings, checkpoint).require_same_network()
+    task = _built(settings, folder / "config.yaml", allow)
+    if not hasattr(task, "net"):
+        raise ConfigError(f"{folder / 'config.yaml'}: model.class_path is no task of sciml's")
+    check_weights(task.net, checkpoint, path)
+    task.on_load_checkpoint(checkpoint)
+    try:
+        task.load_state_dict(checkpoint["state_dict"])
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"{path}: does not fit {folder / 'config.yaml'}: {' '.join(str(error).split())}"
+        ) from error
+    return task.eval()
+
+
+def _built(settings: dict, config: Path, allow: Sequence[str]) -> LightningModule:
+    """The task that the settings describe. Naming classes imports them: none but those allowed."""
+    if "neuralop" in str(settings.get("model")):
+        readable_models()
+    with allowing(allow):
+        parser = LightningArgumentParser(exit_on_error=False)
+        parser.add_lightning_class_args(LightningModule, "model", subclass_mode=True)
+        try:
+            return parser.instantiate(parser.parse_object({"model": settings.get("model")})).model
+        except ArgumentError as error:
+            raise ConfigError(f"{config}: {' '.join(str(error).split())}") from error
