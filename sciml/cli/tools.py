@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sciml.cli.help import GENERATORS
-from sciml.cli.messages import explain, nearest
+from sciml.cli.messages import nearest
 from sciml.errors import BadSchema, ConfigError
 from sciml.io.jobs import Interrupted
 
@@ -21,6 +21,8 @@ def data(args: list[str]) -> int:
         )
     from jsonargparse import ArgumentError, ArgumentParser
 
+    from sciml.cli.diagnosis import explain
+    from sciml.cli.signatures import arguments_of
     from sciml.mri.physics.simulate import generate_mri
     from sciml.pde.equations.generate import generate_burgers, generate_navier_stokes
 
@@ -35,7 +37,7 @@ def data(args: list[str]) -> int:
     try:
         settings = parser.parse_args(words)
     except ArgumentError as error:
-        raise ConfigError(explain(str(error), parser, words)) from error
+        raise ConfigError(explain(str(error), words, arguments_of(generators[name]))) from error
     if "device" in settings:
         _require_device(settings.device)
     try:

@@ -21,7 +21,9 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sciml.cli.arguments import settled
 from sciml.cli.console import Console
-from sciml.cli.messages import building, explain
+from sciml.cli.diagnosis import explain
+from sciml.cli.messages import building
+from sciml.cli.signatures import command_arguments
 from sciml.cli.trainer_settings import as_list, check_seed, check_trainer_settings, naming_the_key
 from sciml.errors import ConfigError
 from sciml.io.safe_yaml import parse_yaml
@@ -55,6 +57,7 @@ IRRELEVANT = (
     ".*predict returned None",  # by a device whose share of the samples has ended
 )
 
+NAME_ONE = "; name a configuration (--config FILE, as in configs/), or a run"
 TRAINER_DEFAULTS = {
     "log_every_n_steps": 1,
     "enable_model_summary": False,
@@ -132,7 +135,8 @@ class RunCLI(LightningCLI):
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
         except ArgumentError as error:
-            raise ConfigError(explain(str(error), self._parser(self.command), list(args or []))) from error
+            known = command_arguments(self._parser(self.command), self.command)
+            raise ConfigError(explain(str(error), list(args or [])[1:], known, NAME_ONE)) from error
         settings = self.config[self.config.subcommand]
         check_seed(settings.seed_everything)
         if settings.run_dir is None:

@@ -55,6 +55,12 @@ def allowing(packages: Sequence[str]) -> Iterator[None]:
         _given.update(given)
 
 
+def may_be_named(path: str) -> bool:
+    """Whether a configuration may name this class or function."""
+    known = [*ALLOWED_PACKAGES, *_FUNCTIONS, *_given]
+    return any(path == package or path.startswith(f"{package}.") for package in known)
+
+
 def allowed() -> list[str]:
     """The packages that the last `allow` allowed."""
     return sorted(_given)

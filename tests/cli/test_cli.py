@@ -428,5 +428,5 @@ def test_unknown_command_is_answered_without_importing_torch() -> None:
 def test_a_command_without_a_configuration_asks_for_one(sciml: Sciml, command: str) -> None:
     status, printed = sciml(command, config=None)
     assert status == 2
-    assert "ConfigError: it needs model.net, model.optimizer, data.path" in printed
+    assert "ConfigError: it needs model, data" in printed
     assert "name a configuration (--config FILE" in printed
