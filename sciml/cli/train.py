@@ -24,7 +24,6 @@ from sciml.cli.console import Console
 from sciml.cli.diagnosis import explain
 from sciml.cli.messages import building
 from sciml.cli.signatures import command_arguments
-from sciml.cli.trainer_settings import as_list, check_seed, check_trainer_settings, naming_the_key
 from sciml.errors import ConfigError
 from sciml.io.safe_yaml import parse_yaml
 from sciml.runs.allowed import allowed
@@ -38,13 +37,13 @@ from sciml.runs.ownership import Ownership
 from sciml.runs.settings import Origin
 from sciml.training import ranks
 from sciml.training.callbacks import Checkpoints, DivergenceGuard, TrainingCost
-from sciml.training.launcher import Launcher, is_rank_zero
-from sciml.training.limits import check_trainer, environment_plugins
+from sciml.training.launcher import Launcher, environment_plugins, is_rank_zero
 from sciml.training.memory import keep_freed_memory
 from sciml.training.precision import check_data, check_precision
 from sciml.training.resume import Continued, check_optimizer
 from sciml.training.stopping import Stopped
 from sciml.training.task import Task, check_has_end
+from sciml.training.trainer_settings import as_list, check_seed, check_trainer_settings, naming_the_key
 
 # Warnings that are no concern of the user's: data is in memory, so worker processes only cost time; n_val=0 was
 # chosen; Lightning calls a function of torch that is deprecated; and zero-filled SENSE has nothing to train.
@@ -163,7 +162,6 @@ class RunCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._settings.trainer
         check_trainer_settings(settings)
-        check_trainer(settings)
         self.checkpoint_io = SafeCheckpointIO()
         first, last = self._callbacks()
         kwargs["callbacks"] = [*first, *as_list(settings.callbacks), *last]
