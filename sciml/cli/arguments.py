@@ -30,7 +30,7 @@ def settled(args: list[str]) -> list[str]:
     check_configurations(rest)
     if any(NEURALOP in word for word in rest):  # in a configuration it is found when that is read
         readable_models()
-    return rest
+    return configured_first(rest)
 
 
 def normalised(args: list[str]) -> list[str]:
@@ -41,6 +41,7 @@ def normalised(args: list[str]) -> list[str]:
     """
     command, *rest = args
     _refuse_empty(rest)
+    _refuse_stray(rest)
     named: list[str] = []
     while rest and not rest[0].startswith("-"):
         named += ["--config", str(_configuration(command, Path(rest.pop(0))))]
@@ -68,9 +69,23 @@ def check_configurations(args: Sequence[str]) -> None:
 
 
 def configurations(args: Sequence[str]) -> list[str]:
-    """What follows --config, as another word or after =."""
-    following = [value for word, value in pairwise(args) if word == "--config"]
-    return following + [word.split("=", 1)[1] for word in args if word.startswith("--config=")]
+    """What follows --config, as another word or after =, in that order."""
+    pairs = pairwise([*args, ""])
+    given = [(word.split("=", 1)[1] if "=" in word else value, word) for word, value in pairs]
+    return [value for value, word in given if word == "--config" or word.startswith("--config=")]
+
+
+def configured_first(args: list[str]) -> list[str]:
+    """The same with every --config right after the command: the settings that follow need the classes it names."""
+    command, *rest = args
+    files = [word for path in configurations(rest) for word in ("--config", path)]
+    kept, words = [], iter(rest)
+    for word in words:
+        if word == "--config":
+            next(words, None)
+        elif not word.startswith("--config="):
+            kept.append(word)
+    return [command, *files, *kept]
 
 
 def _strings(content: Any) -> Iterator[str]:
@@ -110,6 +125,12 @@ def _refuse_empty(words: list[str]) -> None:
         name, is_, given = option.partition("=")
         if name in PLACES and not (given if is_ else value):
             raise ConfigError(f"{name}: empty; give a path, or leave it out")
+
+
+def _refuse_stray(words: list[str]) -> None:
+    for before, word in pairwise(words):
+        if before.startswith("--") and "=" in before and not word.startswith("-"):
+            raise ConfigError(f"{word!r} is not expected there; settings are --KEY VALUE, and a run comes first")
 
 
 def _spelt_out(word: str) -> list[str]:

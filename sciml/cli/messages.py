@@ -14,6 +14,11 @@ from sciml import errors
 if TYPE_CHECKING:  # help and typing errors need none of its parsers
     from jsonargparse import ArgumentParser
 
+_EXAMPLES = {
+    "net": "sciml.pde.fno (sciml fit --help lists networks)",
+    "model": "sciml.PDETask",
+    "data": "sciml.PDEData",
+}
 _KINDS = {"Module": "network", "Optimizer": "optimizer"}
 REFUSED = (
     "refused before importing it; a configuration may name what belongs to sciml, torch.optim, torch.nn, "
@@ -59,7 +64,7 @@ def explain(message: str, parser: "ArgumentParser", args: Sequence[str]) -> str:
 
 
 def _unknown_setting(message: str, parser: "ArgumentParser") -> str | None:
-    keys = [action.dest for action in parser._actions]
+    keys = _keys(parser)
     if unknown := re.search(r"unrecognized arguments: (-*)([^\s=]+)", message):
         if not unknown[1]:
             return f"{unknown[2]!r} is not expected there; settings are --KEY VALUE, and a run comes first"
@@ -67,9 +72,9 @@ def _unknown_setting(message: str, parser: "ArgumentParser") -> str | None:
     if unknown := re.search(r"does not accept option '([^']+)'", message):
         return f"{unknown[1]}: no such setting{nearest(unknown[1], keys)}"
     if unknown := re.search(r"Option '([^']+)' is not accepted", message):
-        owner = re.search(r"class_path[ =]'([^']+)'", message)
-        known = _parameters(owner[1]) if owner else keys
-        return f"{_where(message)}{unknown[1]}: no such setting{nearest(unknown[1], known)}"
+        owner, above = _owner(message), _where(message).replace(": ", ".")
+        known = _parameters(owner) if owner else keys
+        return f"{above}{unknown[1]}: no such setting{nearest(unknown[1], known)}"
     return None
 
 
@@ -78,10 +83,11 @@ def _wrong_value(message: str) -> str | None:
     if refused := re.search(r"Importing '([^']+)' is not allowed", message):
         return f"{where}{refused[1]!r} {REFUSED}"
     if needed := re.search(r"following arguments are required: ([^\n]+)", message):
-        owner = re.search(r"class_path[ =]'([^']+)'", message)
+        owner = _owner(message)
         names, nested = re.subn(r"\b(fit|validate|test|predict)\.", "", needed[1])
         hint = "; name a configuration (--config FILE, as in configs/), or a run" if nested and not owner else ""
-        return f"{where}{owner[1] if owner else 'it'} needs {names}{hint}"
+        given = ", which is missing or null" if owner else ""
+        return f"{where}{owner or 'it'} needs {names}{given}{hint}"
     found = re.search(r"(?:Given value|Got value): ([^\n]*)", message)
     value = found[1].split(". Got value:")[0].strip() if found else ""
     value = value if len(value) <= 80 else f"{value[:77]}..."
@@ -98,7 +104,8 @@ def _wrong_value(message: str) -> str | None:
     if kind := re.search(r"Expected a (typing.Literal\[.*?\]|<class '.*?'>)", message):
         return f"{where}expected {_readable(kind[1])}; got {value!r}"
     if word := re.search(r"Expected a dot import path string: (\S+)", message):
-        example = "sciml.pde.fno (sciml fit --help lists networks)" if "net" in where else "torch.optim.Adam"
+        key = where.removesuffix(": ").split(".")[-1]
+        example = _EXAMPLES.get(key, "torch.optim.Adam")
         return f"{where}expected a class, such as {example}; got {word[1]!r}"
     if wanted := re.search(r"(?:Not a valid subclass of (\w+)|Unable to load config ['\"](.*?)['\"])", message):
         got = re.search(r"Expected a path but (.*) either not accessible", message)
@@ -111,12 +118,30 @@ def _wrong_value(message: str) -> str | None:
 
 
 def _where(message: str) -> str:
-    return "".join(f"{key}: " for key in dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
+    """The key, joined by dots from the outermost inward, and a colon."""
+    found = ".".join(dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
+    return f"{found}: " if found else ""
+
+
+def _owner(message: str) -> str | None:
+    """The innermost class that a configuration names there."""
+    found = re.findall(r"class_path[ =]'([^']+)'", message)
+    return found[-1] if found else None
 
 
 def _readable(types: str) -> str:
     types = re.sub(r"collections\.abc\.Callable\[\[[\w.]+\], ([\w.]+)\]", r"\1", types)
     return re.sub(r"<class '(.*?)'>", r"\1", types).replace("typing.Literal", "one of ").replace("NoneType", "null")
+
+
+def _keys(parser: "ArgumentParser") -> list[str]:
+    """Of all settings, those of the tasks and data modules that are loaded included."""
+    found = [action.dest for action in parser._actions]
+    for action in parser._actions:
+        if action.dest in ("model", "data"):
+            classes = action._typehint.__subclasses__()
+            found += [f"{action.dest}.{name}" for owner in classes for name in inspect.signature(owner).parameters]
+    return found
 
 
 def _parameters(class_path: str) -> list[str]:
