@@ -30,7 +30,7 @@ def settled(args: list[str]) -> list[str]:
     check_configurations(rest)
     if any(NEURALOP in word for word in rest):  # in a configuration it is found when that is read
         readable_models()
-    return rest
+    return configured_first(rest)
 
 
 def normalised(args: list[str]) -> list[str]:
@@ -68,9 +68,23 @@ def check_configurations(args: Sequence[str]) -> None:
 
 
 def configurations(args: Sequence[str]) -> list[str]:
-    """What follows --config, as another word or after =."""
-    following = [value for word, value in pairwise(args) if word == "--config"]
-    return following + [word.split("=", 1)[1] for word in args if word.startswith("--config=")]
+    """What follows --config, as another word or after =, in that order."""
+    pairs = pairwise([*args, ""])
+    given = [(word.split("=", 1)[1] if "=" in word else value, word) for word, value in pairs]
+    return [value for value, word in given if word == "--config" or word.startswith("--config=")]
+
+
+def configured_first(args: list[str]) -> list[str]:
+    """The same with every --config right after the command: the settings that follow need the classes it names."""
+    command, *rest = args
+    files = [word for path in configurations(rest) for word in ("--config", path)]
+    kept, words = [], iter(rest)
+    for word in words:
+        if word == "--config":
+            next(words, None)
+        elif not word.startswith("--config="):
+            kept.append(word)
+    return [command, *files, *kept]
 
 
 def _strings(content: Any) -> Iterator[str]:
@@ -106,7 +120,7 @@ def _taken(args: list[str]) -> tuple[list[str], list[str]]:
 
 def _refuse_empty(words: list[str]) -> None:
     """An unset variable of the shell must not become the current folder."""
-    for option, value in pairwise([*words, "-"]):
+    for option, value in pairwise([*words, ""]):
         name, is_, given = option.partition("=")
         if name in PLACES and not (given if is_ else value):
             raise ConfigError(f"{name}: empty; give a path, or leave it out")

@@ -5,6 +5,7 @@ exist, is missing, or has the wrong value.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from sciml.cli.expected import bases, example, is_class, nouns, shown, wanted
@@ -26,7 +27,7 @@ def explain(message: str, words: Sequence[str], known: Arguments, remedy: str = 
         settings: dict[str, Any] = {}
         for settings in states(words, names_of):
             _check_command(settings, known, complete=False)
-        if missing := [name for name in known.required if settings.get(name) is None]:
+        if missing := [key for name in known.required for key in _missing(name, settings.get(name))]:
             return f"it needs {', '.join(missing)}{remedy}"
         _check_command(settings, known, complete=True)
     except ConfigError as fault:
@@ -34,13 +35,18 @@ def explain(message: str, words: Sequence[str], known: Arguments, remedy: str = 
     return " ".join(message.split())
 
 
+def _missing(name: str, value: Any) -> list[str]:
+    """Where there are arguments of a class, the class may be missing."""
+    if isinstance(value, dict) and "class_path" not in value:
+        return [f"{name}.class_path"]
+    return [name] if value is None else []
+
+
 def _check_command(settings: Mapping[str, Any], known: Arguments, *, complete: bool) -> None:
     """Raise ConfigError for the first fault; what is missing counts only in `complete` settings."""
     for key, value in _flat(settings, known).items():
         if key in known.annotations:
-            _check(
-                value, known.annotations[key], lambda v, key=key: known.fits(key, v), tuple(key.split(".")), complete
-            )
+            _check(value, known.annotations[key], partial(known.fits, key), tuple(key.split(".")), complete)
             continue
         word = ".".join([key, *value]) if isinstance(value, dict) and len(value) == 1 else key
         raise ConfigError(f"{key}: no such setting{nearest(word, _all_names(settings, known))}")
@@ -79,7 +85,7 @@ def _check(value: Any, annotation: Any, fits: Fits, path: Path, complete: bool) 
         _check_object({"class_path": found}, annotation, path, complete)
     elif isinstance(found, dict) and "class_path" in found:
         _check_object(found, annotation, path, complete)
-    else:
+    elif complete or not isinstance(found, dict):
         raise _not_expected(value, annotation, path)
 
 
@@ -96,7 +102,7 @@ def _check_object(spec: Mapping[str, Any], annotation: Any, path: Path, complete
     if not given:
         raise ConfigError(f"{where}{name} is no {nouns(annotation, path[-1])}")
     if strange := [key for key in spec if key not in OF_A_CLASS]:
-        raise ConfigError(f"{where}{strange[0]}: expected within init_args, beside class_path")
+        raise ConfigError(f"{_where((*path, strange[0]))}expected within init_args, beside class_path")
     arguments = structured(spec.get("init_args") or {})
     if not isinstance(arguments, dict):
         raise ConfigError(f"{where}init_args: expected settings by name; got {shown(arguments)}")
@@ -110,7 +116,7 @@ def _check_arguments(settings: Mapping[str, Any], known: Arguments, path: Path, 
     for name, value in settings.items():
         here = (*path, name)
         if name in known.annotations:
-            _check(value, known.annotations[name], lambda v, name=name: known.fits(name, v), here, complete)
+            _check(value, known.annotations[name], partial(known.fits, name), here, complete)
             continue
         owner = f"{path[0]}." if len(here) == 2 else ""
         near = nearest(f"{owner}{name}", [f"{owner}{word}" for word in known.annotations])
@@ -122,4 +128,4 @@ def _not_expected(value: Any, annotation: Any, path: Path) -> ConfigError:
 
 
 def _where(path: Path) -> str:
-    return ": ".join([".".join(path[:2]), *path[2:], ""])
+    return f"{'.'.join(path)}: "

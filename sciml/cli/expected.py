@@ -12,7 +12,12 @@ import yaml  # type: ignore[import-untyped]
 
 PLAIN = (str, int, float, complex, bytes, list, dict, tuple, set, Enum, timedelta, os.PathLike, NoneType)
 NOUNS = {"net": "network", "optimizer": "optimizer", "loss": "loss"}
-EXAMPLES = {"net": "sciml.pde.fno (sciml fit --help lists networks)", "optimizer": "torch.optim.Adam"}
+EXAMPLES = {
+    "model": "sciml.PDETask",
+    "data": "sciml.PDEData",
+    "net": "sciml.pde.fno (sciml fit --help lists networks)",
+    "optimizer": "torch.optim.Adam",
+}
 Bases = list[tuple[type, int]]  # with the number of arguments that the program gives by itself
 
 
@@ -33,8 +38,9 @@ def wanted(annotation: Any, name: str) -> str:
         return _readable(annotation)
     if not inspect.isclass(annotation):
         return f"a class, such as {example(annotation, name)}"
-    noun = "settings by name" if name in ("model", "data") else _with_article(nouns(annotation, name))
-    return f"{noun} (class_path and init_args)"
+    if name in ("model", "data"):
+        return f"settings by name (class_path, such as {EXAMPLES[name]}, and init_args)"
+    return f"{_with_article(nouns(annotation, name))} (class_path and init_args)"
 
 
 def is_class(annotation: Any) -> bool:

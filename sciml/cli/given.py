@@ -18,8 +18,8 @@ def states(words: Sequence[str], names_of: NamesOf) -> Iterator[dict[str, Any]]:
     that is no setting, and for a configuration that is not there.
     """
     settings: dict[str, Any] = {}
-    for key, value in _options(words):
-        if key == "config":
+    for key, value in list(_options(words)):
+        if key == "config" and value:
             settings = _over(settings, _content(value), names_of)
         elif key != "print_config" and not key.endswith(".help"):
             settings = _over(settings, _nested(settings, key.split("."), value), names_of)

@@ -82,7 +82,6 @@ def run(args: list[str]) -> int:
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_callback=None,  # written by RunCLI, once everything else has been checked
-            trainer_defaults=dict(TRAINER_DEFAULTS),
             seed_everything_default=0,
             parser_kwargs={**strict, args[0]: dict(strict)},
             args=args,
@@ -119,6 +118,12 @@ class RunCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         for message in IRRELEVANT:  # here, since neuralop resets such filters when a configuration imports it
             warnings.filterwarnings("ignore", message)
+
+    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """As in LightningCLI, where `null` would be a model as well, and what a constructor raises would be hidden."""
+        parser.add_lightning_class_args(Trainer, "trainer")
+        parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
+        parser.add_function_arguments(_parts, as_positional=False, fail_untyped=False, sub_configs=True)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(
@@ -287,6 +292,15 @@ class RunCLI(LightningCLI):
     @cached_property
     def _own_settings(self) -> dict[str, Any]:
         return parse_yaml(self._text, "config.yaml")
+
+
+def _parts(model: Task, data: LightningDataModule) -> None:
+    """What a configuration is of.
+
+    Args:
+        model: sciml.PDETask or sciml.MRITask, with a network and its optimizer
+        data: sciml.PDEData or sciml.MRIData
+    """
 
 
 def _raised_by(error: BaseException, kind: type) -> bool:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sciml.mri.batches import SliceBatch
-    from sciml.mri.data import MRIData, MRIDataModule
+    from sciml.mri.data import MRIData as MRIData
+    from sciml.mri.data import MRIDataModule
     from sciml.mri.losses import SSIMLoss
     from sciml.mri.models.modl import MoDL
     from sciml.mri.models.sense import Sense, SenseOperator
@@ -44,7 +45,6 @@ _MODULE = {
 __all__ = [
     "Fourier2d",
     "ImageUNet",
-    "MRIData",
     "MRIDataModule",
     "MRITask",
     "Mask",

@@ -4,7 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sciml.pde.data import PDEData, PDEDataModule
+    from sciml.pde.data import PDEData as PDEData
+    from sciml.pde.data import PDEDataModule
     from sciml.pde.equations.burgers import solve_burgers
     from sciml.pde.equations.navier_stokes import solve_navier_stokes
     from sciml.pde.losses import RelativeL2Loss
@@ -35,7 +36,6 @@ _MODULE = {
 __all__ = [
     "Evaluation",
     "MonarchSpectralConv",
-    "PDEData",
     "PDEDataModule",
     "PDETask",
     "Predictions",

@@ -26,7 +26,7 @@ CONSTANT = "sciml.training.schedules.Constant"
 
 
 def upgraded(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a configuration, whatever version wrote it. Today's, and an overlay of few keys, stay as they are.
+    """The settings of a configuration of any version. Today's, and an overlay of few keys, stay as they are.
 
     Raises ConfigError for a `task` that there never was.
     """

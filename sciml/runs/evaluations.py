@@ -79,6 +79,6 @@ class Measurement:
 def info(
     folder: Path, checkpoint: str | Path | None, facts: Mapping[str, Any], described: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Entries of metrics.json: the task's `facts`, whose weights were measured, seen from `folder`, and on which data."""
+    """Entries of metrics.json: the task's `facts`, whose weights these are, seen from `folder`, and on which data."""
     weights = {} if checkpoint is None else {"checkpoint": relative(checkpoint, folder)}
     return {**facts, **weights, "data": dict(described)}

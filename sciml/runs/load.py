@@ -7,6 +7,7 @@ from pathlib import Path
 from jsonargparse import ArgumentError
 from lightning.pytorch import LightningModule
 from lightning.pytorch.cli import LightningArgumentParser
+from torch import nn
 
 from sciml.errors import CheckpointError, ConfigError, CorruptFile
 from sciml.io.checkpoints import read_checkpoint
@@ -38,16 +39,15 @@ def load(run: str | os.PathLike[str], *, allow: Sequence[str] = ()) -> Lightning
     settings = read_config(folder / "config.yaml")
     Origin(path, settings, checkpoint).require_same_network()
     task = _built(settings, folder / "config.yaml", allow)
-    if not hasattr(task, "net"):
+    if not isinstance(getattr(task, "net", None), nn.Module):
         raise ConfigError(f"{folder / 'config.yaml'}: model.class_path is no task of sciml's")
-    check_weights(task.net, checkpoint, path)
+    check_weights(task.get_submodule("net"), checkpoint, path)
     task.on_load_checkpoint(checkpoint)
     try:
         task.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:
-        raise CheckpointError(
-            f"{path}: does not fit {folder / 'config.yaml'}: {' '.join(str(error).split())}"
-        ) from error
+        reason = " ".join(str(error).split())
+        raise CheckpointError(f"{path}: does not fit {folder / 'config.yaml'}: {reason}") from error
     return task.eval()
 
 

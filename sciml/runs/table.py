@@ -8,7 +8,7 @@ from typing import Any
 
 from sciml.errors import BadSchema, listed
 from sciml.runs.checkpoints import staleness
-from sciml.runs.measures import Column, columns
+from sciml.runs.measures import MEASURES, Column, columns
 from sciml.runs.metrics_json import NUMBERS, read_metrics, wrong_number
 from sciml.runs.same_data import different_data, unknown_data
 from sciml.runs.settings import flat, read_config
@@ -117,8 +117,8 @@ def _check_measures(run: Path, metrics: Mapping[str, Any], measures: Sequence[Co
     path = run / "metrics.json"
     if lacking := [column.key for column in measures if column.key not in metrics]:
         raise BadSchema(
-            f"{path}: no {', '.join(lacking)}; it has {listed(metrics)}; compare like with like, or evaluate the run "
-            "again with `sciml test`"
+            f"{path}: no {', '.join(lacking)}; it has {listed(key for key in metrics if key != MEASURES)}; compare like "
+            "with like, or evaluate the run again with `sciml test`"
         )
     for column in measures:
         if error := wrong_number(path, column.key, metrics[column.key]):

@@ -1,8 +1,9 @@
 """Learning-rate schedules, one value a training step. Each scales every parameter group's own rate.
 
 A configuration names a schedule's shape alone. What torch's own schedulers lack is the number of steps: it follows from
-data, epochs and devices, is known from the trainer alone, and changes when a run is continued for longer, which stretches
-these. Where none of this matters, torch's own may stand in their place (`stepping`). No schedule keeps the rates.
+data, epochs and devices, is known from the trainer alone, and changes when a run is continued for longer, which
+stretches these, bitwise. Where none of this matters, torch's own may stand in their place (`stepping`); rates that stay
+as they are need none.
 """
 
 import math

@@ -82,9 +82,8 @@ def test_a_run_is_evaluated_by_its_folders_name(folder: Path, sciml: Sciml) -> N
 
 
 def test_the_short_option_chooses_the_application_too(sciml: Sciml) -> None:
-    Path("mri.yaml").write_text(
-        "model: {class_path: sciml.MRITask}\ndata: {class_path: sciml.MRIData, init_args: {paths: nothing}}\n"
-    )
+    data = "data: {class_path: sciml.MRIData, init_args: {paths: nothing}}"
+    Path("mri.yaml").write_text(f"model: {{class_path: sciml.MRITask}}\n{data}\n")
     status, printed = sciml("fit", "-c", "mri.yaml")
     assert status == 2
     assert "data.paths" in printed
@@ -238,7 +237,7 @@ def test_a_resumed_run_ends_as_the_whole_one_with_torchs_own(
             ["--model.scheduler=5"],
             ["sciml.training.schedules.Schedule, torch.optim.lr_scheduler.LRScheduler, null", "'5'"],
         ),
-        (["--data=5"], ["data: expected settings by name", "5"]),
+        (["--data=5"], ["data: expected settings by name", "sciml.PDEData", "5"]),
         (["--seed_everything=-1"], ["seed_everything", "-1"]),
         (["--seed_everything=99999999999"], ["seed_everything", "4294967295"]),
         (["--run_dir="], ["--run_dir: empty"]),

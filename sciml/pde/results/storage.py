@@ -101,7 +101,7 @@ def read_evaluation(run_dir: str | os.PathLike[str]) -> Evaluation:
 def summary(measures: Measures, evaluation: Evaluation) -> dict[str, Any]:
     """Numbers for JSON, which has no NaN: null where no sample has the measure, or where one diverged."""
     steps = [_mean(step) for step in measures.relative_l2_step.T]
-    own = {
+    own: dict[str, Any] = {
         "relative_l2": _mean(measures.relative_l2),
         "relative_l2_step": steps,
         "relative_l2_final": steps[-1],
