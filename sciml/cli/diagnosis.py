@@ -67,7 +67,7 @@ def _flat(settings: Mapping[str, Any], known: Arguments) -> dict[str, Any]:
 def _all_names(settings: Mapping[str, Any], known: Arguments) -> list[str]:
     """The command's own settings, and the arguments of the classes that the settings name."""
     paths = {key: value.get("class_path") for key, value in settings.items() if isinstance(value, dict)}
-    inner = (f"{key}.{name}" for key, path in paths.items() if is_path(path) for name in names_of(path))
+    inner = (f"{key}.{name}" for key, path in paths.items() if is_path(path) for name in names_of(str(path)))
     return [*known.annotations, *inner]
 
 

@@ -33,7 +33,7 @@ def building() -> Iterator[None]:
         ImportError,
         RuntimeError,
     ) as error:
-        reason = error
+        reason: Exception = error
         while _built(reason) is None and isinstance(reason.__cause__, Exception):  # the parser's word about another's
             reason = reason.__cause__
         if isinstance(reason, (*OURS, OSError)):
