@@ -17,6 +17,8 @@ Configurations to start from are in configs/. Exit status: 0; 1 bad data or dive
 143, 130: stopped by SIGTERM or Ctrl-C, with a checkpoint. SCIML_DEBUG=1 shows where an error comes from.
 """
 
+CLASSES = {"model": ("sciml.PDETask", "sciml.MRITask"), "data": ("sciml.PDEData", "sciml.MRIData")}
+
 _PURPOSE = {
     "fit": ("CONFIG.yaml", "Train a network. Results go to a run directory, which is enough to repeat the run."),
     "validate": ("RUN", "Compute the validation metrics of a run's best checkpoint."),

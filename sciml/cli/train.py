@@ -4,6 +4,7 @@ import logging
 import sys
 import traceback
 import warnings
+from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +22,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sciml.cli.arguments import settled
 from sciml.cli.console import Console
+from sciml.cli.help import CLASSES
 from sciml.cli.messages import building, explain
 from sciml.cli.trainer_settings import as_list, check_seed, check_trainer_settings, naming_the_key
 from sciml.errors import ConfigError
@@ -137,6 +139,10 @@ class RunCLI(LightningCLI):
         self.arguments = [*(args if isinstance(args, list) else []), *(f"--allow={name}" for name in allowed())]
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
+        except SystemExit:
+            if "--help" in self.arguments:
+                self._show_classes(parser)
+            raise
         except ArgumentError as error:
             if not any(word.startswith(("--config", "--model", "--data.class_path")) for word in self.arguments):
                 raise ConfigError(NO_CONFIGURATION) from error
@@ -146,6 +152,13 @@ class RunCLI(LightningCLI):
         if settings.run_dir is None:
             settings.run_dir = str(default_run_dir(settings.config or []))
         self.run = RunDirectory(settings.run_dir)
+
+    def _show_classes(self, parser: LightningArgumentParser) -> None:
+        """The settings of the tasks and data modules there are."""
+        for key, classes in CLASSES.items():
+            for path in classes:
+                with suppress(SystemExit):
+                    parser.parse_args([self.command, f"--{key}.help={path}"])
 
     def _parse_ckpt_path(self) -> None:
         """Our checkpoints hold no settings; Lightning would open the file here, and fail without its name."""
