@@ -9,7 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import sciml
 from sciml import errors
+from sciml.cli.help import CLASSES
 
 if TYPE_CHECKING:  # help and typing errors need none of its parsers
     from jsonargparse import ArgumentParser
@@ -135,12 +137,11 @@ def _readable(types: str) -> str:
 
 
 def _keys(parser: "ArgumentParser") -> list[str]:
-    """Of all settings, those of the tasks and data modules that are loaded included."""
+    """Of all settings, those of the tasks and data modules there are included."""
     found = [action.dest for action in parser._actions]
-    for action in parser._actions:
-        if action.dest in ("model", "data"):
-            classes = action._typehint.__subclasses__()
-            found += [f"{action.dest}.{name}" for owner in classes for name in inspect.signature(owner).parameters]
+    for key, paths in CLASSES.items():
+        owners = [getattr(sciml, path.removeprefix("sciml.")) for path in paths]
+        found += [f"{key}.{name}" for owner in owners for name in inspect.signature(owner).parameters]
     return found
 
 

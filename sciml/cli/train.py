@@ -233,7 +233,7 @@ class RunCLI(LightningCLI):
         with ranks.expecting(self.trainer.world_size):
             batches = self.datamodule.train_dataloader()
         check_trainer_settings(settings.trainer, len(batches))
-        validates = getattr(self.datamodule, "n_val", 1) > 0 and self.trainer.limit_val_batches > 0
+        validates = self.datamodule.has_validation and self.trainer.limit_val_batches > 0
         self.model.check_training(self.trainer, validates=validates, n_batches=len(batches))
         check_data(self.trainer, self.model, next(iter(batches)))
         if is_rank_zero():
