@@ -90,18 +90,17 @@ class MRITrial(Kept):
 
 def data_module(trial: MRITrial):
     """Equispaced R = 4 with 8 % in the centre; the test loader has what the run is judged by."""
-    from sciml.mri.data import MRIDataModule
-    from sciml.mri.physics.masks import Mask
+    from sciml.mri import Mask, MovedObject, MRIData
 
     problem = trial.problem
-    return MRIDataModule(
+    return MRIData(
         problem.final if trial.final else problem.tune,
         Mask("equispaced", center_fractions=[0.08], accelerations=[4]),
-        val_split="multicoil_train",  # a place that exists: it is not looked at
         test_split="multicoil_test" if trial.final else "multicoil_val",
         n_train=trial.n_train,
+        n_val=0,
         maps="file" if trial.network in WITH_MAPS else "none",
-        augment="file",
+        augment=MovedObject("file"),
         seed=trial.seed,
     )
 

@@ -48,12 +48,12 @@ def reconstruct(task, folder: Path, maps: bool):
     """The scan as a `Volume`."""
     import torch
 
-    from sciml.mri.data import MRIDataModule
+    from sciml.mri.data import MRIData
     from sciml.mri.physics.masks import Mask
     from sciml.mri.volumes import VolumeStack
 
     mask = Mask("equispaced", center_fractions=[0.08], accelerations=[4])
-    data = MRIDataModule(str(folder), mask, test_split=".", maps="espirit" if maps else "none")
+    data = MRIData(str(folder), mask, test_split=".", maps="espirit" if maps else "none")
     stack = VolumeStack()
     task.eval()
     with torch.no_grad():

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from output import keep
 
-from sciml.mri.data import Settings, SliceDataset
+from sciml.mri.batches import SliceDataset
 from sciml.mri.formats.fastmri import read_slice, write_volume
 from sciml.mri.formats.index import volumes
 from sciml.mri.physics.masks import Mask
@@ -49,14 +49,12 @@ def readers(folder: Path) -> dict[str, Callable[[int], object]]:
     masked = FastMRISliceDataset(folder, "multicoil", transform=VarNetDataTransform(mask, use_seed=False))
     found = volumes(folder, "multicoil")
     places = [(info, k) for info in found for k in range(SLICES)]
-    ours = SliceDataset(
-        found, Settings(Mask("equispaced_fraction", center_fractions=[0.08], accelerations=[4]), seed=0)
-    )
+    ours = SliceDataset(found, Mask("equispaced_fraction", center_fractions=[0.08], accelerations=[4]), seed=0)
     return {
         "fastMRI 0.3, file": plain.__getitem__,
         "sciml, file": lambda i: read_slice(*places[i]),
         "fastMRI 0.3, example": masked.__getitem__,
-        "sciml, example": lambda i: ours[[i]],
+        "sciml, example": ours.__getitem__,
     }
 
 

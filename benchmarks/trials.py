@@ -112,7 +112,7 @@ def _run(trial: Trial) -> dict:
     from lightning.pytorch import Trainer
 
     from sciml.errors import NonFinite
-    from sciml.pde.data import PDEDataModule
+    from sciml.pde import PDEData, Symmetry
     from sciml.pde.task import PDETask
     from sciml.training.callbacks import DivergenceGuard
     from sciml.training.schedules import OneCycle
@@ -127,14 +127,14 @@ def _run(trial: Trial) -> dict:
         if p.input_frames is None
         else {"input_frames": p.input_frames, "output_frames": p.output_frames, "time_stride": p.time_stride}
     )
-    data = PDEDataModule(
+    data = PDEData(
         p.path,
         n_train=p.n_train,
         n_val=p.n_val,
         n_test=p.n_test,
         batch_size=p.batch_size,
         seed=trial.seed,
-        augment=trial.augment,
+        augment=Symmetry() if trial.augment else None,
         **frames,
     )
     net = build_net(trial)

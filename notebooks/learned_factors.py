@@ -39,9 +39,9 @@ from lightning.pytorch import Trainer
 # %%
 from sciml import plots
 from sciml.cli.train import IRRELEVANT
-from sciml.mri import Fourier2d, Mask, MRIDataModule, Sense, generate_mri
+from sciml.mri import Fourier2d, Mask, MovedObject, MRIData, Sense, generate_mri
 from sciml.mri.task import MRITask
-from sciml.pde import PDEDataModule, fno, monarchize
+from sciml.pde import PDEData, fno, monarchize
 from sciml.pde.equations.generate import generate_burgers
 from sciml.pde.task import PDETask
 from sciml.training.schedules import OneCycle
@@ -63,7 +63,7 @@ QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "logger": 
 # %%
 path = str(folder / "burgers.h5")
 generate_burgers(path, n_samples=350, viscosity=0.01, grid=128, solver_grid=256, dt=1e-3, n_frames=2)
-walls = PDEDataModule(path, n_train=300, n_test=50, input_frames=1, output_frames=1)
+walls = PDEData(path, n_train=300, n_test=50, input_frames=1, output_frames=1)
 torch.manual_seed(0)
 operator = monarchize(
     fno(n_modes=[32], in_channels=1, out_channels=1, hidden_channels=32, grid=[128]), grid=128, heads=32
@@ -85,7 +85,7 @@ plots.factors(operator)
 # %%
 generate_mri(str(folder / "brains"), n_subjects=8, n_test=1, grid=96)
 mask = Mask("equispaced", center_fractions=[0.08], accelerations=[4])
-brains = MRIDataModule(str(folder / "brains"), mask, val_split="multicoil_test", maps="file", augment="file")
+brains = MRIData(str(folder / "brains"), mask, n_val=0, maps="file", augment=MovedObject("file"))
 torch.manual_seed(0)
 sense = Sense(Fourier2d((96, 96), transform="monarch", heads=8))
 task = MRITask(sense, lambda groups: torch.optim.Adam(groups, lr=1e-2), OneCycle(0.1), loss="l1", factor_lr=1e-2)

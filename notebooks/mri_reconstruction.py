@@ -39,7 +39,7 @@ from lightning.pytorch import Trainer
 from sciml import plots
 from sciml.cli.train import IRRELEVANT
 from sciml.metrics import volume_metrics
-from sciml.mri import Fourier2d, Mask, MRIDataModule, Sense, VarNet, fft2c, generate_mri
+from sciml.mri import Fourier2d, Mask, MovedObject, MRIData, Sense, VarNet, fft2c, generate_mri
 from sciml.mri.models.classical import CGSense, L1Wavelet
 from sciml.mri.task import MRITask
 from sciml.training.schedules import OneCycle
@@ -62,7 +62,7 @@ for message in (*IRRELEVANT, "IProgress not found"):  # small data need no worke
 # %%
 generate_mri(str(folder), n_subjects=12, n_test=4, grid=96)
 mask = Mask("equispaced", center_fractions=[0.08], accelerations=[4])
-data = MRIDataModule(str(folder), mask, val_split="multicoil_test", maps="file", augment="file")
+data = MRIData(str(folder), mask, n_val=0, maps="file", augment=MovedObject("file"))
 data.setup()
 test_set = list(data.test_dataloader())
 batch = test_set[0]

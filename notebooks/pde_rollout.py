@@ -47,8 +47,7 @@ from sciml import plots
 from sciml.cli import main
 from sciml.cli.train import IRRELEVANT
 from sciml.metrics import energy_spectrum, power_spectrum, relative_l2, relative_l2_per_sample
-from sciml.pde import read_evaluation
-from sciml.pde.data import PDEDataModule
+from sciml.pde import PDEData, read_evaluation
 from sciml.pde.equations.generate import generate_burgers, generate_navier_stokes
 from sciml.pde.models.fno import fno, monarchize
 from sciml.pde.task import PDETask
@@ -87,9 +86,9 @@ generate_navier_stokes(flow, n_samples=80, viscosity=1e-3, grid=64, solver_grid=
 
 
 # %%
-def burgers_data(test_subsample: int) -> PDEDataModule:
+def burgers_data(test_subsample: int) -> PDEData:
     """Trains on 128 cells: every cell is the mean of two stored ones."""
-    data = PDEDataModule(
+    data = PDEData(
         burgers, n_train=400, n_test=100, input_frames=1, output_frames=1, subsample=2, test_subsample=test_subsample
     )
     data.setup()
@@ -153,7 +152,7 @@ tasks = {"FFT": train(fft), "Monarch": train(monarch)}
 
 # %%
 @torch.no_grad()
-def predict(task: PDETask, data: PDEDataModule) -> tuple[torch.Tensor, torch.Tensor]:
+def predict(task: PDETask, data: PDEData) -> tuple[torch.Tensor, torch.Tensor]:
     """Prediction and truth, (sample, 1, x), for the whole test set."""
     batches = list(data.test_dataloader())
     prediction = torch.cat([task.rollout(batch.input, n_steps=1) for batch in batches])

@@ -4,9 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sciml.mri.data import MRIDataModule as MRIData
+    from sciml.mri.data import MRIData
     from sciml.mri.task import MRITask
-    from sciml.pde.data import PDEDataModule as PDEData
+    from sciml.pde.data import PDEData
     from sciml.pde.task import PDETask
     from sciml.runs.load import load
 

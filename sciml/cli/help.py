@@ -17,6 +17,8 @@ Configurations to start from are in configs/. Exit status: 0; 1 bad data or dive
 143, 130: stopped by SIGTERM or Ctrl-C, with a checkpoint. SCIML_DEBUG=1 shows where an error comes from.
 """
 
+CLASSES = {"model": ("sciml.PDETask", "sciml.MRITask"), "data": ("sciml.PDEData", "sciml.MRIData")}
+
 _PURPOSE = {
     "fit": ("CONFIG.yaml", "Train a network. Results go to a run directory, which is enough to repeat the run."),
     "validate": ("RUN", "Compute the validation metrics of a run's best checkpoint."),
@@ -101,7 +103,7 @@ data.KEY, for fields (HDF5 of `sciml data`, FNO's .mat, neuraloperator's .pt)
   output_frames         [none] frames that follow, to be predicted; leave out for .pt pairs
   time_stride           [1] stored frames from one frame used to the next
   windows               [false] train on every start frame of a trajectory, not on the first alone
-  augment               [false] show each training sample under a symmetry of its equation (generated data)
+  augment               [none] sciml.pde.Symmetry: each training sample under a symmetry of its equation (our data)
   subsample             [1] points of the file to one point used, along each axis
   test_subsample        [none] the same for the test samples; left out: subsample
   grid                  [none] the grid that the network is made for, after subsampling; other data is refused
@@ -120,8 +122,9 @@ data.KEY, for images (fastMRI's files, or those of `sciml data mri`)
   val_split             [none] likewise, _val
   test_split            [none] likewise, _test; fastMRI's has no targets: test on multicoil_val
   n_train               [none] first volumes by name to train on; left out: all
+  n_val                 [none] likewise, to validate on; 0: no validation
   maps                  [none] coil maps that a batch brings: none, espirit, or file (sens_maps)
-  augment               [none] maps used to move the object in front of its coils: none, espirit, or file
+  augment               [none] sciml.mri.MovedObject with maps (file or espirit): the object moves in front of its coils
   batch_size            [1] most slices in a batch, on each device
   num_workers           [0] loader processes
   seed                  [0] of order, masks and augmentation while training

@@ -4,6 +4,7 @@ import logging
 import sys
 import traceback
 import warnings
+from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from sciml.cli.arguments import settled
 from sciml.cli.console import Console
 from sciml.cli.diagnosis import explain
+from sciml.cli.help import CLASSES
 from sciml.cli.messages import building
 from sciml.cli.signatures import command_arguments
 from sciml.errors import ConfigError
@@ -138,6 +140,10 @@ class RunCLI(LightningCLI):
         self.arguments = [*(args if isinstance(args, list) else []), *(f"--allow={name}" for name in allowed())]
         try:
             self.config = parser.parse_args(args)  # type: ignore[arg-type]
+        except SystemExit:
+            if "--help" in self.arguments:
+                self._show_classes(parser)
+            raise
         except ArgumentError as error:
             known = command_arguments(self._parser(self.command), self.command)
             raise ConfigError(explain(str(error), list(args or [])[1:], known, NAME_ONE)) from error
@@ -146,6 +152,13 @@ class RunCLI(LightningCLI):
         if settings.run_dir is None:
             settings.run_dir = str(default_run_dir(settings.config or []))
         self.run = RunDirectory(settings.run_dir)
+
+    def _show_classes(self, parser: LightningArgumentParser) -> None:
+        """The settings of the tasks and data modules there are."""
+        for key, classes in CLASSES.items():
+            for path in classes:
+                with suppress(SystemExit):
+                    parser.parse_args([self.command, f"--{key}.help={path}"])
 
     def _parse_ckpt_path(self) -> None:
         """Our checkpoints hold no settings; Lightning would open the file here, and fail without its name."""
@@ -219,7 +232,7 @@ class RunCLI(LightningCLI):
         with ranks.expecting(self.trainer.world_size):
             batches = self.datamodule.train_dataloader()
         check_trainer_settings(settings.trainer, len(batches))
-        validates = getattr(self.datamodule, "n_val", 1) > 0 and self.trainer.limit_val_batches > 0
+        validates = self.datamodule.has_validation and self.trainer.limit_val_batches > 0
         self.model.check_training(self.trainer, validates=validates, n_batches=len(batches))
         check_data(self.trainer, self.model, next(iter(batches)))
         if is_rank_zero():

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sciml.mri.batches import SliceBatch
-    from sciml.mri.data import MRIData as MRIData
-    from sciml.mri.data import MRIDataModule
+    from sciml.mri.data import MRIData
+    from sciml.mri.data import MRIDataModule as MRIDataModule
     from sciml.mri.losses import SSIMLoss
     from sciml.mri.models.modl import MoDL
     from sciml.mri.models.sense import Sense, SenseOperator
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sciml.mri.physics.fourier import Fourier2d, fft2c, ifft2c
     from sciml.mri.physics.maps import espirit_maps
     from sciml.mri.physics.masks import Mask, undersampling_mask
+    from sciml.mri.physics.moved import MovedObject
     from sciml.mri.physics.simulate import generate_mri
     from sciml.mri.reconstructions import read_reconstructions, write_reconstructions
     from sciml.mri.results import write_images
@@ -32,6 +33,7 @@ _MODULE = {
     "MRITask": "task",
     "Mask": "physics.masks",
     "MoDL": "models.modl",
+    "MovedObject": "physics.moved",
     "Sense": "models.sense",
     "SenseOperator": "models.sense",
     "SliceBatch": "batches",
@@ -45,10 +47,11 @@ _MODULE = {
 __all__ = [
     "Fourier2d",
     "ImageUNet",
-    "MRIDataModule",
+    "MRIData",
     "MRITask",
     "Mask",
     "MoDL",
+    "MovedObject",
     "SSIMLoss",
     "Sense",
     "SenseOperator",

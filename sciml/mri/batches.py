@@ -1,12 +1,20 @@
-"""What a loader hands out: batches of slices of one shape, in an order that a resumed run repeats."""
+"""What a loader hands out: batches of slices of one shape, and the data set behind them."""
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
-from torch.utils.data import Sampler
+
+from sciml.mri.formats.cache import Cache
+from sciml.mri.formats.fastmri import Slice, VolumeInfo, read_slice
+from sciml.mri.physics.maps import cached_maps
+from sciml.mri.physics.masks import Mask, volume_seed
+from sciml.mri.physics.moved import FullSlice, MovedObject
+from sciml.training.datasets import EpochDataset, SampleKey
+
+MapSource = Literal["none", "espirit", "file"]
 
 
 class SliceBatch(NamedTuple):
@@ -33,41 +41,83 @@ class SliceBatch(NamedTuple):
     size: tuple[int, int] | None = None
 
 
-class ShapeBatches(Sampler[list[int]]):
-    """Lists of indices of equal shape, each index once.
-
-    Shuffled, the order depends on (seed, epoch) alone, and index i comes as epoch·n + i, which tells a data set the
-    epoch, also in a worker process. Lightning calls `set_epoch` at the start of each epoch, also after resuming.
+class SliceDataset(EpochDataset[SliceBatch]):
+    """Slices of volumes, read when asked for: no file stays open.
 
     Args:
-        shapes: One hashable for each item; items of different ones never share a batch.
-        batch_size: Most items in a batch.
-        seed: Of the order; None: not shuffled, not numbered.
+        infos: The volumes.
+        mask: What undersamples. While training a mask is drawn for each slice and epoch, a function of (seed, epoch,
+            slice); else one for each volume, by its name.
+        maps: Coil maps that a batch brings.
+        cache: Of ESPIRiT's maps.
+        seed: Of training; None: evaluation.
+        augment: What moves the object in front of its coils.
     """
 
-    def __init__(self, shapes: Sequence[object], batch_size: int, seed: int | None = None) -> None:
-        self.shapes, self.batch_size, self.seed, self.epoch = list(shapes), batch_size, seed, 0
+    augment: MovedObject | None
 
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
+    def __init__(
+        self,
+        infos: Sequence[VolumeInfo],
+        mask: Mask,
+        *,
+        maps: MapSource = "none",
+        cache: Cache | None = None,
+        seed: int | None = None,
+        augment: MovedObject | None = None,
+    ) -> None:
+        super().__init__(seed=seed or 0, augment=augment)
+        self.infos, self.mask, self.maps, self.cache, self.training = infos, mask, maps, cache, seed is not None
+        self.places = [(info, k) for info in infos for k in range(info.shape[0])]
+
+    @property
+    def shapes(self) -> list[object]:
+        two_dimensional = self.mask.kind in ("poisson", "file")
+        return [(i.shape[1:], i.target_size, i.target, i.name if two_dimensional else "") for i, _ in self.places]
 
     def __len__(self) -> int:
-        return sum(-(-self.shapes.count(shape) // self.batch_size) for shape in set(self.shapes))
+        return len(self.places)
 
-    def __iter__(self) -> Iterator[list[int]]:
-        n = len(self.shapes)
-        if self.seed is None:
-            yield from self._batches(range(n))
-            return
-        rng = np.random.default_rng([self.seed, self.epoch])
-        batches = list(self._batches(rng.permutation(n).tolist()))
-        for k in rng.permutation(len(batches)):
-            yield [self.epoch * n + i for i in batches[k]]
+    def __getitem__(self, index: int) -> SliceBatch:
+        key = self.key(index)
+        info, k = self.places[key.sample]
+        stored = read_slice(info, k, maps="file" in (self.maps, self.augment and self.augment.maps))
+        mask = torch.from_numpy(self._mask(info, stored, key))
+        kspace = torch.from_numpy(stored.kspace)
+        target = None if stored.target is None else torch.from_numpy(stored.target)
+        maps = self._maps(self.maps, key, stored, mask)
+        if self.augment is not None:
+            coils = self._maps(self.augment.maps, key, stored, mask)
+            assert coils is not None  # the data module has checked, and that there are targets
+            assert target is not None
+            kspace, _, target = self.augment(FullSlice(kspace, coils, target), key.rng())
+        maximum = torch.tensor(1.0 if info.maximum is None else info.maximum)
+        return SliceBatch(kspace * mask, mask[None], maps, target, maximum, [info.name], [k], info.target_size)
 
-    def _batches(self, order: Sequence[int]) -> Iterator[list[int]]:
-        first = {shape: k for k, shape in reversed(list(enumerate(self.shapes)))}
-        by_shape = sorted(order, key=lambda i: first[self.shapes[i]])
-        for _, group in groupby(by_shape, key=lambda i: self.shapes[i]):
-            same = list(group)
-            for start in range(0, len(same), self.batch_size):
-                yield same[start : start + self.batch_size]
+    def __getitems__(self, indices: Sequence[int]) -> SliceBatch:
+        return collate([self[index] for index in indices])
+
+    def _mask(self, info: VolumeInfo, stored: Slice, key: SampleKey) -> np.ndarray:
+        """(1 or y, x); False in columns that were never measured."""
+        if self.mask.kind == "file":
+            assert stored.mask is not None  # the data module has checked
+            mask = np.atleast_2d(stored.mask)
+        else:
+            mask = self.mask.draw(info.shape[2:], key if self.training else volume_seed(info.name))
+        left, right = info.padding
+        mask[:, :left] = mask[:, right:] = False
+        return mask
+
+    def _maps(self, source: MapSource, key: SampleKey, stored: Slice, mask: Tensor) -> Tensor | None:
+        info, k = self.places[key.sample]
+        if source == "espirit":
+            return cached_maps(info.path, k, torch.from_numpy(stored.kspace), mask, cache=self.cache)
+        return torch.from_numpy(stored.maps) if source == "file" and stored.maps is not None else None
+
+
+def collate(items: list[SliceBatch]) -> SliceBatch:
+    """Single slices, each as a batch without its first axis, to one batch."""
+    columns = list(zip(*items, strict=True))
+    kspace, mask, maps, target, maxval = (None if parts[0] is None else torch.stack(parts) for parts in columns[:5])
+    names, numbers = ([value for part in parts for value in part] for parts in columns[5:7])
+    return SliceBatch(kspace, mask, maps, target, maxval, names, numbers, items[0].size)  # type: ignore[arg-type]

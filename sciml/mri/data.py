@@ -1,107 +1,22 @@
 """fastMRI folders as training, validation and test batches."""
 
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
-
-import lightning
-import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
+from typing import Any
 
 from sciml.errors import BadSchema, ConfigError
-from sciml.mri.batches import ShapeBatches, SliceBatch
-from sciml.mri.formats.cache import Cache, open_cache
+from sciml.mri.batches import MapSource, SliceDataset
+from sciml.mri.formats.cache import open_cache
 from sciml.mri.formats.checks import announce_maps, check_maps, check_masks, check_targets
-from sciml.mri.formats.fastmri import Challenge, Slice, VolumeInfo, read_slice
+from sciml.mri.formats.fastmri import Challenge, VolumeInfo
 from sciml.mri.formats.index import volumes
 from sciml.mri.formats.splits import refuse_shared
-from sciml.mri.physics.coils import centre_crop
-from sciml.mri.physics.maps import cached_maps
-from sciml.mri.physics.masks import Mask, Seed, volume_seed
-from sciml.mri.physics.moved import moved
-from sciml.training.loaders import Loader
-from sciml.training.ranks import world
-
-MapSource = Literal["none", "espirit", "file"]
+from sciml.mri.physics.masks import Mask, volume_seed
+from sciml.mri.physics.moved import MovedObject
+from sciml.training.augmentation import Augmentation
+from sciml.training.data import DataModule, check_ranges, check_split
 
 
-class Settings(NamedTuple):
-    """How slices become batches."""
-
-    mask: Mask
-    maps: MapSource = "none"
-    seed: int | None = None  # of training masks, one for each slice and epoch; None: evaluation, one for each volume
-    augment: MapSource = "none"
-    cache: Cache | None = None  # of ESPIRiT's maps
-
-
-class SliceDataset(Dataset[SliceBatch]):
-    """Slices of volumes, read when asked for: `dataset[[i, j, …]]` is a batch; the slices must have one shape.
-
-    It holds no open file and can be pickled into worker processes.
-    """
-
-    def __init__(self, infos: list[VolumeInfo], settings: Settings) -> None:
-        self.infos, self.settings = infos, settings
-        self.places = [(info, k) for info in infos for k in range(info.shape[0])]
-
-    @property
-    def shapes(self) -> list[object]:
-        """Of each slice, what must agree within a batch."""
-        two_dimensional = self.settings.mask.kind in ("poisson", "file")
-        return [(i.shape[1:], i.target_size, i.target, i.name if two_dimensional else "") for i, _ in self.places]
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, indices: list[int]) -> SliceBatch:
-        """Indices count on through the epochs: index i in epoch e is e·len + i."""
-        return collate([self._one(index) for index in indices])
-
-    def _one(self, index: int) -> SliceBatch:
-        epoch, number = divmod(index, len(self))
-        info, k = self.places[number]
-        stored = read_slice(info, k, maps="file" in (self.settings.maps, self.settings.augment))
-        kspace = torch.from_numpy(stored.kspace)
-        target = None if stored.target is None else torch.from_numpy(stored.target)
-        mask = torch.from_numpy(self._mask(info, stored, epoch, number))
-        maps = self._maps(self.settings.maps, info, k, stored, mask)
-        coils = self._maps(self.settings.augment, info, k, stored, mask)
-        if coils is not None:
-            rng = np.random.default_rng([self.settings.seed or 0, epoch, number])
-            kspace, whole = moved(kspace, coils, rng)
-            target = centre_crop(whole, info.target_size)
-        maximum = torch.tensor(1.0 if info.maximum is None else info.maximum)
-        return SliceBatch(kspace * mask, mask[None], maps, target, maximum, [info.name], [k], info.target_size)
-
-    def _mask(self, info: VolumeInfo, stored: Slice, epoch: int, number: int) -> np.ndarray:
-        """(1 or y, x); False in columns that were never measured."""
-        if self.settings.mask.kind == "file":
-            assert stored.mask is not None  # the data module has checked
-            mask = np.atleast_2d(stored.mask)
-        else:
-            seed: Seed = volume_seed(info.name) if self.settings.seed is None else (self.settings.seed, epoch, number)
-            mask = self.settings.mask.draw(info.shape[2:], seed)
-        left, right = info.padding
-        mask[:, :left] = mask[:, right:] = False
-        return mask
-
-    def _maps(self, source: MapSource, info: VolumeInfo, k: int, stored: Slice, mask: Tensor) -> Tensor | None:
-        if source == "espirit":
-            return cached_maps(info.path, k, torch.from_numpy(stored.kspace), mask, cache=self.settings.cache)
-        return torch.from_numpy(stored.maps) if source == "file" and stored.maps is not None else None
-
-
-def collate(items: list[SliceBatch]) -> SliceBatch:
-    """Single slices, each as a batch without its first axis, to one batch."""
-    columns = list(zip(*items, strict=True))
-    kspace, mask, maps, target, maxval = (None if parts[0] is None else torch.stack(parts) for parts in columns[:5])
-    names, numbers = ([value for part in parts for value in part] for parts in columns[5:7])
-    return SliceBatch(kspace, mask, maps, target, maxval, names, numbers, items[0].size)  # type: ignore[arg-type]
-
-
-class MRIDataModule(lightning.LightningDataModule):
+class MRIData(DataModule):
     """Undersampled slices of fastMRI volumes, batched by shape.
 
     Masks: while training, one drawn for each slice and epoch, a function of (seed, epoch, slice); otherwise one for
@@ -115,10 +30,10 @@ class MRIDataModule(lightning.LightningDataModule):
         train_split, val_split, test_split: Folders within `path`; by default <challenge>_train, _val, _test. `test`
             needs targets, which fastMRI's own test set lacks: evaluate on its multicoil_val.
         n_train: First volumes by name to train on; by default all.
+        n_val: First volumes by name to validate on; by default all; 0: no validation.
         maps: Coil maps that a batch brings: none, espirit (from the sampled centre, kept in the cache), or file
             (`sens_maps`).
-        augment: Whose maps serve to move the object in front of its coils while training (`moved`): none for no
-            augmentation, espirit or file, also where the network estimates its own. Needs fully sampled data.
+        augment: Show each training slice in another way each epoch: `sciml.mri.MovedObject`, for fully sampled data.
         batch_size: Most slices in a batch on each device: N devices train as one does with N times as many.
         num_workers: Loader processes.
         seed: Of order, masks and augmentation while training.
@@ -127,10 +42,14 @@ class MRIDataModule(lightning.LightningDataModule):
             the user's cache folder. Nothing is ever written beside the data.
 
     Raises:
-        ConfigError: A number out of range, or augmentation of data that come with their masks.
+        ConfigError: A number out of range, or augmentation of data that come with their masks; a mask that does not
+            fit the data, found by `setup`.
         BadSchema, CorruptFile, UnsafeFile, NonFinite: See `sciml.mri.formats.fastmri`; found by `setup` and by reading.
             Also a volume in two splits, when a training begins.
     """
+
+    augmentation = MovedObject
+    augment: MovedObject | None
 
     def __init__(
         self,
@@ -142,71 +61,78 @@ class MRIDataModule(lightning.LightningDataModule):
         val_split: str | None = None,
         test_split: str | None = None,
         n_train: int | None = None,
+        n_val: int | None = None,
         maps: MapSource = "none",
-        augment: MapSource = "none",
+        augment: Augmentation | None = None,
         batch_size: int = 1,
         num_workers: int = 0,
         seed: int = 0,
         skip_corrupt: bool = False,
         cache_dir: str | None = None,
     ) -> None:
-        super().__init__()
-        _check_ranges(n_train=(n_train, 1), batch_size=(batch_size, 1), num_workers=(num_workers, 0), seed=(seed, 0))
-        if augment != "none" and mask.kind == "file":
-            raise ConfigError(f"augment={augment} needs fully sampled data, and mask.kind is file; set augment: none")
+        super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed, augment=augment)
+        check_ranges(n_train=(n_train, 1), n_val=(n_val, 0))
+        if augment is not None and mask.kind == "file":
+            raise ConfigError("augment needs fully sampled data, and mask.kind is file; set augment: null")
         self.path, self.mask, self.challenge = Path(path), mask, challenge
         named = {"train": train_split, "val": val_split, "test": test_split}
         self.splits = {split: name or f"{challenge}_{split}" for split, name in named.items()}
-        self.n_train, self.maps, self.augment = n_train, maps, augment
-        self.batch_size, self.num_workers, self.seed, self.skip_corrupt = batch_size, num_workers, seed, skip_corrupt
-        self.cache_dir = cache_dir
-        self._sets: dict[str, SliceDataset] = {}
+        self.n_train, self.n_val, self.maps = n_train, n_val, maps
+        self.skip_corrupt, self.cache_dir = skip_corrupt, cache_dir
+        self._volumes: dict[str, list[VolumeInfo]] = {}
+
+    @property
+    def has_validation(self) -> bool:
+        return self.n_val != 0
 
     def setup(self, stage: str | None = None) -> None:
         """Finds the volumes that the stage needs and checks their headers."""
-        splits = {"fit": ["train", "val"], "validate": ["val"], "test": ["test"], "predict": ["test"]}
-        for split in splits.get(stage or "", ["train", "val", "test"]):
-            infos = self.dataset(split).infos
-            if stage != "predict":
-                check_targets(infos, instead=f"{self.challenge}_val" if split == "test" else None)
+        super().setup(stage)
         if stage == "fit":
-            used = {split: self.dataset(split).infos for split in splits["fit"]}
+            splits = ["train", "val"] if self.has_validation else ["train"]
+            used = {split: self.volumes(split) for split in splits}
             refuse_shared(used, test=self.path / self.splits["test"], challenge=self.challenge)
 
-    def dataset(self, split: str) -> SliceDataset:
-        """The slices of train, val or test."""
-        if split not in self._sets:
-            folder = self.path / self.splits[split]
+    def volumes(self, split: str) -> list[VolumeInfo]:
+        """The volumes of train, val, test or predict that are used, by name; the last two are the same."""
+        split = _stored(split)
+        if split not in self._volumes:
+            folder = self._folder(split)
             cache = open_cache(folder, self.cache_dir) if folder.is_dir() else None
-            infos = volumes(folder, self.challenge, skip_corrupt=self.skip_corrupt, cache=cache)
-            if split == "train" and self.n_train is not None:
-                if self.n_train > len(infos):
-                    raise BadSchema(f"{folder}: {len(infos)} volumes stored, n_train={self.n_train} asked")
-                infos = infos[: self.n_train]
-            needed = (self.maps, self.augment) if split == "train" else (self.maps,)
-            if "file" in needed:
-                check_maps(infos)
-            check_masks(infos, self.mask)
-            settings = Settings(self.mask, self.maps, cache=cache)
-            if split == "train":
-                settings = settings._replace(seed=self.seed, augment=self.augment)
-            if cache is not None and "espirit" in needed:
-                announce_maps(infos, cache)
-            self._sets[split] = SliceDataset(infos, settings)
-        return self._sets[split]
+            found = volumes(folder, self.challenge, skip_corrupt=self.skip_corrupt, cache=cache)
+            n = {"train": self.n_train, "val": self.n_val}.get(split)
+            if n is not None and n > len(found):
+                raise BadSchema(f"{folder}: {len(found)} volumes stored, n_{split}={n} asked")
+            self._volumes[split] = found[:n]
+        return self._volumes[split]
+
+    def open_dataset(self, split: str) -> SliceDataset:
+        infos, training = self.volumes(split), split == "train"
+        cache = open_cache(self._folder(split), self.cache_dir)
+        augment = self.augment if training else None
+        needed = (self.maps, None if augment is None else augment.maps)
+        if "file" in needed:
+            check_maps(infos)
+        check_masks(infos, self.mask)
+        if "espirit" in needed:
+            announce_maps(infos, cache)
+        if split != "predict":
+            check_targets(infos, instead=f"{self.challenge}_val" if split == "test" else None)
+        seed = self.seed if training else None
+        return SliceDataset(infos, self.mask, maps=self.maps, cache=cache, seed=seed, augment=augment)
 
     def describe(self, split: str = "test") -> dict[str, Any]:
         """Which data an evaluation of train, val or test uses, as plain JSON values: equal for equal data alone.
 
         Not how they are read: batch size, workers and caches leave results as they are.
         """
-        data = self.dataset(split)
+        infos = self.volumes(split)
         return {
             "path": str(self.path.resolve()),
-            "split": self.splits[split],
+            "split": self.splits[_stored(split)],
             "challenge": self.challenge,
-            "volumes": len(data.infos),
-            "slices": len(data),
+            "volumes": len(infos),
+            "slices": sum(info.shape[0] for info in infos),
             "mask": self.mask.describe(),
             "maps": self.maps,
         }
@@ -215,29 +141,13 @@ class MRIDataModule(lightning.LightningDataModule):
         """The nominal acceleration at which a volume is evaluated; None for a mask from the file."""
         return None if self.mask.kind == "file" else self.mask.acceleration(volume_seed(volume))
 
-    def train_dataloader(self) -> Loader[SliceBatch]:
-        return self._loader("train", self.seed)
-
-    def val_dataloader(self) -> Loader[SliceBatch]:
-        return self._loader("val")
-
-    def test_dataloader(self) -> Loader[SliceBatch]:
-        return self._loader("test")
-
-    def predict_dataloader(self) -> Loader[SliceBatch]:
-        return self._loader("test")
-
-    def _loader(self, split: str, seed: int | None = None) -> Loader[SliceBatch]:
-        data, training = self.dataset(split), seed is not None
-        size = self.batch_size * world() if training else self.batch_size
-        order = ShapeBatches(data.shapes, size, seed)
-        return Loader(data, order, training=training, num_workers=self.num_workers, seed=self.seed)
+    def _folder(self, split: str) -> Path:
+        return self.path / self.splits[_stored(split)]
 
 
-def _check_ranges(**values: tuple[int | None, int]) -> None:
-    for name, (value, bound) in values.items():
-        if value is not None and value < bound:
-            raise ConfigError(f"{name}={value}: expected an integer of at least {bound}")
+MRIDataModule = MRIData
 
 
-MRIData = MRIDataModule
+def _stored(split: str) -> str:
+    """Which folder's volumes are a split's: those of test are predicted."""
+    return "test" if check_split(split) == "predict" else split

@@ -4,8 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sciml.pde.data import PDEData as PDEData
-    from sciml.pde.data import PDEDataModule
+    from sciml.pde.data import PDEData
+    from sciml.pde.data import PDEDataModule as PDEDataModule
     from sciml.pde.equations.burgers import solve_burgers
     from sciml.pde.equations.navier_stokes import solve_navier_stokes
     from sciml.pde.losses import RelativeL2Loss
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sciml.pde.results.evaluation import Evaluation
     from sciml.pde.results.predictions import Predictions, read_predictions, write_predictions
     from sciml.pde.results.storage import read_evaluation, write_evaluation
+    from sciml.pde.symmetry import Symmetry
     from sciml.pde.task import PDETask
 
 _MODULE = {
@@ -28,6 +29,7 @@ _MODULE = {
     "PDEDataModule": "data",
     "PDETask": "task",
     "RelativeL2Loss": "losses",
+    "Symmetry": "symmetry",
     "fno": "models.fno",
     "monarchize": "models.fno",
     "solve_burgers": "equations.burgers",
@@ -36,10 +38,11 @@ _MODULE = {
 __all__ = [
     "Evaluation",
     "MonarchSpectralConv",
-    "PDEDataModule",
+    "PDEData",
     "PDETask",
     "Predictions",
     "RelativeL2Loss",
+    "Symmetry",
     "fno",
     "monarchize",
     "read_evaluation",

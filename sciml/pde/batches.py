@@ -1,16 +1,18 @@
-"""What a loader hands out: batches, the data sets behind them, their order and their statistics.
+"""What a loader hands out: batches, the data sets behind them and their statistics.
 
 Everything lies in memory as tensors, so a batch is one indexing operation and a small model on a CPU does not
 wait for collation.
 """
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+
+from sciml.pde.formats.frames import Frames
+from sciml.training.datasets import EpochDataset
 
 
 class Batch(NamedTuple):
@@ -41,28 +43,70 @@ class Statistics(NamedTuple):
     target_std: Tensor
 
 
-class Pairs(Dataset[Batch]):
-    """Inputs and their targets, (N, ...) each."""
+class FieldDataset(EpochDataset[Batch]):
+    """Samples in memory.
 
-    def __init__(self, input: Tensor, target: Tensor) -> None:
-        self.input, self.target = input, target
+    Attributes:
+        fields: What inputs and targets are taken from, (N, ...) each.
+    """
 
-    def __len__(self) -> int:
-        return len(self.input)
+    fields: tuple[Tensor, Tensor]
+
+    @abstractmethod
+    def take(self, samples: Tensor) -> Batch:
+        """The samples of these numbers (B,), together."""
 
     def __getitem__(self, index: int) -> Batch:
-        return Batch(self.input[index], self.target[index])
+        return Batch(*(part[0] for part in self.__getitems__([index])))
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """A whole batch at once: DataLoader calls this in place of collating single items."""
-        chosen = torch.as_tensor(indices)
-        return Batch(self.input[chosen], self.target[chosen])
+        keys = [self.key(index) for index in indices]
+        batch = self.take(torch.tensor([key.sample for key in keys]))
+        if self.augment is None:
+            return batch
+        shown = [self.augment(Batch(*pair), key.rng()) for key, *pair in zip(keys, *batch, strict=True)]
+        return Batch(*map(torch.stack, zip(*shown, strict=True)))
+
+    def statistics(self, *, per_channel: bool) -> Statistics:
+        return Statistics(*(value for field in self.fields for value in mean_std(field, per_channel)))
 
 
-class Inputs(Dataset[InputBatch]):
+class Pairs(FieldDataset):
+    """Inputs and their targets, (N, ...) each."""
+
+    def __init__(self, input: Tensor, target: Tensor, **options: Any) -> None:
+        super().__init__(**options)
+        self.fields = (input, target)
+
+    def __len__(self) -> int:
+        return len(self.fields[0])
+
+    def take(self, samples: Tensor) -> Batch:
+        return Batch(*(field[samples] for field in self.fields))
+
+
+class Windows(FieldDataset):
+    """Every run of `frames.total` frames, `frames.stride` apart, in (N, T, *grid) trajectories."""
+
+    def __init__(self, trajectories: Tensor, frames: Frames, **options: Any) -> None:
+        super().__init__(**options)
+        self.fields = (trajectories, trajectories)
+        self.offsets = torch.arange(0, frames.span, frames.stride).split([frames.input, frames.output])
+        self.starts = trajectories.shape[1] - frames.span + 1
+
+    def __len__(self) -> int:
+        return len(self.fields[0]) * self.starts
+
+    def take(self, samples: Tensor) -> Batch:
+        sample, start = samples[:, None] // self.starts, samples[:, None] % self.starts
+        return Batch(*(field[sample, start + offset] for field, offset in zip(self.fields, self.offsets, strict=True)))
+
+
+class Inputs(EpochDataset[InputBatch]):
     """Inputs (N, ...) to predict from."""
 
     def __init__(self, input: Tensor) -> None:
+        super().__init__()
         self.input = input
 
     def __len__(self) -> int:
@@ -72,56 +116,11 @@ class Inputs(Dataset[InputBatch]):
         return InputBatch(self.input[index])
 
     def __getitems__(self, indices: Sequence[int]) -> InputBatch:
-        """See `Pairs.__getitems__`."""
         return InputBatch(self.input[torch.as_tensor(indices)])
 
 
-class Windows(Dataset[Batch]):
-    """Every run of `input_frames` + `output_frames` frames, `stride` apart, in (N, T, *grid) trajectories."""
-
-    def __init__(self, frames: Tensor, input_frames: int, output_frames: int, stride: int) -> None:
-        self.frames = frames
-        offsets = stride * torch.arange(input_frames + output_frames)
-        self.offsets = offsets[:input_frames], offsets[input_frames:]
-        self.starts = frames.shape[1] - int(offsets[-1])
-
-    def __len__(self) -> int:
-        return len(self.frames) * self.starts
-
-    def __getitem__(self, index: int) -> Batch:
-        input, target = self.__getitems__([index])
-        return Batch(input[0], target[0])
-
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """See `Pairs.__getitems__`."""
-        chosen = torch.as_tensor(indices)[:, None]
-        sample, start = chosen // self.starts, chosen % self.starts
-        input, target = (self.frames[sample, start + offset] for offset in self.offsets)
-        return Batch(input, target)
-
-
-class EpochShuffle(Sampler[int]):
-    """A permutation of range(n) that depends on (seed, epoch) alone, so that a resumed run repeats it.
-
-    Lightning calls `set_epoch` at the start of each epoch, also after resuming. With `numbered`, index i comes as
-    epoch·n + i, which tells a data set the epoch, also in a worker process.
-    """
-
-    def __init__(self, n: int, seed: int, *, numbered: bool = False) -> None:
-        self.n, self.seed, self.numbered, self.epoch = n, seed, numbered, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.n
-
-    def __iter__(self) -> Iterator[int]:
-        first = self.epoch * self.n if self.numbered else 0
-        return iter((first + np.random.default_rng([self.seed, self.epoch]).permutation(self.n)).tolist())
-
-
 def mean_std(field: Tensor, per_channel: bool) -> tuple[Tensor, Tensor]:
+    """See `Statistics`; of a field (N, C, ...), a value for each channel or one for all."""
     axes = [axis for axis in range(field.ndim) if axis != 1 or not per_channel]
     mean = field.mean(axes, keepdim=True, dtype=torch.complex128 if field.is_complex() else torch.float64)
     variance = (field - mean).abs().square().mean(axes, keepdim=True)

@@ -37,29 +37,33 @@ def upgraded(settings: Mapping[str, Any]) -> dict[str, Any]:
     task = found.pop("task", "pde")
     if task not in CLASSES:
         raise ConfigError(f"task: expected pde or mri, got {task!r}; today it is model.class_path and data.class_path")
-    for key, values, path in zip(("model", "data"), (model, data), CLASSES[task], strict=True):
-        if values is None or isinstance(values, dict):  # else it is reported where it is parsed
-            found[key] = {"class_path": path, "init_args": _with_objects(values or {}, task)}
+    parts = {"model": _model(model or {}, task), "data": _data(data or {}, task)}
+    for (key, values), path in zip(parts.items(), CLASSES[task], strict=True):
+        found[key] = {"class_path": path, "init_args": values}
     return found
 
 
 def _is_earlier(settings: Mapping[str, Any], model: Any, data: Any) -> bool:
-    if isinstance(model, dict) and "class_path" in model:
-        return False
-    complete = isinstance(model, dict) and "net" in model and isinstance(data, dict) and "path" in data
-    return "task" in settings or complete
+    if not all(isinstance(part, dict | None) for part in (model, data)):
+        return False  # reported where it is parsed
+    complete = "net" in (model or {}) and "path" in (data or {})
+    return "class_path" not in (model or {}) and ("task" in settings or complete)
 
 
-def _with_objects(values: dict[str, Any], task: str) -> dict[str, Any]:
-    """The keys of `model` or `data`, with objects for words."""
+def _model(values: dict[str, Any], task: str) -> dict[str, Any]:
     found = dict(values)
-    if isinstance(loss := found.get("loss"), str) and loss in LOSSES:
+    if task == "pde":  # there was one loss, and no key for it
+        found["loss"] = {"class_path": "sciml.pde.RelativeL2Loss"}
+    elif isinstance(loss := found.get("loss"), str) and loss in LOSSES:
         found["loss"] = {"class_path": LOSSES[loss]}
     if _class_of(found.get("scheduler")) == CONSTANT:
         found["scheduler"] = None
-    if "augment" in found:
-        found["augment"] = _augmentation(found["augment"], task)
     return found
+
+
+def _data(values: dict[str, Any], task: str) -> dict[str, Any]:
+    augment = {"augment": _augmentation(values["augment"], task)} if "augment" in values else {}
+    return {**values, **augment}
 
 
 def _augmentation(value: Any, task: str) -> Any:

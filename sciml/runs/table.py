@@ -116,9 +116,10 @@ def _name(run: Path) -> str:
 def _check_measures(run: Path, metrics: Mapping[str, Any], measures: Sequence[Column]) -> None:
     path = run / "metrics.json"
     if lacking := [column.key for column in measures if column.key not in metrics]:
+        there = listed(key for key in metrics if key != MEASURES)
         raise BadSchema(
-            f"{path}: no {', '.join(lacking)}; it has {listed(key for key in metrics if key != MEASURES)}; compare like "
-            "with like, or evaluate the run again with `sciml test`"
+            f"{path}: no {', '.join(lacking)}; it has {there}; compare like with like, or evaluate the run again with "
+            "`sciml test`"
         )
     for column in measures:
         if error := wrong_number(path, column.key, metrics[column.key]):

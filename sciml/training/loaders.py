@@ -13,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from sciml.training.ranks import rank, world
+from sciml.training.samplers import EpochBatches
 
 T = TypeVar("T")
 
@@ -30,20 +31,18 @@ class Share(Sampler[list[int]]):
         start: Batches of this epoch to leave out when it is iterated next, which were trained on before.
     """
 
-    def __init__(self, order: Sampler[list[int]], *, split: bool) -> None:
+    def __init__(self, order: EpochBatches, *, split: bool) -> None:
         self.order, self.split, self.epoch, self.start = order, split, 0, 0
         self.rank, self.world = rank(), world()
 
     def set_epoch(self, epoch: int) -> None:
         if epoch != self.epoch:
             self.epoch, self.start = epoch, 0
-        for order in (self.order, getattr(self.order, "sampler", None)):  # the latter of a torch BatchSampler
-            if callable(set_epoch := getattr(order, "set_epoch", None)):
-                set_epoch(epoch)
+        self.order.set_epoch(epoch)
 
     def __len__(self) -> int:
         """Equal on all ranks."""
-        n = len(self.order)  # type: ignore[arg-type]
+        n = len(self.order)
         return n if self.split else -(-n // self.world)
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -79,7 +78,7 @@ class Loader(Generic[T]):
     batch_sampler = None
 
     def __init__(
-        self, dataset: Any, order: Sampler[list[int]], *, training: bool = False, num_workers: int = 0, seed: int = 0
+        self, dataset: Any, order: EpochBatches, *, training: bool = False, num_workers: int = 0, seed: int = 0
     ) -> None:
         self.dataset, self.num_workers = dataset, num_workers
         self.sampler = Share(order, split=training)

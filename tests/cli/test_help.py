@@ -12,9 +12,9 @@ import pytest
 
 from sciml.cli import help as texts
 from sciml.cli import main
-from sciml.mri import Fourier2d, ImageUNet, Mask, MoDL, MRIDataModule, Sense, VarNet, generate_mri
+from sciml.mri import Fourier2d, ImageUNet, Mask, MoDL, MRIData, Sense, VarNet, generate_mri
 from sciml.mri.task import MRITask
-from sciml.pde.data import PDEDataModule
+from sciml.pde.data import PDEData
 from sciml.pde.equations.generate import generate_burgers, generate_navier_stokes
 from sciml.pde.models.fno import fno
 from sciml.pde.task import PDETask
@@ -47,8 +47,8 @@ BOTH, FIELDS_MODEL, IMAGES_MODEL = re.split(r"model\.KEY, for .* alone\n", texts
 OWNERS: list[tuple[str, list[Callable[..., Any]], str]] = [
     ("fields' task", [PDETask], BOTH + FIELDS_MODEL),
     ("images' task", [MRITask], BOTH + IMAGES_MODEL),
-    ("fields' data", [PDEDataModule], texts.FIELDS_DATA),
-    ("images' data", [MRIDataModule], texts.IMAGES_DATA),
+    ("fields' data", [PDEData], texts.FIELDS_DATA),
+    ("images' data", [MRIData], texts.IMAGES_DATA),
     ("fno", [fno], section(texts.NETWORKS, " sciml.pde.fno", "Networks for images")),
     ("images' networks", [VarNet, MoDL, Sense], NETS),
     ("Fourier2d", [Fourier2d], section(texts.NETWORKS, " sciml.mri.Fourier2d\n")),

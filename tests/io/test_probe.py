@@ -10,7 +10,7 @@ import pytest
 
 from sciml.errors import CorruptFile
 from sciml.io import hdf5, probe
-from sciml.pde.formats.readers import open_source
+from sciml.pde.formats.source import open_source
 
 
 def old_format(path: Path) -> Path:
@@ -81,7 +81,7 @@ def test_damaged_metadata_end_the_child_alone(tmp_path: Path) -> None:
     for each, problem in zip(paths, probe.problems(paths), strict=True):
         if problem is None:
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr("sciml.pde.formats.readers.require_safe", lambda path: None)
+                patch.setattr("sciml.pde.formats.hdf5.require_safe", lambda path: None)
                 try:
                     open_source(each)
                 except (OSError, ValueError, FloatingPointError) as error:

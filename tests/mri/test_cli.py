@@ -37,7 +37,7 @@ DATA = {
         "class_path": "sciml.mri.Mask",
         "init_args": {"kind": "random", "center_fractions": [0.2, 0.1], "accelerations": [2, 4]},
     },
-    "augment": "file",
+    "augment": {"class_path": "sciml.mri.MovedObject", "init_args": {"maps": "file"}},
 }
 CONFIG = {
     "model": {"class_path": "sciml.MRITask", "init_args": MODEL},

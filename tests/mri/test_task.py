@@ -11,7 +11,7 @@ from torch import nn
 
 from sciml.errors import BadSchema, ConfigError, NonFinite
 from sciml.mri.batches import SliceBatch
-from sciml.mri.data import MRIDataModule
+from sciml.mri.data import MRIData
 from sciml.mri.formats.fastmri import write_volume
 from sciml.mri.formats.header import write_header
 from sciml.mri.losses import SSIMLoss
@@ -114,7 +114,7 @@ def test_prediction_of_a_test_file_is_the_headers_size(tmp_path: Path) -> None:
         rng = np.random.default_rng(0)
         kspace = rng.standard_normal((2, 3, *size)) + 1j * rng.standard_normal((2, 3, *size))
         write_volume(path, kspace, mask=np.ones(size[1]), header=write_header(size, (16, 16)))
-        data = MRIDataModule(str(path.parents[1]), Mask("file"), batch_size=2)
+        data = MRIData(str(path.parents[1]), Mask("file"), batch_size=2)
         data.setup("predict")
         (given,) = data.predict_dataloader()
         stack = VolumeStack()

@@ -14,8 +14,9 @@ import torch
 
 from sciml.errors import BadSchema, ConfigError, NonFinite
 from sciml.io import hdf5
-from sciml.pde.batches import EpochShuffle, mean_std
-from sciml.pde.data import Batch, PDEDataModule
+from sciml.mri.physics.moved import MovedObject
+from sciml.pde.batches import mean_std
+from sciml.pde.data import Batch, PDEData
 from sciml.pde.formats import loading
 
 FIELD = np.random.default_rng(0).standard_normal((8, 7, 6, 4)).astype(np.float32)
@@ -46,12 +47,12 @@ def pairs(tmp_path: Path) -> str:
     return str(tmp_path / "pairs.pt")
 
 
-def module(path: str, **changes: object) -> PDEDataModule:
+def module(path: str, **changes: object) -> PDEData:
     arguments = {"n_train": 4, "n_test": 2, "input_frames": 2, "output_frames": 3, "batch_size": 3}
-    return PDEDataModule(path, **(arguments | changes))
+    return PDEData(path, **(arguments | changes))
 
 
-def static(path: str, **changes: object) -> PDEDataModule:
+def static(path: str, **changes: object) -> PDEData:
     return module(path, **({"input_frames": None, "output_frames": None} | changes))
 
 
@@ -59,7 +60,7 @@ def whole(loader: torch.utils.data.DataLoader) -> Batch:
     return Batch(*(torch.cat(parts) for parts in zip(*loader, strict=True)))
 
 
-def whole_inputs(data: PDEDataModule) -> torch.Tensor:
+def whole_inputs(data: PDEData) -> torch.Tensor:
     return torch.cat([batch.input for batch in data.predict_dataloader()])
 
 
@@ -164,18 +165,6 @@ def test_constant_field_normalises_to_finite_values(tmp_path: Path, value: float
     assert all(part.isfinite().all() and part.abs().max() < float("inf") for part in statistics)
 
 
-def test_order_depends_on_seed_and_epoch_alone() -> None:
-    def order(seed: int, epoch: int) -> list[int]:
-        sampler = EpochShuffle(50, seed)
-        list(sampler)
-        sampler.set_epoch(epoch)
-        return list(sampler)
-
-    assert order(0, 3) == order(0, 3)
-    assert sorted(order(0, 3)) == list(range(50))
-    assert len({tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
-
-
 def test_loaders_leave_the_global_generator_alone(flow: str) -> None:
     data = module(flow)
     state = torch.get_rng_state()
@@ -210,6 +199,9 @@ class Recorder(lightning.LightningModule):
     def training_step(self, batch: Batch) -> torch.Tensor:
         self.seen.setdefault(self.current_epoch, []).extend(batch.input[:, 0, 0, 0].tolist())
         return self.weight * batch.target.sum()
+
+    def validation_step(self, batch: Batch) -> None:
+        pytest.fail("there is no validation set")
 
     def test_step(self, batch: Batch) -> None:
         assert isinstance(batch, Batch)
@@ -266,20 +258,20 @@ def test_negative_argument(flow: str, name: str) -> None:
 @pytest.mark.parametrize("changes", [{"input_frames": 1}, {"output_frames": 1}, {"time_stride": 2}, {"windows": True}])
 def test_settings_of_trajectories_are_refused_for_pairs(pairs: str, changes: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=f"{next(iter(changes))} is set, but .*pairs.pt has pairs"):
-        static(pairs, **changes)
+        static(pairs, **changes).setup()
 
 
 @pytest.mark.parametrize("name", ["input_frames", "output_frames"])
 @pytest.mark.parametrize("value", [None, 0])
 def test_trajectories_need_frames(flow: str, name: str, value: int | None) -> None:
     with pytest.raises(ConfigError, match=f"{name}={value}"):
-        module(flow, **{name: value})
+        module(flow, **{name: value}).setup()
 
 
 @pytest.mark.parametrize("factor", [3, 5, 8])
 def test_subsampling_must_fit_the_grid(flow: str, factor: int) -> None:
     with pytest.raises(ConfigError, match=f"subsample={factor}: expected a divisor of"):
-        module(flow, subsample=factor)
+        module(flow, subsample=factor).setup()
 
 
 def test_validation_needs_samples(flow: str) -> None:
@@ -289,32 +281,32 @@ def test_validation_needs_samples(flow: str) -> None:
 
 def test_more_samples_than_stored_or_overlapping(flow: str, tmp_path: Path) -> None:
     with pytest.raises(BadSchema, match=r"flow\.h5: vorticity: 8 samples stored, 9 asked \(n_train=4 \+ n_val=3"):
-        module(flow, n_val=3)
+        module(flow, n_val=3).setup()
     link = tmp_path / "link.h5"
     link.symlink_to(flow)
     with pytest.raises(BadSchema, match="8 samples stored, 9 asked"):
-        module(flow, test_path=str(link), n_train=7)
+        module(flow, test_path=str(link), n_train=7).setup()
     other = write(tmp_path / "other.h5", "vorticity", FIELD)
     with pytest.raises(BadSchema, match=r"other\.h5: .*8 samples stored, 9 asked \(n_test=9\)"):
-        module(flow, test_path=other, n_test=9)
+        module(flow, test_path=other, n_test=9).setup()
 
 
 def test_more_frames_than_stored(flow: str) -> None:
     with pytest.raises(BadSchema, match=r"flow\.h5: vorticity: 7 frames stored, 9 asked .*time_stride=2"):
         module(flow, time_stride=2).setup("fit")
     with pytest.raises(BadSchema, match=r"7 frames stored, 11 asked .*too few to predict from"):
-        module(flow, input_frames=8)
+        module(flow, input_frames=8).setup()
 
 
 def test_test_file_of_another_kind_or_other_times(flow: str, line: str, tmp_path: Path) -> None:
     with pytest.raises(BadSchema, match=r"line\.h5: expected .*vorticity.*found"):
-        module(flow, test_path=line)
+        module(flow, test_path=line).setup()
     path = tmp_path / "slow.h5"
     with hdf5.writing(path) as file:
         hdf5.add_samples(file, "vorticity", FIELD)
         file["time"] = np.arange(7.0)
     with pytest.raises(BadSchema, match=r"slow\.h5: time: expected"):
-        module(flow, test_path=str(path))
+        module(flow, test_path=str(path)).setup()
 
 
 def test_test_file_that_starts_later_is_for_predicting_alone(flow: str, tmp_path: Path) -> None:
@@ -345,7 +337,7 @@ def test_double_precision_is_cast_and_logged_once(tmp_path: Path, caplog: pytest
         data.setup()
         batch = whole(data.test_dataloader())
     np.testing.assert_array_equal(batch.input, FIELD[-2:, :2])
-    assert [record.name for record in caplog.records] == ["sciml.pde.formats.readers"]
+    assert [record.name for record in caplog.records] == ["sciml.pde.formats.checks"]
 
 
 @pytest.mark.parametrize("stored", [2, 3, 7])
@@ -413,15 +405,15 @@ def test_the_grid_that_is_expected_must_be_there(line: str, flow: str, pairs: st
     frames = {"input_frames": 1, "output_frames": 1}
     assert module(line, grid=[4], subsample=3, **frames).grid == (4,)
     with pytest.raises(ConfigError, match=r"made for \[4\], but .*line\.h5 has \[12\].*data\.subsample=3 fits"):
-        module(line, grid=[4], **frames)
+        module(line, grid=[4], **frames).setup()
     with pytest.raises(ConfigError, match=r"subsample=3 leaves \[4\]; data\.subsample=1 fits"):
-        module(line, grid=[12], subsample=3, **frames)
+        module(line, grid=[12], subsample=3, **frames).setup()
     with pytest.raises(ConfigError, match=r"made for \[5\], .*generate data of that grid"):
-        module(line, grid=[5], **frames)
+        module(line, grid=[5], **frames).setup()
     with pytest.raises(ConfigError, match=r"made for \[6, 2\], .*leaves \[6, 4\]; generate"):
-        module(flow, grid=[6, 2])
+        module(flow, grid=[6, 2]).setup()
     with pytest.raises(BadSchema, match=r"flow\.h5: vorticity: .*a grid of 1 axes.*name all 2 axes in data\.grid"):
-        module(flow, grid=[6])
+        module(flow, grid=[6]).setup()
     assert static(pairs, subsample=4, grid=[3, 3]).grid == (3, 3)
 
 
@@ -442,9 +434,9 @@ def test_array_that_can_be_read_in_two_ways_is_refused_until_the_grid_is_given(t
     path = write(tmp_path / "five.h5", "vorticity", values)
     both = r"\(sample, time, z, y, x\) on a grid of 2 x 4 x 4 .*\(sample, time, channel, y, x\).* data\.grid"
     with pytest.raises(ConfigError, match=both):
-        module(path)
+        module(path).setup()
     with pytest.raises(BadSchema, match=r"a grid of 2 axes.*has channels, store one of them, \(8, 6, 4, 4\)"):
-        module(path, grid=[4, 4])
+        module(path, grid=[4, 4]).setup()
     np.testing.assert_array_equal(whole(module(path, grid=[2, 4, 4]).test_dataloader()).input, values[-2:, :2])
 
 
@@ -453,7 +445,7 @@ def test_pairs_on_one_axis_with_channels(tmp_path: Path) -> None:
     x, y = torch.rand(6, 2, 32), torch.rand(6, 3, 32)
     torch.save({"x": x, "y": x}, path)
     with pytest.raises(ConfigError, match=r"\(sample, y, x\) .* 2 x 32 points, or \(sample, channel, x\) .*data\.grid"):
-        static(str(path))
+        static(str(path)).setup()
     assert whole(static(str(path), grid=[2, 32]).test_dataloader()).input.shape == (2, 1, 2, 32)
     torch.save({"x": x, "y": y}, path)
     batch = whole(static(str(path), grid=[32]).test_dataloader())
@@ -502,3 +494,102 @@ def test_means_of_large_cells_stay_finite(tmp_path: Path) -> None:
     path = write(tmp_path / "large.h5", "u", np.full((6, 5, 12), 3e38, np.float32), equation="burgers")
     batch = whole(module(path, subsample=4).test_dataloader())
     assert bool((batch.input == np.float32(3e38)).all())
+
+
+def test_no_file_is_opened_before_it_is_needed(tmp_path: Path) -> None:
+    data = module(str(tmp_path / "absent.h5"))
+    for use in (lambda: data.grid, lambda: data.time, data.describe, lambda: data.setup("fit")):
+        with pytest.raises(FileNotFoundError, match=r"absent\.h5: no such file"):
+            use()
+
+
+def test_augmentation_of_other_data_is_refused(flow: str) -> None:
+    for augment, found in ((MovedObject("file"), "MovedObject"), (True, "bool")):
+        with pytest.raises(ConfigError, match=rf"augment: expected an object of sciml\.pde\.Symmetry.*found {found}$"):
+            module(flow, augment=augment)
+
+
+class Linear(Recorder):
+    """One weight for all inputs; learns."""
+
+    def training_step(self, batch: Batch) -> torch.Tensor:
+        return (self.weight * batch.input.mean(1, keepdim=True) - batch.target).square().mean()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class Validated(Linear):
+    def validation_step(self, batch: Batch) -> None:
+        assert len(batch.input) == 1
+
+
+@lightnings_own_warnings
+def test_fit_runs_without_a_validation_set_and_without_a_warning(flow: str, tmp_path: Path) -> None:
+    data, learner, fit = module(flow), Linear(), trainer(tmp_path, 1)
+    assert not data.has_validation
+    assert data.val_dataloader() == []
+    fit.fit(learner, datamodule=data)
+    assert learner.weight.item() != 0
+    assert fit.limit_val_batches == 1.0  # for other data
+
+
+ARRAYS: dict[str, object] = {"n_train": 4, "n_test": 2, "n_val": 1, "batch_size": 3, "seed": 2}
+
+
+@lightnings_own_warnings
+@pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
+def test_training_from_arrays_is_training_from_a_file(flow: str, tmp_path: Path, convert: Callable) -> None:
+    frames = {"input_frames": 2, "output_frames": 3}
+    arrays = PDEData.from_arrays(trajectories=convert(FIELD), time=np.arange(7) / 2, length=2.0, **frames, **ARRAYS)
+    weights = []
+    for data in (module(flow, **ARRAYS), arrays):
+        learner = Validated()
+        trainer(tmp_path, 1).fit(learner, datamodule=data)
+        weights.append(learner.weight.item())
+    assert weights[0] == weights[1] != 0
+    np.testing.assert_array_equal(arrays.time, [1, 1.5, 2])
+    assert (arrays.grid, arrays.source.length, arrays.source.sampling) == ((6, 4), 2.0, "periodic")
+    assert arrays.describe()["path"] == "arrays in memory"
+
+
+def test_pairs_in_memory_are_those_of_a_file(pairs: str) -> None:
+    stored = torch.load(pairs, weights_only=True)
+    arrays = PDEData.from_arrays(stored["x"], stored["y"], sampling="points", subsample=4, **ARRAYS)
+    file = static(pairs, subsample=4, **ARRAYS)
+    for split in ("train", "val", "test"):
+        torch.testing.assert_close(*(whole(getattr(data, f"{split}_dataloader")()) for data in (arrays, file)))
+    alone = PDEData.from_arrays(stored["x"][:3], sampling="points", n_train=4, n_test=2)
+    torch.testing.assert_close(whole_inputs(alone), stored["x"][1:3, None].float())
+
+
+def test_cells_in_memory_are_averaged() -> None:
+    data = PDEData.from_arrays(
+        trajectories=LINE, sampling="cells", subsample=3, input_frames=1, output_frames=1, n_train=1, n_test=2
+    )
+    mean = LINE[-2:, :1].reshape(2, 1, 4, 3).mean(axis=-1)
+    np.testing.assert_allclose(whole(data.test_dataloader()).input, mean, rtol=1e-6)
+    np.testing.assert_array_equal(data.time, [1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({}, BadSchema, "arrays in memory: expected trajectories, or input and target"),
+        ({"input": LINE, "trajectories": LINE}, BadSchema, "expected trajectories, or input and target"),
+        ({"trajectories": LINE[0]}, BadSchema, r"trajectories: expected \(sample, time, \*grid\), found \(5, 12\)"),
+        ({"trajectories": LINE, "time": [0, 1]}, BadSchema, r"time: expected \(5,\), found \(2,\)"),
+        ({"trajectories": LINE, "time": [0, 1, 3, 2, 4]}, BadSchema, "time: expected increasing times"),
+        ({"trajectories": LINE, "time": [0, 1, 2, 3, np.inf]}, NonFinite, r"time\[4\] is inf"),
+        ({"trajectories": LINE, "length": 0.0}, BadSchema, "attribute length: expected a positive number"),
+        ({"trajectories": LINE.astype(str)}, BadSchema, "trajectories: expected numbers"),
+        ({"trajectories": np.where(LINE > 2, np.nan, LINE)}, NonFinite, r"arrays in memory: trajectories: sample \d"),
+        ({"input": FIELD[:, 0], "target": FIELD[:, 0], "time": [0]}, BadSchema, "time: expected none"),
+        ({"input": FIELD[:, 0], "target": FIELD[:3, 0]}, BadSchema, "target: expected 8 samples, as in input, found 3"),
+        ({"input": FIELD[:, 0], "target": FIELD[:, 0, 1:]}, BadSchema, "target: expected the grid of input"),
+    ],
+)
+def test_arrays_are_checked_as_files_are(arguments: dict, error: type, message: str) -> None:
+    frames = {"input_frames": 1, "output_frames": 1} if "trajectories" in arguments else {}
+    with pytest.raises(error, match=message):
+        PDEData.from_arrays(**arguments, **frames, n_train=3, n_test=2).setup()

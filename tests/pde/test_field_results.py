@@ -10,7 +10,7 @@ from torch import nn
 
 from sciml import pde, runs
 from sciml.errors import NonFinite
-from sciml.pde.data import PDEDataModule
+from sciml.pde.data import PDEData
 from sciml.pde.results.field_results import FieldResults
 from sciml.pde.task import PDETask
 from sciml.runs.evaluations import info
@@ -28,14 +28,14 @@ class Scale(nn.Module):
 
 
 @pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PDEDataModule:
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PDEData:
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **options: path.touch())
     tiny_data.write_navier_stokes(tmp_path / "data.h5")
-    return PDEDataModule(str(tmp_path / "data.h5"), n_train=3, n_test=2, input_frames=2, output_frames=4, batch_size=1)
+    return PDEData(str(tmp_path / "data.h5"), n_train=3, n_test=2, input_frames=2, output_frames=4, batch_size=1)
 
 
 @torch.no_grad()
-def evaluate(run: Path, data: PDEDataModule, factor: float = 1.0, *, checkpoint: str | None) -> Path:
+def evaluate(run: Path, data: PDEData, factor: float = 1.0, *, checkpoint: str | None) -> Path:
     task = PDETask(Scale(factor), partial(torch.optim.Adam, lr=1e-3))
     task.on_load_checkpoint({"global_step": 12, "epoch": 3, "state_dict": {}})
     found = FieldResults()
@@ -44,7 +44,7 @@ def evaluate(run: Path, data: PDEDataModule, factor: float = 1.0, *, checkpoint:
     return found.write_evaluation(run, data, task.net, info(run, checkpoint, task.facts, data.describe("test")))
 
 
-def test_metrics_name_their_weights_and_data(tmp_path: Path, data: PDEDataModule, monkeypatch) -> None:
+def test_metrics_name_their_weights_and_data(tmp_path: Path, data: PDEData, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     evaluate(tmp_path / "run", data, checkpoint="run/checkpoints/best.ckpt")
     found = runs.read_metrics(tmp_path / "run")
@@ -56,9 +56,7 @@ def test_metrics_name_their_weights_and_data(tmp_path: Path, data: PDEDataModule
     assert "checkpoint" not in runs.read_metrics(tmp_path / "untrained")
 
 
-def test_a_rollout_that_leaves_float32_says_where_and_keeps_what_came_before(
-    tmp_path: Path, data: PDEDataModule
-) -> None:
+def test_a_rollout_that_leaves_float32_says_where_and_keeps_what_came_before(tmp_path: Path, data: PDEData) -> None:
     with pytest.raises(NonFinite, match=r"2 of 2 samples diverged, the first is sample 0 at step 2 of 0 to 3"):
         evaluate(tmp_path, data, factor=3e13, checkpoint=None)
     found = runs.read_metrics(tmp_path)

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from torch.utils.data import BatchSampler, Sampler, SequentialSampler
 
 from sciml.errors import CorruptFile
-from sciml.pde.batches import EpochShuffle
 from sciml.training.loaders import Loader, Share
+from sciml.training.samplers import EpochBatches
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is multi-threaded, use of fork")  # Python 3.12
 
@@ -22,8 +21,8 @@ class Numbers:
         return list(indices)
 
 
-def order(n: int, size: int, *, shuffled: bool) -> Sampler[list[int]]:
-    return BatchSampler(EpochShuffle(n, 0) if shuffled else SequentialSampler(range(n)), size, drop_last=False)
+def order(n: int, size: int, *, shuffled: bool) -> EpochBatches:
+    return EpochBatches([None] * n, size, seed=0 if shuffled else None)
 
 
 def shares(monkeypatch: pytest.MonkeyPatch, world: int, n: int, size: int, *, training: bool) -> list[list]:
@@ -72,7 +71,7 @@ def test_epoch_that_is_told_after_the_iterator_was_asked_for_counts(workers: int
     plain = order(10, 2, shuffled=True)
     expected = []
     for epoch in range(3):
-        plain.sampler.set_epoch(epoch)
+        plain.set_epoch(epoch)
         expected.append(list(plain))
     loader = Loader(Numbers(), order(10, 2, shuffled=True), training=True, num_workers=workers)
     iterator = iter(loader)

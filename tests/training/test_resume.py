@@ -17,7 +17,7 @@ from torch import nn
 
 from sciml.errors import CheckpointError
 from sciml.io.checkpoints import read_checkpoint
-from sciml.pde.data import PDEDataModule
+from sciml.pde.data import PDEData
 from sciml.pde.task import PDETask
 from sciml.runs.loggers import MetricsCSV, SafeCheckpointIO
 from sciml.training.callbacks import Checkpoints, TrainingCost
@@ -53,7 +53,7 @@ def fit(tmp_path: Path) -> Fit:
     ) -> Trainer:
         torch.manual_seed(resume)  # the checkpoint's generators must count
         np.random.seed(resume)  # noqa: NPY002
-        data = PDEDataModule(
+        data = PDEData(
             str(tmp_path / "data.h5"), n_train=3, n_val=2, n_test=1, input_frames=4, output_frames=1, batch_size=1,
             num_workers=workers,
         )  # fmt: skip

@@ -31,7 +31,8 @@ def check_maps(infos: list[VolumeInfo]) -> None:
     """Each file must have coil maps."""
     lacking = [info for info in infos if not info.has_maps]
     if lacking:
-        raise BadSchema(f"{lacking[0].path}: no dataset 'sens_maps', and data.maps or augment is file; set espirit")
+        path = lacking[0].path
+        raise BadSchema(f"{path}: no dataset 'sens_maps', and data.maps or data.augment.maps is file; set espirit")
 
 
 def check_masks(infos: list[VolumeInfo], mask: Mask) -> None:

@@ -8,13 +8,10 @@ sens_maps           (slice, coil, y, x) complex64; ours, optional
 attributes          acquisition, max (of the target), norm, patient_id
 """
 
-import logging
-import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -34,10 +31,7 @@ from sciml.mri.formats.schema import (
     reconstructed_size,
     target_size,
 )
-
-logger = logging.getLogger(__name__)
-
-BEYOND = 100  # times the attribute `max`, a target is on another scale; other reconstructions of a volume are not
+from sciml.mri.formats.values import check_magnitudes, read_one, target_maximum
 
 Challenge = Literal["multicoil", "singlecoil"]
 
@@ -108,7 +102,7 @@ def open_volume(path: str | os.PathLike[str], challenge: Challenge = "multicoil"
             undersampled=mask is not None and not bool(mask[..., left:right].all()),
             padding=(left, right),
             acquisition=str(hdf5.attribute(file, "acquisition", "unknown")),
-            maximum=_maximum(file, target),
+            maximum=target_maximum(file, target),
         )
 
 
@@ -124,12 +118,13 @@ def read_slice(info: VolumeInfo, index: int, *, maps: bool = False) -> Slice:
     """
     with hdf5.reading(info.path) as file, _named(info.path):
         _check_unchanged(file, info)
-        kspace = _one(file, "kspace", index, np.complex64)
-        target = None if info.target is None else _one(file, info.target, index, np.float32)
-        sens = _one(file, "sens_maps", index, np.complex64) if maps else None
+        kspace = read_one(file, "kspace", index, np.complex64)
+        target = None
+        if info.target is not None:
+            target = read_one(file, info.target, index, np.float32)
+            check_magnitudes(target, info.target, index, info.maximum)
+        sens = read_one(file, "sens_maps", index, np.complex64) if maps else None
         mask = read_mask(file, info.shape) if info.has_mask else None
-        if target is not None:
-            _check_target(target, info, index)
     kspace = kspace.reshape(info.shape[1:])
     left, right = info.padding
     kspace[..., :left] = 0
@@ -205,62 +200,3 @@ def _check_unchanged(file: h5py.File, info: VolumeInfo) -> None:
     sizes = found if len(found) == 4 else (found[0], 1, *found[1:])
     if sizes != info.shape or target not in (None, (info.shape[0], *info.target_size)):
         raise BadSchema(f"kspace {found}, target {target}: another file than at the start; run again")
-
-
-def _maximum(file: h5py.File, target: str | None) -> float | None:
-    value = hdf5.attribute(file, "max")
-    if target is not None and (value is None or value == 0):
-        return max(float(_one(file, target, k, np.float32).max()) for k in range(len(file[target])))
-    if value is None:
-        return None
-    if isinstance(value, str | complex):
-        raise BadSchema(f"attribute max: expected the target's maximum, found {value!r}")
-    if not math.isfinite(value):
-        raise NonFinite(f"attribute max: {value}; expected the target's maximum, repair or remove the attribute")
-    single = np.finfo(np.float32)
-    if value != 0 and not float(single.tiny) <= value <= float(single.max):
-        raise BadSchema(f"attribute max: expected the target's maximum, in single precision; found {value}")
-    return float(value)
-
-
-def _check_target(target: np.ndarray, info: VolumeInfo, index: int) -> None:
-    """Magnitudes, but for what resampling undershoots, and of the scale of their maximum.
-
-    What is divided by a maximum of another scale would leave the range of numbers and look like a bad training.
-    """
-    largest, least = float(target.max()), float(target.min())
-    if -least > max(largest, 0):
-        raise BadSchema(
-            f"{info.target}: slice {index}: expected magnitudes, found values from {least:g} to {largest:g}"
-        )
-    if info.maximum is not None and largest > BEYOND * info.maximum:
-        raise BadSchema(
-            f"attribute max: {info.maximum:g}, but slice {index} of the target reaches {largest:g}; write the target's "
-            "maximum there, or remove the attribute"
-        )
-
-
-def _one(file: h5py.File, key: str, index: int, dtype: type) -> np.ndarray:
-    data = hdf5.dataset(file, key)
-    stored = values = hdf5.read_samples(data, index, index + 1)[0]
-    if values.dtype != dtype:
-        _log_cast(str(values.dtype), np.dtype(dtype).name)
-        with np.errstate(over="ignore"):  # found below
-            values = values.astype(dtype)
-    if not _surely_finite(values) and (bad := int(np.size(values) - np.isfinite(values).sum())):
-        what = "NaN or infinite" if not np.isfinite(stored).all() else f"beyond the range of {np.dtype(dtype).name}"
-        raise NonFinite(f"{key}: slice {index} has {bad} values that are {what}; repair or remove it")
-    return values
-
-
-def _surely_finite(values: np.ndarray) -> bool:
-    """Whether the sum of squares is finite: one pass by BLAS, several times as fast as looking at each value."""
-    plain = np.ravel(values).view(np.float32)
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(np.dot(plain, plain)))
-
-
-@cache
-def _log_cast(found: str, used: str) -> None:
-    """Once a process and type."""
-    logger.warning("data stored as %s are used as %s", found, used)

@@ -1,13 +1,51 @@
 """The same coils in front of another object: augmentation that respects how the data are measured."""
 
+from typing import Literal, NamedTuple, get_args
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from sciml.mri.physics.coils import combine, expand, rss
+from sciml.errors import ConfigError
+from sciml.mri.physics.coils import centre_crop, combine, expand, rss
 from sciml.mri.physics.fourier import fft2c, ifft2c
+from sciml.training.augmentation import Augmentation
 
 FARTHEST = 16  # an object moves by at most this part of the field of view, either way
+
+CoilMaps = Literal["file", "espirit"]
+
+
+class FullSlice(NamedTuple):
+    """A slice before it is undersampled: k-space and coil maps (C, y, x), and the centre (h, w) of its RSS image."""
+
+    kspace: Tensor
+    maps: Tensor
+    target: Tensor
+
+
+class MovedObject(Augmentation):
+    """Each training slice with its object moved in front of the coils, which stay where they are: see `moved`.
+
+    For fully sampled data.
+
+    Args:
+        maps: Whose coil maps serve: file (`sens_maps`), or espirit (from the sampled centre, kept in the cache); also
+            where a batch brings none and the network estimates its own.
+
+    Raises:
+        ConfigError: Other maps.
+    """
+
+    def __init__(self, maps: CoilMaps) -> None:
+        if maps not in get_args(CoilMaps):
+            raise ConfigError(f"{maps=}: expected one of {', '.join(get_args(CoilMaps))}")
+        self.maps = maps
+
+    def __call__(self, sample: FullSlice, rng: np.random.Generator) -> FullSlice:
+        kspace, image = moved(sample.kspace, sample.maps, rng)
+        height, width = sample.target.shape
+        return FullSlice(kspace, sample.maps, centre_crop(image, (height, width)))
 
 
 def moved(kspace: Tensor, maps: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -15,12 +15,9 @@ The FFT layer commutes with translations by itself; a learned transform does not
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from sciml.errors import ConfigError
-from sciml.pde.batches import Batch, Pairs, Windows
 from sciml.pde.equations.random_fields import FORCING
 
 
@@ -57,29 +54,3 @@ def check_symmetric(attributes: Mapping[str, object], grid: Sequence[int]) -> No
         raise ConfigError(f"augment: the data has the forcing {found!r}; known are the symmetries of {FORCING!r}")
     if len(set(grid)) != 1 or grid[0] % 4:
         raise ConfigError(f"augment: the grid is {tuple(grid)}, expected a square one of a multiple of 4 points")
-
-
-class Augmented(Dataset[Batch]):
-    """Each sample under a symmetry drawn from (seed, epoch, sample): index epoch·N + i is sample i in that epoch."""
-
-    def __init__(self, data: Pairs | Windows, seed: int) -> None:
-        self.data, self.seed = data, seed
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, index: int) -> Batch:
-        input, target = self.__getitems__([index])
-        return Batch(input[0], target[0])
-
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        """See `Pairs.__getitems__`."""
-        batch = self.data.__getitems__([index % len(self) for index in indices])
-        pairs = zip(indices, *batch, strict=True)
-        drawn = [self._transformed(index, torch.cat((input, target))) for index, input, target in pairs]
-        frames = batch.input.shape[1]
-        together = torch.stack(drawn)
-        return Batch(together[:, :frames], together[:, frames:])
-
-    def _transformed(self, index: int, frames: Tensor) -> Tensor:
-        return random_symmetry(frames, np.random.default_rng([self.seed, *divmod(index, len(self))]))

@@ -1,12 +1,17 @@
 """What the header of a file of fields must satisfy, whatever its format."""
 
+import logging
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from sciml.errors import BadSchema, NonFinite, listed
+
+logger = logging.getLogger(__name__)
+
+Sampling = Literal["periodic", "cells", "points"]
 
 
 def require_file(path: Path) -> None:
@@ -80,3 +85,15 @@ def checked_length(path: Path, value: Any) -> float:
     number = isinstance(value, (int, float)) and math.isfinite(value) and value > 0
     expect(number, path, "attribute length", "a positive number, the side of the domain", repr(value)[:60])
     return float(value)
+
+
+def check_numbers(path: Path, key: str, dtype: np.dtype) -> None:
+    """Numbers of any kind; says so where they will be rounded."""
+    expect(dtype.kind in "biufc", path, key, "numbers", dtype)
+    if dtype in (np.dtype(np.float64), np.dtype(np.complex128)):
+        logger.info("%s: %s is %s; cast to single precision", path, key, dtype)
+
+
+def stored_sampling(equation: object) -> Sampling:
+    """How the generator of an equation's data samples the fields that it stores."""
+    return "cells" if equation == "burgers" else "periodic"

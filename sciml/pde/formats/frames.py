@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sciml.pde.formats.readers import Source
+from sciml.pde.formats.source import Source
 
 SPACING = 1e-3  # relative: times closer than this part of their spacing are taken for equal
 
@@ -41,6 +41,10 @@ class Frames(NamedTuple):
 
     def complete(self, source: Source) -> bool:
         return len(self.stored_times(source)) == self.total
+
+    def has_targets(self, source: Source) -> bool:
+        """Whether what is to be predicted is there."""
+        return source.target_channels is not None if source.time is None else self.complete(source)
 
     def times(self, source: Source, like: Source) -> np.ndarray | None:
         """Times of all frames used, also beyond those stored: spaced as in `like`, if it has them all, else as those

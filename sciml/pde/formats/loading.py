@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sciml.errors import ConfigError, NonFinite
-from sciml.pde.formats.readers import Source
+from sciml.pde.formats.source import Source
 
 BLOCK_BYTES = 2**28  # of a file, held beside what is kept of it
 

@@ -81,9 +81,9 @@ def test_file_without_header(path: Path) -> None:
 
 
 def test_double_precision_is_cast_and_logged(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    from sciml.mri.formats import fastmri as files
+    from sciml.mri.formats import values
 
-    files._log_cast.cache_clear()
+    values._log_cast.cache_clear()
     rewrite(path, "kspace", stored(path, "kspace").astype(np.complex128))
     rewrite(path, "reconstruction_rss", stored(path, "reconstruction_rss").astype(np.float64))
     with caplog.at_level(logging.WARNING):

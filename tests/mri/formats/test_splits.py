@@ -8,7 +8,7 @@ import pytest
 from tiny_mri import write_splits, write_tiny
 
 from sciml.errors import BadSchema
-from sciml.mri.data import MRIDataModule
+from sciml.mri.data import MRIData
 from sciml.mri.physics.masks import Mask
 
 MASK = Mask("equispaced", center_fractions=[0.2], accelerations=[3])
@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def fit(folder: Path, **options: str) -> None:
-    MRIDataModule(str(folder), MASK, **options).setup("fit")
+    MRIData(str(folder), MASK, **options).setup("fit")
 
 
 @pytest.mark.parametrize(("one", "other"), [("train", "val"), ("train", "test"), ("val", "test")])
@@ -35,7 +35,7 @@ def test_the_same_volume_under_another_name_is_refused(folder: Path, one: str, o
     )
     with pytest.raises(BadSchema, match=message):
         fit(folder)
-    MRIDataModule(str(folder), MASK).setup("test")  # measuring is allowed
+    MRIData(str(folder), MASK).setup("test")  # measuring is allowed
 
 
 def test_volumes_that_differ_in_k_space_alone_pass(folder: Path) -> None:
@@ -49,7 +49,7 @@ def test_volumes_that_differ_in_k_space_alone_pass(folder: Path) -> None:
 
 def test_volumes_beyond_n_train_are_not_trained_on(folder: Path) -> None:
     shutil.copy(folder / "multicoil_train" / "volume_1.h5", folder / "multicoil_val" / "volume_1.h5")
-    MRIDataModule(str(folder), MASK, n_train=1).setup("fit")
+    MRIData(str(folder), MASK, n_train=1).setup("fit")
     with pytest.raises(BadSchema, match="hold the same volume"):
         fit(folder)
 

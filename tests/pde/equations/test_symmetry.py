@@ -4,11 +4,12 @@ import pytest
 import torch
 
 from sciml.errors import ConfigError
-from sciml.pde.data import PDEDataModule
+from sciml.pde.data import PDEData
 from sciml.pde.equations.burgers import solve_burgers
 from sciml.pde.equations.navier_stokes import solve_navier_stokes
 from sciml.pde.equations.random_fields import FORCING, fno_forcing, gaussian_random_vorticity
 from sciml.pde.equations.symmetry import flow_symmetry, wall_symmetry
+from sciml.pde.symmetry import Symmetry
 
 
 @pytest.mark.parametrize("reflect", [False, True])
@@ -48,8 +49,8 @@ def flow_file(tmp_path):
 
 
 def epochs(path, n, **options):
-    data = PDEDataModule(
-        path, n_train=4, n_test=2, input_frames=2, output_frames=2, batch_size=4, augment=True, **options
+    data = PDEData(
+        path, n_train=4, n_test=2, input_frames=2, output_frames=2, batch_size=4, augment=Symmetry(), **options
     )
     data.setup("fit")
     loader = data.train_dataloader()
@@ -72,7 +73,7 @@ def test_augmented_batches_differ_by_epoch_and_repeat_by_seed(flow_file):
 def test_input_and_target_take_the_same_symmetry(flow_file):
     """A symmetry moves values and may change their common sign: |values| of a whole trajectory stay, and move alike."""
     (batch,) = epochs(flow_file, 1)
-    plain = PDEDataModule(flow_file, n_train=4, n_test=2, input_frames=2, output_frames=2, batch_size=4)
+    plain = PDEData(flow_file, n_train=4, n_test=2, input_frames=2, output_frames=2, batch_size=4)
     plain.setup("fit")
     (reference,) = plain.train_dataloader()
     joined, expected = torch.cat(batch, 1), torch.cat(reference, 1)

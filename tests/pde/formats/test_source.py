@@ -16,7 +16,7 @@ import torch
 
 from sciml.errors import BadSchema, CorruptFile, NonFinite, UnsafeFile
 from sciml.io import hdf5
-from sciml.pde.formats.readers import open_source
+from sciml.pde.formats.source import open_source
 
 FIELD = np.random.default_rng(0).standard_normal((4, 5, 6, 8)).astype(np.float32)  # (sample, time, y, x)
 TIME = np.arange(1.0, 6.0)

@@ -1,0 +1,52 @@
+"""Our HDF5 (`sciml data`): `vorticity` or `u` (sample, time, *grid), `time` (time,), attributes."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from sciml.io import hdf5
+from sciml.io.probe import require_safe
+from sciml.pde.formats.checks import (
+    channels_or_axis,
+    check_numbers,
+    checked_length,
+    checked_times,
+    expect,
+    stored_sampling,
+)
+from sciml.pde.formats.source import Source
+
+logger = logging.getLogger(__name__)
+
+
+class HDF5Source(Source):
+    """Header and fields of such a file; samples that an unfinished generator has not written do not count."""
+
+    def __init__(self, path: Path, axes: int | None = None) -> None:
+        super().__init__(path)
+        require_safe(path)
+        with hdf5.reading(path) as file:
+            self.names = tuple(key for key in ("vorticity", "u") if key in file)[:1] or ("vorticity",)
+            complete = hdf5.complete_rows(file)
+            data = hdf5.dataset(file, self.names[0], rows=complete)
+            expect(data.ndim >= 3, path, self.names[0], "(sample, time, *grid)", data.shape)
+            self.n_samples = data.shape[0] if complete is None else complete
+            expect(0 <= self.n_samples <= len(data), path, "n_complete", f"0 ... {len(data)}", complete)
+            if self.n_samples < len(data):
+                logger.warning("%s: incomplete, %d of %d samples", path, self.n_samples, len(data))
+            self.grid, data_shape = tuple(data.shape[2:]), data.shape
+            time = hdf5.dataset(file, "time")[()]
+            expect(np.shape(time) == data.shape[1:2], path, "time", data.shape[1:2], np.shape(time))
+            self.time = checked_times(path, "time", time)
+            self.attributes = hdf5.attributes(file)
+            self.length = checked_length(path, hdf5.attribute(file, "length", 1.0))
+            equation = hdf5.attribute(file, "equation")
+            check_numbers(path, self.names[0], data.dtype)
+        self.ambiguous = channels_or_axis(path, self.names[0], data_shape, axes)
+        self.sampling = stored_sampling(equation)
+
+    def fields(self, start: int, stop: int, frames: slice) -> tuple[np.ndarray, ...]:
+        with hdf5.reading(self.path) as file:
+            data = hdf5.dataset(file, self.names[0], rows=self.n_samples)
+            return (hdf5.read_samples(data, start, stop)[:, frames],)

@@ -1,0 +1,140 @@
+"""What is used of a training and a test source: which samples, which frames, and which points of the grid."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from sciml.errors import ConfigError
+from sciml.pde.formats.frames import Frames
+from sciml.pde.formats.loading import read_fields, subsampled_grid
+from sciml.pde.formats.matching import (
+    require_grid,
+    require_inputs,
+    require_match,
+    require_one_reading,
+    require_samples,
+    require_targets,
+)
+from sciml.pde.formats.source import Source
+
+
+class Place(NamedTuple):
+    """Where a split lies: samples start … stop − 1 of a source, and of `subsample` points along each axis the first."""
+
+    source: Source
+    subsample: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Train is the first n_train samples of `source`, val the next n_val, test the last n_test of `test_source`."""
+
+    source: Source
+    test_source: Source
+    frames: Frames
+    n_train: int
+    n_val: int
+    n_test: int
+    subsample: int
+    test_subsample: int
+
+    def place(self, split: str) -> Place:
+        """Of train, val, test or predict; the last two are the same samples."""
+        if split == "train":
+            return Place(self.source, self.subsample, 0, self.n_train)
+        if split == "val":
+            return Place(self.source, self.subsample, self.n_train, self.n_train + self.n_val)
+        n = self.test_source.n_samples
+        return Place(self.test_source, self.test_subsample, n - self.n_test, n)
+
+    def grid(self, split: str) -> tuple[int, ...]:
+        """Points along each axis that are used."""
+        return subsampled_grid(*self.place(split)[:2])
+
+    def inputs(self) -> Tensor:
+        """The test samples' inputs; targets, stored or not, are not read."""
+        source, subsample, start, stop = self.place("predict")
+        seen = slice(None) if source.time is None else self.frames.seen
+        (inputs,) = read_fields(source, start, stop, subsample=subsample, frames=seen, names=source.names[:1])
+        return inputs
+
+    def pairs(self, split: str) -> tuple[Tensor, Tensor]:
+        """Inputs and targets."""
+        source, subsample, start, stop = self.place(split)
+        if source.time is None:
+            input, target = read_fields(source, start, stop, subsample=subsample)
+            return input, target
+        (fields,) = read_fields(source, start, stop, subsample=subsample, frames=self.frames.kept)
+        return fields[:, : self.frames.input], fields[:, self.frames.input :]
+
+    def trajectories(self, split: str) -> Tensor:
+        """All frames, of a source that has time."""
+        source, subsample, start, stop = self.place(split)
+        (fields,) = read_fields(source, start, stop, subsample=subsample)
+        return fields
+
+    def input_time(self) -> np.ndarray | None:
+        """Of the test samples' input frames; None for pairs."""
+        source = self.test_source
+        return None if source.time is None else self.frames.stored_times(source)[: self.frames.input]
+
+    def target_time(self) -> np.ndarray | None:
+        """Of the frames that follow; None for pairs, and where the spacing is not uniform or unknown.
+
+        Beyond the stored frames they go on as in `source`, else with the spacing of the stored ones.
+        """
+        if self.test_source.time is None:
+            return None
+        times = self.frames.times(self.test_source, like=self.source)
+        return None if times is None else times[self.frames.input :]
+
+    def require_targets(self, split: str) -> None:
+        """Raise BadSchema unless a split has more than is needed to predict from it."""
+        require_targets(self.place(split).source, self.frames, self.source)
+
+    def check(self, asked: Mapping[str, int | None], *, windows: bool, grid: Sequence[int] | None) -> None:
+        """Raise ConfigError or BadSchema unless both sources hold what is used and fit each other.
+
+        Args:
+            asked: The settings input_frames and output_frames.
+            windows: Whether each start frame is to be trained on.
+            grid: The grid that is asked for, or None.
+        """
+        train, test = self.source, self.test_source
+        for source in (train, test):
+            self._check_frames(source, asked, windows)
+            require_inputs(source, self.frames)
+        self._check_samples()
+        require_match(test, self.frames, train)
+        if grid is None:
+            require_one_reading(train)
+            require_one_reading(test)
+        elif self.frames.has_targets(train):  # else it is there to predict from alone
+            require_grid(train, self.subsample, grid)
+        for split in ("train", "test"):
+            self.grid(split)
+
+    def _check_samples(self) -> None:
+        """The splits do not overlap; of a source without targets no training is asked."""
+        training = {"n_train": self.n_train, "n_val": self.n_val} if self.frames.has_targets(self.source) else {}
+        testing = {"n_test": self.n_test}
+        require_samples(self.source, training | testing if self.source.is_same(self.test_source) else training)
+        require_samples(self.test_source, testing)
+
+    def _check_frames(self, source: Source, asked: Mapping[str, int | None], windows: bool) -> None:
+        """Settings of frames are for trajectories; of pairs without targets one says how many channels to predict."""
+        if source.time is None:
+            unused = {**asked, "windows": windows or None, "time_stride": self.frames.stride - 1 or None}
+            if self.source.target_channels is None and self.test_source.target_channels is None:
+                unused.pop("output_frames")
+            for name in (name for name, value in unused.items() if value is not None):
+                raise ConfigError(f"{name} is set, but {source.path} has pairs without time; leave it out")
+            return
+        for name, value in asked.items():
+            if value is None or value < 1:
+                raise ConfigError(f"{name}={value}: {source.path} has trajectories, expected at least 1")
