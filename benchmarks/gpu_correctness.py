@@ -14,7 +14,6 @@ from gpu_layers import (
     DRY,
     MODES,
     PLANES,
-    DenseConv,
     MonarchConv,
     NeuralopConv,
     PrunedFFT,
@@ -23,7 +22,10 @@ from gpu_layers import (
 )
 from torch import Tensor
 
-from sciml.kernels import dense, reference, triton_monarch, triton_separable
+from sciml.kernels.monarch import reference as monarch_reference
+from sciml.kernels.monarch import triton as monarch
+from sciml.kernels.truncated import cpu, reference
+from sciml.kernels.truncated import triton as truncated
 from sciml.transforms import MonarchTransform
 from sciml.transforms.factors import split
 
@@ -56,7 +58,7 @@ def correctness() -> Rows:
     for n, modes in itertools.product((20,) if DRY else (64, 128, 256), MODES):
         operands = truncated_operands(n, modes)
         yield from compare(f"truncated, {n}², {modes} modes", *operands, truncated_kernels, truncated_truth)
-    batch = 2 if DRY else 16 * triton_separable.GROUPS  # 32 images of a head in each partial sum of a gradient
+    batch = 2 if DRY else 16 * truncated.GROUPS  # 32 images of a head in each partial sum of a gradient
     operands = truncated_operands(20 if DRY else 64, MODES[-1], batch)
     yield from compare(f"truncated, batch {batch}", *operands, truncated_kernels, truncated_truth)
     yield from layer_correctness()
@@ -101,15 +103,15 @@ def monarch_operands(n: int, inner: int) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def monarch_kernels(x: Tensor, y: Tensor, left: Tensor, right: Tensor, precision: str) -> list[Tensor]:
-    product = triton_monarch.apply(x, left, right, precision=precision)
-    back = triton_monarch.adjoint(y, left, right, precision=precision)
-    return [product, back, *triton_monarch.gradients(x, y, left, right, precision=precision)]
+    product = monarch.apply(x, left, right, precision=precision)
+    back = monarch.adjoint(y, left, right, precision=precision)
+    return [product, back, *monarch.gradients(x, y, left, right, precision=precision)]
 
 
 def monarch_truth(x: Tensor, y: Tensor, left: Tensor, right: Tensor) -> list[Tensor]:
     inputs = [t.clone().requires_grad_() for t in (x, left, right)]
     field, *factors = (torch.view_as_complex(t) for t in inputs)
-    product = reference.monarch(field.permute(0, 2, 4, 1, 3), *factors).permute(0, 3, 1, 4, 2)
+    product = monarch_reference.monarch(field.permute(0, 2, 4, 1, 3), *factors).permute(0, 3, 1, 4, 2)
     product = torch.view_as_real(product.contiguous())
     return [product.detach(), *torch.autograd.grad(product, inputs, y)]
 
@@ -122,11 +124,11 @@ def truncated_operands(n: int, modes: int, batch: int = 2) -> tuple[list[Tensor]
 
 def truncated_kernels(*operands: Tensor | str) -> list[Tensor]:
     *slots, precision = operands
-    return list(triton_separable.derivatives(*slots, (True,) * 4, precision=precision))
+    return list(truncated.derivatives(*slots, (True,) * 4, precision=precision))
 
 
 def truncated_truth(*slots: Tensor) -> list[Tensor]:
-    return list(dense.derivatives(*slots, (True,) * 4))
+    return list(cpu.derivatives(*slots, (True,) * 4))
 
 
 def layer_correctness() -> Rows:
@@ -140,7 +142,7 @@ def layer_correctness() -> Rows:
         "neuralop": conv,
         "pruned FFT": PrunedFFT(conv),
         "Monarch": layer,
-        "dense": DenseConv(conv, n).to(DEVICE),
+        "Monarch by PyTorch": MonarchConv(conv, n, backend="torch").to(DEVICE),
     }
     for (name, module), precision in itertools.product(methods.items(), ("tf32x3", "tf32")):
         with products_in(precision):

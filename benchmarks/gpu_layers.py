@@ -1,13 +1,12 @@
 """What gpu_suite.py compares: shapes, layers, a small FNO made of them, and the MRI baselines."""
 
 from collections.abc import Callable, Sequence
-from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
-from sciml.kernels import dispatch, ops
-from sciml.kernels.triton_build import INTERPRETED
+from sciml.kernels import ops
+from sciml.kernels.common.triton_build import INTERPRETED
 from sciml.transforms import MonarchTransform
 from sciml.transforms.factors import lowest
 
@@ -60,7 +59,10 @@ class PrunedFFT(nn.Module):
 
 
 class MonarchConv(nn.Module):
-    """The learnable layer with the same weights: `sciml.pde.MonarchSpectralConv` without its conveniences."""
+    """The learnable layer with the same weights: `sciml.pde.MonarchSpectralConv` without its conveniences.
+
+    backend: "triton", or "torch" for PyTorch's own products, as where there is no Triton.
+    """
 
     def __init__(self, conv: NeuralopConv, n: int, heads: int = 1, backend: str = "triton") -> None:
         super().__init__()
@@ -77,17 +79,6 @@ class MonarchConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         analysis, synthesis = ([t.as_matrix() for t in side] for side in (self.analysis, self.synthesis))
         return ops.spectral_conv(x, analysis, self.weight, synthesis, self.bias, backend=self.backend)
-
-
-class DenseConv(MonarchConv):
-    """The learnable layer by PyTorch's own products, as where there is no Triton."""
-
-    def __init__(self, conv: NeuralopConv, n: int) -> None:
-        super().__init__(conv, n, backend="auto")
-
-    def forward(self, x: Tensor) -> Tensor:
-        with patch.object(dispatch, "_why_not_triton", lambda data: "not wanted"):
-            return super().forward(x)
 
 
 class FNO(nn.Module):

@@ -22,7 +22,6 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
-from unittest.mock import patch
 
 import torch
 import triton
@@ -36,7 +35,6 @@ from gpu_layers import (
     FNO,
     MODES,
     PLANES,
-    DenseConv,
     MonarchConv,
     NeuralopConv,
     PrunedFFT,
@@ -47,7 +45,7 @@ from gpu_layers import (
 from output import RESULTS
 from torch import Tensor, nn
 
-from sciml.kernels import triton_monarch
+from sciml.kernels.monarch import triton as monarch
 from sciml.transforms import MonarchTransform
 from sciml.transforms.factors import split
 
@@ -149,7 +147,7 @@ def layer(n: int, modes: int) -> Rows:
     methods = {name: (module, "tf32x3") for name, module in fixed(conv, modes).items()}
     for (name, module), precision in itertools.product(own.items(), ("tf32x3", "tf32", "bfloat16")):
         methods[f"{name}, {precision}"] = (module, precision)
-    methods |= {f"Monarch by PyTorch, {p}": (DenseConv(conv, n), p) for p in ("tf32x3", "tf32")}
+    methods |= {f"Monarch by PyTorch, {p}": (MonarchConv(conv, n, backend="torch"), p) for p in ("tf32x3", "tf32")}
     for name, (module, precision) in methods.items():
         module = module.to(DEVICE)
         data = [x.bfloat16() for x in inputs] if precision == "bfloat16" else inputs
@@ -241,12 +239,11 @@ def blocks() -> Rows:
 def tiled(tile: dict[str, int], n: int, along_rows: bool) -> dict:
     lines = 2 if DRY else 320
     inputs = rotated(1, 1, COILS * lines, n, 1, 2) if along_rows else rotated(1, 1, COILS, n, lines, 2)
-    (p, q), chosen = split(n), triton_monarch._product_blocks
+    p, q = split(n)
     left, right = torch.randn(1, n, q, 2, device=DEVICE), torch.randn(1, q, p, p, 2, device=DEVICE)
-    make = partial(forward, lambda x: triton_monarch.apply(x, left, right), inputs)
+    make = partial(forward, lambda x: monarch.apply(x, left, right, blocks=tile), inputs)
     floor = 2e3 * 4 * inputs[0].numel() / FLOORS["bytes"]
-    with patch.object(triton_monarch, "_product_blocks", lambda p, q: {**chosen(p, q), **tile}):
-        return measured(f"{'rows' if along_rows else 'columns'}, n={n}", str(tile), make, floor, len(inputs))
+    return measured(f"{'rows' if along_rows else 'columns'}, n={n}", str(tile), make, floor, len(inputs))
 
 
 SECTIONS = {"correctness": correctness, "layers": layers, "mri": mri, "network": network, "blocks": blocks}

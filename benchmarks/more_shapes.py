@@ -3,22 +3,19 @@
     python benchmarks/more_shapes.py [--threads 2] [--repeats 7] [--default-memory]
 
 Medians of interleaved repeats in one process, float32, with freed memory kept as `sciml fit` does it unless
---default-memory is given. The fixed transform (`FourierTransform`) is measured by FFTs and by dense products, whatever
-`pruned_fft.pays` chooses; "loss" is the time of its choice over that of the better one.
+--default-memory is given. The fixed transform (`FourierTransform`) is measured by FFTs and by matrix products;
+"loss" is the time of what backend="auto" chooses (`sciml.kernels.dispatch`) over that of the better one.
 Writes runs/benchmarks/more_shapes.json and .md, or more_shapes_default_memory.
 """
 
 import argparse
-from collections.abc import Callable
-from unittest.mock import patch
 
 import torch
 from neuralop.layers.spectral_convolution import SpectralConv
 from output import keep
-from spectral_conv import Call, both, forward, medians
-from torch import Tensor, nn
+from spectral_conv import both, forward, medians
 
-from sciml.kernels import pruned_fft
+from sciml.kernels import dispatch
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.training.memory import keep_freed_memory
 from sciml.transforms import FourierTransform
@@ -32,22 +29,6 @@ MODES = (16, 32, 64)
 SHAPES = [(*field, modes) for field in FIELDS for modes in MODES if modes <= field[2][0]]
 
 
-def by(way: str, call: Call) -> Call:
-    """The call with the fixed transform by "FFTs" or by "products"."""
-
-    def forced() -> None:
-        with patch.object(pruned_fft, "pays", lambda *_, **__: way == "FFTs"):
-            call()
-
-    return forced
-
-
-def calls(modules: dict[str, nn.Module], x: Tensor, measured: Callable[[nn.Module, Tensor], Call]) -> dict[str, Call]:
-    made = {name: measured(module, x) for name, module in modules.items()}
-    fixed = made.pop("fixed")
-    return {**made, "fixed, by FFTs": by("FFTs", fixed), "fixed, by products": by("products", fixed)}
-
-
 def measure(shape: tuple[int, int, tuple[int, ...], int], repeats: int) -> dict:
     batch, channels, grid, modes = shape
     x = torch.randn(batch, channels, *grid)
@@ -55,15 +36,18 @@ def measure(shape: tuple[int, int, tuple[int, ...], int], repeats: int) -> dict:
     made = MonarchSpectralConv.from_spectral_conv
     modules = {
         "neuralop": conv,
-        "fixed": made(conv, grid, transform=FourierTransform),
+        "fixed, by FFTs": made(conv, grid, transform=FourierTransform),
+        "fixed, by products": made(conv, grid, transform=FourierTransform),
         "learned": made(conv, grid),
         "learned, a head per channel": made(conv, grid, channels),
     }
+    modules["fixed, by FFTs"].backend, modules["fixed, by products"].backend = "fft", "torch"
     row: dict = {"shape": shape}
     for quantity, measured in (("forward", forward), ("forward+backward", both)):
-        times = medians(calls(modules, x, measured), repeats)
-        used = modules["fixed"].n_modes
-        chosen = "FFTs" if pruned_fft.pays(x, used, training=quantity != "forward") else "products"
+        times = medians({name: measured(module, x) for name, module in modules.items()}, repeats)
+        with torch.set_grad_enabled(measured is both):
+            by_ffts = dispatch.by_fft("auto", x, modules["fixed, by FFTs"].weight, len(grid))
+        chosen = "FFTs" if by_ffts else "products"
         best = min(times["fixed, by FFTs"], times["fixed, by products"])
         row[quantity] = {"ms": times, "chosen": chosen, "loss": times[f"fixed, by {chosen}"] / best}
     return row

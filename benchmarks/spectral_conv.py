@@ -23,7 +23,7 @@ from neuralop.models import FNO
 from output import keep, processor
 from torch import Tensor, nn
 
-from sciml.kernels.products import times_transposed
+from sciml.kernels.common.products import times_transposed
 from sciml.pde.models.fno import fno
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.training.memory import keep_freed_memory

@@ -23,14 +23,18 @@ from sciml.mri.physics.fourier import Fourier2d
 COILS, SIZE = 8, (256, 256)
 
 
-def fastmri_varnet() -> torch.nn.Module:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from fastmri.models import VarNet as FastMRIVarNet
-    net = FastMRIVarNet(num_cascades=4, chans=8, pools=4, sens_chans=8, sens_pools=4)
-    forward = net.forward
-    net.forward = lambda kspace, mask: forward(torch.view_as_real(kspace), mask[..., None])  # type: ignore[method-assign]
-    return net
+class FastMRIVarNet(torch.nn.Module):
+    """fastMRI's network on complex k-space."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from fastmri.models import VarNet
+        self.net = VarNet(num_cascades=4, chans=8, pools=4, sens_chans=8, sens_pools=4)
+
+    def forward(self, kspace: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return self.net(torch.view_as_real(kspace), mask[..., None])
 
 
 def ours(transform: str, heads: int = 1) -> Callable[[], torch.nn.Module]:
@@ -38,7 +42,7 @@ def ours(transform: str, heads: int = 1) -> Callable[[], torch.nn.Module]:
 
 
 NETWORKS = {
-    "fastMRI 0.3": fastmri_varnet,
+    "fastMRI 0.3": FastMRIVarNet,
     "sciml, fft": ours("fft"),
     "sciml, monarch": ours("monarch"),
     "sciml, monarch, a head per coil": ours("monarch", COILS),

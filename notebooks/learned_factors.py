@@ -41,8 +41,7 @@ from sciml import plots
 from sciml.cli.train import IRRELEVANT
 from sciml.mri import Fourier2d, Mask, MovedObject, MRIData, Sense, generate_mri
 from sciml.mri.task import MRITask
-from sciml.pde import PDEData, fno, monarchize
-from sciml.pde.equations.generate import generate_burgers
+from sciml.pde import PDEData, fno, generate_burgers, monarchize
 from sciml.pde.task import PDETask
 from sciml.training.schedules import OneCycle
 from sciml.transforms import Transform

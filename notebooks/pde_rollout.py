@@ -47,8 +47,7 @@ from sciml import plots
 from sciml.cli import main
 from sciml.cli.train import IRRELEVANT
 from sciml.metrics import energy_spectrum, power_spectrum, relative_l2, relative_l2_per_sample
-from sciml.pde import PDEData, read_evaluation
-from sciml.pde.equations.generate import generate_burgers, generate_navier_stokes
+from sciml.pde import PDEData, generate_burgers, generate_navier_stokes, read_evaluation
 from sciml.pde.models.fno import fno, monarchize
 from sciml.pde.task import PDETask
 from sciml.runs import compare

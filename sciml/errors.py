@@ -35,3 +35,9 @@ def listed(names: Iterable[object]) -> str:
     shown = [name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…" for name in every[:NAMES_SHOWN]]
     more = len(every) - len(shown)
     return (", ".join(shown) or "nothing") + (f" and {more} more ({len(every)} in all)" if more else "")
+
+
+def require(name: str, value: object, good: bool, allowed: str) -> None:
+    """ConfigError unless the value of a setting is good; says what is allowed."""
+    if not good:
+        raise ConfigError(f"{name}: {value!r}; allowed: {allowed}")

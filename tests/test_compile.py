@@ -14,7 +14,7 @@ from properties import perturb, random
 from torch._dynamo.backends.common import aot_autograd
 from torch.export import Dim, export
 
-from sciml.kernels import two_stage
+from sciml.kernels import dispatch
 from sciml.mri import Fourier2d, MoDL, Sense, VarNet
 from sciml.mri.models.unet import ImageUNet
 from sciml.mri.physics.coils import combine
@@ -110,7 +110,7 @@ def assert_equal(found, expected):
 @pytest.mark.parametrize("case", each_case())
 def test_no_graph_holds_a_lazy_conjugation_or_a_write(case, monkeypatch):
     """Neither forward nor backward; `aot_eager`'s graphs are Inductor's, and need no C++ compiler."""
-    monkeypatch.setattr(two_stage, "worthwhile", lambda left, right: True)
+    monkeypatch.setattr(dispatch, "by_stages", lambda left, right: True)
     seen = []
 
     def look(graph, inputs):
@@ -168,7 +168,7 @@ def another_batch(inputs):
 
 @pytest.mark.parametrize("case", each_case("fno (12, 10) fft"))
 def test_export_with_any_batch(case, monkeypatch):
-    monkeypatch.setattr(two_stage, "worthwhile", lambda left, right: True)
+    monkeypatch.setattr(dispatch, "by_stages", lambda left, right: True)
     net, inputs = network(case)
     with torch.no_grad():
         program = export(net, inputs, dynamic_shapes=tuple({0: Dim.DYNAMIC} for _ in inputs))

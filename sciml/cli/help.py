@@ -4,10 +4,25 @@ An entry is a key, its default in brackets (nothing: it must be given; none: lef
 them against the constructors' signatures.
 """
 
-COMMANDS = """\
+from importlib import import_module
+from pathlib import Path
+
+from sciml.io.generator import Generator
+
+
+def _declared() -> dict[str, Generator]:
+    """What `sciml data` makes: of every application, a folder of sciml with a module `generators`."""
+    folders = sorted(file.parent.name for file in Path(__file__).parents[1].glob("*/generators.py"))
+    modules = [import_module(f"sciml.{folder}.generators") for folder in folders]
+    return {name: made for module in modules for name, made in module.GENERATORS.items()}
+
+
+GENERATORS = _declared()
+
+COMMANDS = f"""\
 usage: sciml COMMAND ...     (python -m sciml is the same; each command has its own --help)
 
-  data navier-stokes|burgers|mri   generate a data set
+  data {"|".join(GENERATORS)}   generate a data set
   fit CONFIG.yaml              train; writes a run directory, runs/<name of CONFIG>
   validate | test | predict RUN    evaluate the run's best checkpoint (test: metrics, predictions, figures)
   compare RUN...               a table of runs that `sciml test` has evaluated
@@ -138,68 +153,12 @@ trainer.KEY, Lightning's Trainer; among them
   gradient_clip_val     largest norm of the gradients;  accumulate_grad_batches: batches to a step
 """
 
-DATA = """\
-usage: sciml data navier-stokes|burgers|mri --out PATH --KEY VALUE ...     (each has its own --help)
+_SUMMARIES = "\n".join(f"  {name:<21} {made.summary}" for name, made in GENERATORS.items())
+DATA = f"""\
+usage: sciml data {"|".join(GENERATORS)} --out PATH --KEY VALUE ...     (each has its own --help)
 
-  navier-stokes         vorticity on the torus, as in the FNO paper
-  burgers               viscous Burgers between walls
-  mri                   multi-coil k-space of real anatomy with simulated coils, in fastMRI's layout
+{_SUMMARIES}
 """
-
-GENERATORS = {
-    "navier-stokes": """\
-usage: sciml data navier-stokes --out FILE.h5 --viscosity NU --n-samples N ...
-
-FNO's Navier-Stokes data: vorticity on the unit torus, one frame a unit of time. The same command again continues;
-a larger n-samples appends. Words are joined by - or _.
-
-  out                   HDF5 file to write
-  viscosity             kinematic viscosity; FNO's data use 1e-3 (t-final 50), 1e-4 (30), 1e-5 (20)
-  n-samples             samples that the file shall hold
-  grid                  [64] points stored along each axis; a divisor of solver-grid
-  solver-grid           [64] points computed along each axis
-  t-final               [20.0] last time stored, a whole number
-  dt                    [0.005] time step of the solver
-  seed                  [0] of the initial fields
-  batch-size            [16] samples computed together, and lost if the program is killed
-  device                [cpu] torch device that computes, cpu or cuda
-""",
-    "burgers": """\
-usage: sciml data burgers --out FILE.h5 --n-samples N ...
-
-Viscous Burgers on an interval, wall values drawn for each sample. The same command again continues; a larger n-samples
-appends. Words are joined by - or _.
-
-  out                   HDF5 file to write
-  n-samples             samples that the file shall hold
-  viscosity             [0.01] kinematic viscosity
-  grid                  [512] cells stored; a divisor of solver-grid
-  solver-grid           [512] cells computed; at least 1.73/viscosity
-  t-final               [1.0] last time stored
-  n-frames              [11] equally spaced times stored, with the initial one
-  dt                    [0.0005] time step of the solver; at most 0.29/solver-grid
-  seed                  [0] of the initial and wall values
-  batch-size            [50] samples computed together, and lost if the program is killed
-""",
-    "mri": """\
-usage: sciml data mri --out FOLDER --n-subjects N ...
-
-Multi-coil k-space in fastMRI's layout: FOLDER/multicoil_train, multicoil_val, multicoil_test. The same command again
-continues. Words are joined by - or _.
-
-  out                   folder to write; a volume a file, with target and true coil maps
-  n-subjects            volumes to train on
-  source                [mni152] the anatomy: mni152, a NIfTI volume, or a stack of magnitude images (.h5, .npy)
-  n-val                 [0] volumes to validate on
-  n-test                [0] volumes to test on
-  coils                 [8] coils of a simulated birdcage
-  grid                  [128] points along y and x
-  n-slices              [1] slices of a volume
-  snr                   [50.0] mean magnitude over the object / standard deviation of the noise in a coil image
-  seed                  [0] of contrast, deformation, phase and noise
-  deform                [none] make subjects from one volume by deformation; left out: for mni152 and NIfTI
-""",
-}
 
 COMPARE = """\
 usage: sciml compare RUN... [--out FILE.md] [--any-data]
@@ -233,7 +192,7 @@ def asked(arguments: list[str]) -> str | None:
     if command in _PURPOSE:
         return _training(command)
     if command == "data":
-        return GENERATORS.get(name, DATA)
+        return GENERATORS[name].help if name in GENERATORS else DATA
     return {"compare": COMPARE, "verify": VERIFY}.get(command, COMMANDS)
 
 

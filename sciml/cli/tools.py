@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,40 +22,21 @@ def data(args: list[str]) -> int:
 
     from sciml.cli.diagnosis import explain
     from sciml.cli.signatures import arguments_of
-    from sciml.mri.physics.simulate import generate_mri
-    from sciml.pde.equations.generate import generate_burgers, generate_navier_stokes
 
-    generators: dict[str, Callable[..., None]] = {
-        "navier-stokes": generate_navier_stokes,
-        "burgers": generate_burgers,
-        "mri": generate_mri,
-    }
+    generate = GENERATORS[name].load()
     parser = ArgumentParser(prog=f"sciml data {name}", exit_on_error=False, allow_abbrev=False)
-    parser.add_function_arguments(generators[name], as_positional=False)
+    parser.add_function_arguments(generate, as_positional=False)
     words = [_underscored(word) for word in args[2:]]
     try:
         settings = parser.parse_args(words)
     except ArgumentError as error:
-        raise ConfigError(explain(str(error), words, arguments_of(generators[name]))) from error
-    if "device" in settings:
-        _require_device(settings.device)
+        raise ConfigError(explain(str(error), words, arguments_of(generate))) from error
     try:
-        generators[name](**settings.as_dict())
+        generate(**settings.as_dict())
     except Interrupted as stop:
         print(f"sciml: {stop}", file=sys.stderr)
         return stop.status
     return 0
-
-
-def _require_device(name: str) -> None:
-    """ConfigError unless torch can compute there, found before anything is written."""
-    import torch
-
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError, ImportError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device: {name!r}: expected cpu, or a device of this machine ({reason})") from error
 
 
 def _underscored(word: str) -> str:

@@ -4,13 +4,14 @@ import logging
 import os
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from sciml.errors import ConfigError
+from sciml.errors import ConfigError, require
 
 try:
     import fcntl
@@ -98,27 +99,63 @@ def stoppable(kept: Callable[[], str]) -> Iterator[None]:
     Raises:
         Interrupted: with `kept` and the status 130 or 143, once the block has ended.
     """
-    stopped = False
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal stopped
-        if not stopped:
-            stopped = True
-            raise _Signal(number)
-
-    before = {}
+    stop, before = _Stop(), {}
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) not in (signal.SIG_IGN, None):  # nohup, or a job of a shell in the background
-                before[number] = signal.signal(number, stop)
+                before[number] = signal.signal(number, stop.on_signal)
+        sys.unraisablehook = stop.on_dropped
     try:
         yield
     except KeyboardInterrupt as error:
         caught = signal.Signals(error.number if isinstance(error, _Signal) else signal.SIGINT)
         raise Interrupted(f"{caught.name}: {kept()}", 128 + caught) from None
     finally:
+        stop.end()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def continuable(path: Path, kept: Callable[[], str]) -> Iterator[None]:
+    """`exclusive` and `stoppable`, for a job that goes on with `path` when the same command is given again.
+
+    Args:
+        path: What it writes.
+        kept: How much of it is there, such as "4 samples"; asked for when it was stopped.
+    """
+    with exclusive(path), stoppable(lambda: f"{path}: {kept()} kept; the same command goes on"):
+        yield
+
+
+class _Stop:
+    """What the first signal does: it raises, wherever the main thread is.
+
+    In a finalizer or a weak reference's callback, Python reports an exception and goes on; the signal is sent again.
+    """
+
+    def __init__(self) -> None:
+        self.raised, self.hook = False, sys.unraisablehook
+        self.again: list[threading.Timer] = []
+
+    def on_signal(self, number: int, frame: FrameType | None) -> None:
+        if not self.raised:
+            self.raised = True
+            raise _Signal(number)
+
+    def on_dropped(self, event: "sys.UnraisableHookArgs") -> None:
+        if isinstance(event.exc_value, _Signal):
+            self.raised = False
+            self.again.append(threading.Timer(0.01, os.kill, (os.getpid(), event.exc_value.number)))
+            self.again[-1].start()
+        else:
+            self.hook(event)
+
+    def end(self) -> None:
+        if sys.unraisablehook == self.on_dropped:
+            sys.unraisablehook = self.hook
+        for timer in self.again:
+            timer.cancel()
 
 
 def require_room(path: Path, *, disk: float, memory: float, remedy: str) -> None:
@@ -154,10 +191,10 @@ def _size(n: float) -> str:
     return f"{n / 2**30:,.3g} GiB" if n >= 2**27 else f"{n / 2**20:,.3g} MiB"
 
 
+MOST = 99_999_999  # numbers of samples have eight digits in the names of files; no other count needs more
 MAX_SEED = 2**32 - 1  # larger ones take two words of NumPy's seed, and (seed, i) could repeat another seed's
 
 
 def require_seed(seed: int) -> None:
     """ConfigError unless 0 <= seed < 2^32."""
-    if not 0 <= seed <= MAX_SEED:
-        raise ConfigError(f"seed: {seed}; allowed: 0 to {MAX_SEED}")
+    require("seed", seed, 0 <= seed <= MAX_SEED, f"0 to {MAX_SEED}")

@@ -1,6 +1,6 @@
 """Two factors between two sides: one multilinear form, and everything that autograd asks of it.
 
-Both transforms of this package, truncated (PDE) and two-stage Monarch (MRI), are a form
+The truncated transform of two axes and the full-spectrum Monarch product of one are each a form
 
     φ(x, a, b, y) = Re Σ conj(y)·a·b·x
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sciml.pde.data import PDEData
     from sciml.pde.data import PDEDataModule as PDEDataModule
-    from sciml.pde.equations.burgers import solve_burgers
-    from sciml.pde.equations.navier_stokes import solve_navier_stokes
+    from sciml.pde.equations.burgers import Burgers, generate_burgers, solve_burgers
+    from sciml.pde.equations.navier_stokes import NavierStokes, generate_navier_stokes, solve_navier_stokes
     from sciml.pde.losses import RelativeL2Loss
     from sciml.pde.models.fno import fno, monarchize
     from sciml.pde.models.spectral_conv import MonarchSpectralConv
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sciml.pde.task import PDETask
 
 _MODULE = {
+    "Burgers": "equations.burgers",
     "Evaluation": "results.evaluation",
     "Predictions": "results.predictions",
     "read_evaluation": "results.storage",
@@ -25,25 +26,32 @@ _MODULE = {
     "write_evaluation": "results.storage",
     "write_predictions": "results.predictions",
     "MonarchSpectralConv": "models.spectral_conv",
+    "NavierStokes": "equations.navier_stokes",
     "PDEData": "data",
     "PDEDataModule": "data",
     "PDETask": "task",
     "RelativeL2Loss": "losses",
     "Symmetry": "symmetry",
     "fno": "models.fno",
+    "generate_burgers": "equations.burgers",
+    "generate_navier_stokes": "equations.navier_stokes",
     "monarchize": "models.fno",
     "solve_burgers": "equations.burgers",
     "solve_navier_stokes": "equations.navier_stokes",
 }
 __all__ = [
+    "Burgers",
     "Evaluation",
     "MonarchSpectralConv",
+    "NavierStokes",
     "PDEData",
     "PDETask",
     "Predictions",
     "RelativeL2Loss",
     "Symmetry",
     "fno",
+    "generate_burgers",
+    "generate_navier_stokes",
     "monarchize",
     "read_evaluation",
     "read_predictions",

@@ -199,8 +199,8 @@ class PDEData(DataModule):
         selection.require_targets(split)
         options: dict[str, Any] = {}
         if split == "train" and self.augment is not None:
-            self.augment.check(self.source.attributes, self.grid)
-            options = {"seed": self.seed, "augment": self.augment}
+            augment = self.augment.of(self.source.attributes, self.grid)
+            options = {"seed": self.seed, "augment": augment}
         if self.windows and split == "train":
             data: Pairs | Windows = Windows(selection.trajectories(split), selection.frames, **options)
         else:

@@ -1,5 +1,6 @@
 """Transforms of one axis that start as the DFT: learnable (Monarch, dense) or fixed (Fourier)."""
 
+from sciml.kernels.dispatch import use_backend
 from sciml.transforms.base import Transform, factor_parameters, initial_factors
 from sciml.transforms.dense import DenseTransform
 from sciml.transforms.factors import MonarchFactors, dft_factors, dft_matrix
@@ -20,4 +21,5 @@ __all__ = [
     "initial_factors",
     "project_to_monarch",
     "separable",
+    "use_backend",
 ]

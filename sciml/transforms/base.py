@@ -39,6 +39,7 @@ class Transform(Rowwise, ABC):
     """
 
     has_radix = False
+    backend = "auto"  # what computes it (`sciml.kernels.dispatch`); may be set on any transform
 
     def __init__(
         self,
@@ -81,12 +82,12 @@ class Transform(Rowwise, ABC):
         With heads > 1, axis 1 of x holds the channels. Raises ValueError for another size along `dim`, or channels
         that do not divide into the heads.
         """
-        y = ops.along(x, self.as_matrix(), dim)
+        y = ops.along(x, self.as_matrix(), dim, backend=self.backend)
         return y.real if self.real and self.inverse else y
 
     def adjoint(self, y: Tensor, dim: int = -1) -> Tensor:
         """Apply the conjugate transpose along `dim`: (…, out, …) to (…, in, …)."""
-        x = ops.along(y, conj(self.as_matrix()).mT, dim)
+        x = ops.along(y, conj(self.as_matrix()).mT, dim, backend=self.backend)
         return x.real if self.real and not self.inverse else x
 
     def initial_matrix(self) -> Tensor:
@@ -155,10 +156,12 @@ class Transform(Rowwise, ABC):
         """The initial transform of these settings for another grid."""
         if modes is None and self.modes is not None:
             modes = _fitting(self.frequencies, size, self.real)
-        return type(self)(
+        new = type(self)(
             size, modes=modes, heads=self.heads, radix=self.radix, inverse=self.inverse,
             centered=self.centered, real=self.real, learnable=self.learnable,
         )  # fmt: skip
+        new.backend = self.backend
+        return new
 
     def _carried(self, new: "Transform") -> Tensor:
         """The envelope of this transform's matrix times the DFT of `new`."""

@@ -21,10 +21,10 @@ def separable(x: Tensor, transforms: Sequence[Transform], *, adjoint: bool = Fal
 
     Args:
         x: (batch, channels, n_1, …, n_d).
-        transforms: all of one direction (`inverse`), with equally many heads.
+        transforms: all of one direction (`inverse`) and backend, with equally many heads.
         adjoint: apply the conjugate transpose of each instead.
     """
-    heads, channels = transforms[0].heads, x.shape[1]
+    heads, backend, channels = transforms[0].heads, transforms[0].backend, x.shape[1]
     head = slice(None) if channels % heads == 0 else torch.arange(channels, device=x.device) * heads // channels
     dims = range(-len(transforms), 0)
     factored = [t for t, dim in zip(transforms, dims, strict=True) if _acts_as_factors(t, x.shape[dim])]
@@ -32,11 +32,11 @@ def separable(x: Tensor, transforms: Sequence[Transform], *, adjoint: bool = Fal
         factors = [(t.factors.left[head], t.factors.right[head]) for t in factored]
         if adjoint:
             factors = [(conj(left), conj(right)) for left, right in factors]
-        return ops.monarch(x, factors, transpose=transforms[0].inverse != adjoint)
+        return ops.monarch(x, factors, transpose=transforms[0].inverse != adjoint, backend=backend)
     for dim, transform in zip(dims, transforms, strict=True):
         n = x.shape[dim]
         matrix = (transform.as_matrix() if n == transform.size else transform.matrix_at(n))[head]
-        x = ops.along(x, conj(matrix).mT if adjoint else matrix, dim)
+        x = ops.along(x, conj(matrix).mT if adjoint else matrix, dim, backend=backend)
     return x
 
 

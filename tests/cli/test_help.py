@@ -14,8 +14,8 @@ from sciml.cli import help as texts
 from sciml.cli import main
 from sciml.mri import Fourier2d, ImageUNet, Mask, MoDL, MRIData, Sense, VarNet, generate_mri
 from sciml.mri.task import MRITask
+from sciml.pde import generate_burgers, generate_navier_stokes
 from sciml.pde.data import PDEData
-from sciml.pde.equations.generate import generate_burgers, generate_navier_stokes
 from sciml.pde.models.fno import fno
 from sciml.pde.task import PDETask
 from sciml.training import schedules
@@ -52,9 +52,7 @@ OWNERS: list[tuple[str, list[Callable[..., Any]], str]] = [
     ("fno", [fno], section(texts.NETWORKS, " sciml.pde.fno", "Networks for images")),
     ("images' networks", [VarNet, MoDL, Sense], NETS),
     ("Fourier2d", [Fourier2d], section(texts.NETWORKS, " sciml.mri.Fourier2d\n")),
-    ("navier-stokes", [generate_navier_stokes], texts.GENERATORS["navier-stokes"]),
-    ("burgers", [generate_burgers], texts.GENERATORS["burgers"]),
-    ("mri", [generate_mri], texts.GENERATORS["mri"]),
+    *((name, [made.load()], made.help) for name, made in texts.GENERATORS.items()),
 ]
 
 
@@ -63,6 +61,15 @@ def test_every_argument_is_in_the_help_with_its_default_and_nothing_else(owners:
     signatures = [inspect.signature(owner).parameters for owner in owners]
     real = {name: spelt(p.default) for found in reversed(signatures) for name, p in found.items()}
     assert entries(text) == real
+
+
+def test_every_application_says_what_it_generates() -> None:
+    made = {name: generator.load() for name, generator in texts.GENERATORS.items()}
+    assert made == {"navier-stokes": generate_navier_stokes, "burgers": generate_burgers, "mri": generate_mri}
+    for name, generator in texts.GENERATORS.items():
+        assert name in texts.COMMANDS
+        assert f"  {name} " in texts.DATA
+        assert generator.summary in texts.DATA
 
 
 def test_what_is_told_in_passing_is_true_too() -> None:
@@ -110,10 +117,10 @@ def test_training_commands_list_networks_and_settings(capsys: pytest.CaptureFixt
 @pytest.mark.parametrize("name", texts.GENERATORS)
 def test_each_generator_has_its_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", name, "--help"]) == 0
-    assert capsys.readouterr().out == texts.GENERATORS[name]
+    assert capsys.readouterr().out == texts.GENERATORS[name].help
     assert main(["data", name, "--help", "full"]) == 0
     full = capsys.readouterr().out
-    for key in entries(texts.GENERATORS[name]):
+    for key in entries(texts.GENERATORS[name].help):
         assert f"--{key}" in full
 
 

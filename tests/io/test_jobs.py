@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,26 @@ def test_a_signal_becomes_one_line_after_the_cleaning_up(number: signal.Signals,
     assert str(caught.value) == f"{number.name}: 1 kept"
     assert caught.value.status == status
     assert signal.getsignal(number) is before
+
+
+def test_a_signal_during_a_finalizer_is_not_lost() -> None:
+    """Whose exceptions Python drops."""
+
+    class Thing:
+        pass
+
+    things, hook = [Thing()], sys.unraisablehook
+    reference = weakref.ref(things[0], lambda _: signal.raise_signal(signal.SIGTERM))
+
+    def job() -> None:
+        things.clear()
+        time.sleep(10)
+
+    with pytest.raises(Interrupted, match="SIGTERM: all kept") as caught, stoppable(lambda: "all kept"):
+        job()
+    assert caught.value.status == 143
+    assert reference() is None
+    assert sys.unraisablehook == hook
 
 
 def test_a_signal_that_is_ignored_stays_ignored_and_other_threads_set_none() -> None:

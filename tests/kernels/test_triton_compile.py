@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("triton")
 
-MODULES = ["sciml.kernels.triton_monarch", "sciml.kernels.triton_separable"]
+MODULES = ["sciml.kernels.monarch.triton", "sciml.kernels.truncated.triton"]
 SHARED = {90: 227 * 1024, 80: 163 * 1024}  # bytes a block may have
 # A fifth for each target: coprime to the numbers of kernels, directions and precisions, so that all of them occur.
 SAMPLES = [(90, 0, 5), (80, 2, 5)]

@@ -2,7 +2,7 @@ import pytest
 import torch
 from properties import assert_close, random
 
-from sciml.kernels.reference import monarch_matrix
+from sciml.kernels.monarch.reference import monarch_matrix
 from sciml.transforms import dft_factors, dft_matrix, project_to_monarch
 
 

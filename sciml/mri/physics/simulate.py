@@ -2,29 +2,73 @@
 
 import json
 import math
-from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from sciml.errors import BadSchema, ConfigError
-from sciml.io.jobs import exclusive, require_room, require_seed, stoppable
+from sciml.errors import ConfigError, require
+from sciml.io.jobs import MOST, continuable, require_room, require_seed
 from sciml.mri.formats.fastmri import write_volume
-from sciml.mri.physics.anatomy import THICKNESS, digest, holds_tissue, load_anatomy, most_slices, square
-from sciml.mri.physics.anatomy import subject as deformed_subject
+from sciml.mri.formats.magnitudes import STACKS, load_anatomy
+from sciml.mri.physics.anatomy import Anatomy, DeformedVolume, ImageStack
 from sciml.mri.physics.coils import expand, rss
 from sciml.mri.physics.fourier import fft2c, ifft2c
 from sciml.mri.physics.maps import birdcage_maps
 from sciml.mri.physics.moved import smooth_phase
-from sciml.mri.physics.subjects import Subject, missing, planned
+from sciml.mri.physics.subjects import Subject, missing
 
 LEAST_SNR = 1e-6  # the squares of noise of 1e6 are far from float32's end
-_MOST = 99_999_999
-_DRAWS = 20  # of a subject, until every slice holds tissue: nearly always one
+
+
+@dataclass(frozen=True, eq=False)
+class Simulation:
+    """A scan of an anatomy's subjects through a simulated birdcage; it describes itself in every file.
+
+    Attributes:
+        anatomy: what is scanned.
+        coils: coils of the birdcage.
+        snr: mean magnitude over the object divided by the standard deviation of the complex noise in a coil image.
+        seed: of contrast, deformation, phase and noise.
+    """
+
+    anatomy: Anatomy
+    coils: int
+    snr: float
+    seed: int
+
+    @cached_property
+    def attributes(self) -> dict[str, object]:
+        """What each volume is recorded to be made with, beside its number."""
+        size = {"coils": int(self.coils), "grid": int(self.anatomy.grid), "n_slices": int(self.anatomy.n_slices)}
+        return {**self.anatomy.attributes, **size, "snr": float(self.snr), "seed": int(self.seed)}
+
+    @cached_property
+    def maps(self) -> Tensor:
+        """The coils' sensitivities (C, y, x)."""
+        return birdcage_maps(self.coils, self.anatomy.grid)
+
+    def kspace(self, subject: Subject) -> Tensor:
+        """Fully sampled k-space of a subject (slice, C, y, x) complex64."""
+        images = torch.from_numpy(self.anatomy.images(subject, self.seed))
+        return measure(images, self.maps, self.snr, subject.rng(self.seed, 1))
+
+    def write(self, subject: Subject, out: Path) -> None:
+        """A subject's volume in the folder `out`, with target, true maps and what it was made with."""
+        path, kspace = subject.path(out), self.kspace(subject)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_volume(
+            path,
+            kspace.numpy(),
+            target=rss(ifft2c(kspace)).numpy(),
+            maps=self.maps.expand_as(kspace).numpy(),
+            acquisition=f"simulated_{self.anatomy.name.split('.')[0]}",
+            attributes={"simulation": json.dumps(subject.record(self.attributes))},
+        )
 
 
 def generate_mri(
@@ -73,32 +117,17 @@ def generate_mri(
     counts = {"train": n_subjects, "val": n_val, "test": n_test}
     _check(counts, coils=coils, grid=grid, n_slices=n_slices, snr=snr, seed=seed)
     _check_room(Path(out), counts, coils=coils, grid=grid, n_slices=n_slices)
-    deformed = not source.endswith((".h5", ".hdf5", ".npy", ".npz")) if deform is None else deform
-    with exclusive(Path(out)), stoppable(lambda: _kept(Path(out))):
-        anatomy = load_anatomy(source)
-        settings: dict[str, Any] = {"source": Path(source).name, "anatomy": digest(anatomy), "deform": bool(deformed)}
-        settings |= {"coils": int(coils), "grid": int(grid), "n_slices": int(n_slices)}
-        settings |= {"snr": float(snr), "seed": int(seed)}
-        maps = birdcage_maps(coils, grid)
-        subjects = planned(counts, images_each=None if deformed else n_slices)
-        todo = missing(Path(out), subjects, settings)
-        images = _deformed(anatomy, n_slices, grid, seed) if deformed else _stacked(anatomy, subjects, grid)
+    deformed = not source.endswith(STACKS) if deform is None else deform
+    with continuable(Path(out), lambda: f"{_n_stored(Path(out))} volumes"):
+        kind = DeformedVolume if deformed else ImageStack
+        anatomy = kind(Path(source).name, load_anatomy(source), n_slices, grid)
+        simulation = Simulation(anatomy, coils, snr, seed)
+        subjects = anatomy.plan(counts)
+        todo = missing(Path(out), subjects, simulation.attributes)
+        anatomy.check(subjects)
         done = len(subjects) - len(todo)
         for subject in tqdm(todo, desc=out, unit="volume", initial=done, total=len(subjects), disable=None):
-            kspace = measure(torch.from_numpy(images(subject)), maps, snr, subject.rng(seed, 1))
-            _write(subject.path(Path(out)), kspace, maps, subject.record(settings))
-
-
-def _write(path: Path, kspace: Tensor, maps: Tensor, record: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_volume(
-        path,
-        kspace.numpy(),
-        target=rss(ifft2c(kspace)).numpy(),
-        maps=maps.expand_as(kspace).numpy(),
-        acquisition=f"simulated_{record['source'].split('.')[0]}",
-        attributes={"simulation": json.dumps(record)},
-    )
+            simulation.write(subject, Path(out))
 
 
 def measure(magnitude: Tensor, maps: Tensor, snr: float, rng: np.random.Generator) -> Tensor:
@@ -116,81 +145,24 @@ def measure(magnitude: Tensor, maps: Tensor, snr: float, rng: np.random.Generato
     return (kspace + torch.complex(*torch.from_numpy(noise))).to(torch.complex64)
 
 
-def _deformed(anatomy: np.ndarray, n_slices: int, grid: int, seed: int) -> Callable[[Subject], np.ndarray]:
-    """A subject's magnitudes (slice, y, x), made from the anatomy, scaled to 1 and regridded."""
-    most = most_slices(anatomy)
-    if n_slices > most:
-        raise ConfigError(
-            f"n_slices={n_slices}: expected at most {most}, since the anatomy has tissue for no more "
-            f"({THICKNESS} voxels apart, {len(anatomy)} in all)"
-        )
-
-    def images(wanted: Subject) -> np.ndarray:
-        rng = wanted.rng(seed, 0)
-        for _ in range(_DRAWS):
-            found = square(_scaled(deformed_subject(anatomy, n_slices, rng)), grid)
-            if holds_tissue(found).all():
-                return found
-        raise BadSchema(
-            f"{wanted.split} subject {wanted.number}: no deformation leaves tissue in every slice; set deform false"
-        )
-
-    return images
-
-
-def _stacked(anatomy: np.ndarray, subjects: list[Subject], grid: int) -> Callable[[Subject], np.ndarray]:
-    """A subject's magnitudes (slice, y, x), images of the stack, all checked beforehand."""
-    asked = max(s.images[1] for s in subjects if s.images)
-    if asked > len(anatomy):
-        raise BadSchema(
-            f"{len(anatomy)} images stored, {asked} asked ({len(subjects)} subjects of {asked // len(subjects)}); "
-            "ask for fewer, or set deform"
-        )
-    if anatomy[:asked].min() < 0:
-        raise BadSchema(f"image {int(np.argmax(anatomy[:asked].min((1, 2)) < 0))}: negative values; give magnitudes")
-
-    def images(wanted: Subject) -> np.ndarray:
-        assert wanted.images
-        return square(_scaled(anatomy[slice(*wanted.images)]), grid)
-
-    for place, subject in enumerate(subjects):
-        assert subject.images
-        empty = np.flatnonzero(~holds_tissue(images(subject)))
-        if len(empty):
-            raise BadSchema(
-                f"subject {place}, image {subject.images[0] + empty[0]} of the stack: "
-                f"an image without any signal; leave it out of the stack"
-            )
-    return images
-
-
-def _scaled(images: np.ndarray) -> np.ndarray:
-    largest = images.max()
-    return images / largest if largest > 0 else images
-
-
-def _kept(out: Path) -> str:
-    kept = len(list(out.glob("multicoil_*/subject_*.h5")))
-    return f"{out}: {kept} volumes kept; the same command goes on"
+def _n_stored(out: Path) -> int:
+    return len(list(out.glob("multicoil_*/subject_*.h5")))
 
 
 def _check(counts: dict[str, int], *, coils: int, grid: int, n_slices: int, snr: float, seed: int) -> None:
     asked = {"n_subjects": (counts["train"], 0), "n_val": (counts["val"], 0), "n_test": (counts["test"], 0)}
     asked |= {"coils": (coils, 1), "grid": (grid, 8), "n_slices": (n_slices, 1)}
     for name, (value, least) in asked.items():
-        if not least <= value <= _MOST:
-            raise ConfigError(f"{name}={value}: expected at least {least}, at most {_MOST}")
+        require(name, value, least <= value <= MOST, f">= {least}, <= {MOST}")
     require_seed(seed)
     if not sum(counts.values()):
         raise ConfigError("n_subjects=0, n_val=0, n_test=0: nothing to generate")
-    if not LEAST_SNR <= snr < math.inf:
-        raise ConfigError(f"{snr=}: expected a finite number of at least {LEAST_SNR:g}")
+    require("snr", snr, LEAST_SNR <= snr < math.inf, f"finite and >= {LEAST_SNR:g}")
 
 
 def _check_room(out: Path, counts: dict[str, int], *, coils: int, grid: int, n_slices: int) -> None:
     points = n_slices * grid**2
-    there = sum(1 for _ in out.glob("multicoil_*/subject_*.h5"))
-    asked = max(0, sum(counts.values()) - there)
+    asked = max(0, sum(counts.values()) - _n_stored(out))
     require_room(
         out,
         disk=asked * points * (2 * coils * 8 + 4),  # k-space, maps and target

@@ -1,235 +1,165 @@
-"""Pseudo-spectral Navier-Stokes on the unit torus, in vorticity form.
+"""The flow of FNO's data: vorticity on the unit torus, forced.
 
     w_t + u·∇w = ν Δw + f,    −Δψ = w,    u = (ψ_y, −ψ_x),    (y, x) in [0, 1)², periodic.
 
-**Space.** Fourier collocation with the 2/3 rule. The advection is written with two products instead of three
-(Basdevant 1983): u·∇w = (∂xx − ∂yy)(uv) + ∂xy(v² − u²), hence four real transforms an evaluation.
+**Symmetries.** f = F(x + y), F(ξ) = 0.1 (sin 2πξ + cos 2πξ), and the equation are left as they are by three maps and
+their products:
 
-**Time.** With the tendency N = f − u·∇w, z = νk²h, E = e^{−z} and φ(z) = (1 − E)/z, third-order Adams-Bashforth
-behind the exact integrating factor, one evaluation a step:
-
-    w' = E w + h(23/12 E N₀ − 16/12 E² N₁ + 5/12 E³ N₂) + h d (3N₀ − 3N₁ + N₂),
-
-d being such that all weights sum to hφ: what does not change is integrated exactly, and a steady state,
-νk² w = N, is one of the scheme too, for every step. (Without d it is wrong by a factor that falls to 0 for large
-z.) d = O(z³) keeps the third order; its factor is N extrapolated to the end of the step. Each interval between
-output times starts with two exponential Runge-Kutta steps of second order (Cox, Matthews 2002), whose local error
-h³ keeps the third. The step is stable for every viscosity ≥ 0; the advection limits it by the Courant number,
-h·max(|kx u| + |ky v|) ≤ 0.72, the third-order scheme's reach on the imaginary axis, which d does not change.
+    translation along the forcing's lines    w'(x, y) = w(x - s, y + s)
+    rotation by half a turn                  w'(x, y) = w(1/4 - x, -y)          since F(1/4 - ξ) = F(ξ)
+    reflection of the pseudoscalar w         w'(x, y) = -w(y + 1/2, x)          since F(ξ + 1/2) = -F(ξ)
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self, Unpack
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from sciml.errors import ConfigError, NonFinite
-from sciml.pde.equations.steps import equal_steps, require_steps
+from sciml.errors import ConfigError, require
+from sciml.pde.equations.discretization import Discretization
+from sciml.pde.equations.equation import Arrays, Sampling, SolverOptions, Viscous
+from sciml.pde.equations.generate import generate
+from sciml.pde.equations.pseudo_spectral import solve_navier_stokes
+from sciml.pde.equations.random_fields import FORCING, fno_forcing, gaussian_random_vorticity
 
-SCHEME = "IFAB3, steady states exact"  # recorded with data: samples of another scheme are others
-_COURANT_LIMIT = 0.72
-_CHECK_EVERY = 16  # steps; a pass over the velocity costs as much as a tenth of a step
-_CPU_CELLS = 2**16  # cells of a sub-batch: its dozen work arrays stay in the cache
-_GPU_CELLS = 2**24
+__all__ = ["NavierStokes", "flow_symmetry", "generate_navier_stokes", "solve_navier_stokes"]
+
+# FFT libraries round by the number of transforms, and vectorized loops by where an array ends.
+_GROUP = {"cpu": 16, "cuda": 256}
+_GROUP_CELLS = {"cpu": 2**16, "cuda": 2**20}
+_WORK_ARRAYS = 40  # fields that the solver holds of a sample, beside its frames
 
 
-def solve_navier_stokes(
-    vorticity: Tensor,
-    *,
-    viscosity: float,
-    forcing: Tensor | None,
-    times: Sequence[float],
-    dt: float,
-    numbers: Sequence[int] | None = None,
-    proceed: Callable[[], None] | None = None,
-) -> Tensor:
-    """Integrate vorticity fields on the unit torus and return them at the given times.
+@dataclass(frozen=True, kw_only=True)
+class NavierStokes(Viscous):
+    """Navier-Stokes on the unit torus in vorticity form, as in FNO's data; solved in single precision.
 
-    Args:
-        vorticity: initial fields (batch, y, x), float32 or float64, on any device; they set the precision. Modes
-            beyond two thirds of the Nyquist frequency are dropped.
-        viscosity: kinematic viscosity ν ≥ 0 in length²/time; FNO's data use 1e-3, 1e-4 and 1e-5.
-        forcing: curl of the body force, steady, (y, x) or (batch, y, x); None for none.
-        times: increasing output times ≥ 0; time 0 gives the initial fields back.
-        dt: largest time step; each interval is divided into equal steps no longer than this.
-        numbers: what errors call the samples; by default their places in the batch.
-        proceed: called every few steps; what it raises ends the computation.
-
-    Returns:
-        Vorticity (batch, time, y, x), same precision and device.
+    Attributes:
+        viscosity: kinematic viscosity ν: see `Viscous`.
+        forcing: what files call the curl of the body force; that of FNO's data is the only one that is solved with.
+        device: torch device that solves.
 
     Raises:
-        ConfigError: an argument is out of its range.
-        NonFinite: the step is too long for the flow, or a field is not finite; names the sample and the time.
-    """
-    _validate(vorticity, viscosity, forcing, times, dt)
-    batch, ny, nx = vorticity.shape
-    solution = vorticity.new_empty(batch, len(times), ny, nx)
-    cells = _CPU_CELLS if vorticity.device.type == "cpu" else _GPU_CELLS
-    size = max(1, cells // (ny * nx))
-    for first in range(0, batch, size):
-        part = slice(first, min(first + size, batch))
-        part_forcing = forcing[part] if forcing is not None and forcing.ndim == 3 else forcing
-        names = [f"{i} of the batch" for i in range(batch)] if numbers is None else numbers
-        flow = _Flow(vorticity[part], viscosity, part_forcing, names[part])
-        for frame, end in enumerate(times):
-            flow.advance(end, dt, proceed)
-            solution[part, frame] = vorticity[part] if end == 0 else flow.vorticity()
-    return solution
-
-
-def _validate(vorticity: Tensor, viscosity: float, forcing: Tensor | None, times: Sequence[float], dt: float) -> None:
-    if vorticity.ndim != 3 or vorticity.dtype not in (torch.float32, torch.float64):
-        raise ConfigError(
-            f"vorticity: expected (batch, y, x), float32 or float64; found {tuple(vorticity.shape)} {vorticity.dtype}"
-        )
-    if min(vorticity.shape[1:]) < 4:
-        raise ConfigError(f"vorticity: at least 4 points an axis; found {tuple(vorticity.shape[1:])}")
-    if not (math.isfinite(viscosity) and viscosity >= 0):
-        raise ConfigError(f"viscosity: {viscosity}; allowed: finite and >= 0")
-    require_steps(max(times, default=0.0), dt)
-    if any(not b > a for a, b in zip([-math.inf, *times], times, strict=False)) or (times and times[0] < 0):
-        raise ConfigError(f"times: {list(times)}; allowed: increasing and >= 0")
-    if forcing is not None and forcing.shape not in (vorticity.shape, vorticity.shape[1:]):
-        raise ConfigError(
-            f"forcing: shape {tuple(forcing.shape)}; allowed: {tuple(vorticity.shape[1:])} or "
-            f"{tuple(vorticity.shape)}, that of vorticity"
-        )
-
-
-class _Flow:
-    """The spectral state of a sub-batch, its time and its multipliers.
-
-    Spectra keep the columns kx ≤ K of the real transform and all rows; the multipliers are zero in the rows
-    |ky| > K. Real multipliers act on the spectrum seen as real numbers, hence their doubled columns.
+        ConfigError: the viscosity is out of its range.
     """
 
-    def __init__(self, vorticity: Tensor, viscosity: float, forcing: Tensor | None, names: Sequence[object]) -> None:
-        self.shape = vorticity.shape[1:]
-        self.time = 0.0
-        self.names = names
-        self._require(vorticity.isfinite().flatten(1).all(1), "the initial vorticity is not finite")
-        ky, kx, mask = _wave_numbers(self.shape, vorticity.device)
-        square = ky**2 + kx**2
-        inverse = mask / square.where(square > 0, torch.inf)
-        curl = torch.stack([1j * ky * inverse, -1j * kx * inverse])[:, None]
-        self.columns = kx.shape[1]
-        self.largest_k = (kx.max(), (mask * ky).max())
-        self.velocity_from_vorticity = curl.to(vorticity.dtype.to_complex())
-        self.product_weights = _doubled(torch.stack([mask * (kx**2 - ky**2), mask * ky * kx])).to(vorticity)
-        self.decay_rate = viscosity * _doubled(square)
-        self.mask = _doubled(mask.expand_as(square)).to(vorticity)
-        self.state = self._transform(vorticity)
-        force = vorticity.new_zeros(self.shape) if forcing is None else forcing.to(vorticity)
-        self.force = self._transform(force)
-        self.products = vorticity.new_empty(2, *vorticity.shape)
+    forcing: str = FORCING
+    device: str = "cpu"
 
-    def _transform(self, field: Tensor) -> Tensor:
-        """Dealiased spectrum (batch, ky, 2·kx) as real numbers, real and imaginary parts interleaved."""
-        # One axis at a time: a two-dimensional transform of a single field takes another path in MKL than one
-        # of a batch, and rounds differently.
-        spectrum = torch.fft.fft(torch.fft.rfft(field)[..., : self.columns], dim=-2).contiguous()
-        found = torch.view_as_real(spectrum).flatten(-2) * self.mask
-        # Nothing damps the mean: one of rounding alone would outlast what decays, and a force's would grow.
-        mean = found[..., :1, :1]
-        mean[mean.abs() <= 16 * torch.finfo(field.dtype).eps * field.abs().sum((-2, -1), keepdim=True)] = 0
-        return found
+    name: ClassVar[str] = "navier-stokes"
+    dataset: ClassVar[str] = "vorticity"
+    sampling: ClassVar[Sampling] = "periodic"
+    dimensions: ClassVar[int] = 2
+    scheme: ClassVar[str] = "IFAB3, steady states exact"  # samples of another scheme are others
 
-    def _field(self, spectrum: Tensor) -> Tensor:
-        return torch.fft.irfft(torch.fft.ifft(spectrum, dim=-2), n=self.shape[1])
+    @classmethod
+    def recorded(cls, attributes: Mapping[str, object]) -> Self:
+        return replace(super().recorded(attributes), forcing=str(attributes.get("forcing")))
 
-    def _complex(self, spectrum: Tensor) -> Tensor:
-        return torch.view_as_complex(spectrum.unflatten(-1, (-1, 2)))
+    @property
+    def attributes(self) -> dict[str, object]:
+        return {**super().attributes, "forcing": self.forcing, "scheme": self.scheme, "device": self._device_type}
 
-    def vorticity(self) -> Tensor:
-        """The present field (batch, y, x)."""
-        field = self._field(self._complex(self.state))
-        self._require(field.isfinite().flatten(1).all(1), "the vorticity is not finite; take a smaller dt")
-        return field
+    def initial(self, indices: Sequence[int], *, grid: int, seed: int) -> Arrays:
+        """`vorticity` (sample, y, x) float32: see `gaussian_random_vorticity`."""
+        return {"vorticity": gaussian_random_vorticity(indices, grid=grid, seed=seed).float().numpy()}
 
-    def _require(self, good: Tensor, message: str) -> None:
-        if not good.all():
-            sample = self.names[int((~good).nonzero()[0, 0])]
-            raise NonFinite(f"sample {sample}, time {self.time:.6g}: {message}")
+    def solve(self, initial: Arrays, **options: Unpack[SolverOptions]) -> Arrays:
+        """`vorticity` (sample, time, y, x), in the precision of the initial one: see `solve_navier_stokes`."""
+        self._require_forcing()
+        vorticity = torch.from_numpy(initial["vorticity"]).to(self.device)
+        forcing = fno_forcing(vorticity.shape[-1]).to(vorticity.dtype).to(self.device)
+        frames = solve_navier_stokes(vorticity, viscosity=self.viscosity, forcing=forcing, **options)
+        return {"vorticity": frames.cpu().numpy()}
 
-    def _tendency(self, state: Tensor, check_step: float | None = None) -> Tensor:
-        """f − u·∇w as a spectrum; with `check_step` the Courant number of that step is checked."""
-        u, v = self._field(self.velocity_from_vorticity * self._complex(state))
-        if check_step is not None:
-            self._check_courant(u, v, check_step)
-        torch.mul(u, v, out=self.products[0])
-        torch.mul(v, v, out=self.products[1]).addcmul_(u, u, value=-1)
-        spectra = torch.view_as_real(torch.fft.rfft2(self.products)[..., : self.columns]).flatten(-2)
-        tendency = torch.addcmul(self.force, self.product_weights[0], spectra[0])
-        return tendency.addcmul_(self.product_weights[1], spectra[1])
+    def coarsened(self, fields: np.ndarray, factor: int) -> np.ndarray:
+        return fields[..., ::factor, ::factor]
 
-    def _check_courant(self, u: Tensor, v: Tensor, step: float) -> None:
-        kx, ky = self.largest_k
-        courant = step * (kx * u.abs() + ky * v.abs()).flatten(1).amax(1)
-        good = courant <= _COURANT_LIMIT  # NaN is not
-        if not good.all():
-            worst = courant[~good][0].item()
-            remedy = f"dt <= {step * _COURANT_LIMIT / worst:.2g}" if math.isfinite(worst) else "a smaller dt"
-            self._require(good, f"Courant number {worst:.3g} > {_COURANT_LIMIT} at dt={step:.3g}; take {remedy}")
+    def check(self, discretization: Discretization) -> None:
+        super().check(discretization)
+        self._require_forcing()
+        require("device", self.device, self._device_type in _GROUP, " or ".join(_GROUP))
 
-    def advance(self, end: float, dt: float, proceed: Callable[[], None] | None = None) -> None:
-        """Integrate from the present time to `end` in equal steps of at most dt; `proceed` is called now and then."""
-        start = self.time
-        steps = equal_steps(end - start, dt)
-        if steps == 0:
-            return
-        h = (end - start) / steps
-        z = h * self.decay_rate
-        decay, starting, later = torch.expm1(-z).to(self.state), _starting_weights(z, h), _weights(z, h)
-        starting = [weight.to(self.state) for weight in starting]
-        later = [weight.to(self.state) for weight in later]
-        history: list[Tensor] = []  # newest first
-        for step in range(steps):
-            self.time = start + step * h
-            check = h if step % _CHECK_EVERY == 0 else None
-            if check and proceed:
-                proceed()
-            history = [self._tendency(self.state, check), *history[:2]]
-            if step < 2:
-                change = self.state * decay
-                predicted = self.state + change.addcmul_(starting[0], history[0])
-                self.state = predicted.addcmul(starting[1], self._tendency(predicted) - history[0])
-            else:
-                self.state.addcmul_(decay, self.state)
-                for weight, tendency in zip(later, history, strict=True):
-                    self.state.addcmul_(weight, tendency)
-        self.time = end
+    def _require_forcing(self) -> None:
+        require("forcing", self.forcing, self.forcing == FORCING, repr(FORCING))
+
+    def memory(self, samples: int, discretization: Discretization) -> int:
+        return 4 * samples * (discretization.frames + _WORK_ARRAYS) * discretization.solver_grid**2
+
+    def group(self, grid: int) -> int | None:
+        kind = self._device_type
+        return max(1, min(_GROUP[kind], _GROUP_CELLS[kind] // grid**2))
+
+    @property
+    def parallel(self) -> bool:
+        return self._device_type == "cpu"
+
+    @property
+    def _device_type(self) -> str:
+        """The device's type; ConfigError if it cannot compute."""
+        try:
+            torch.zeros(1, device=self.device).cpu()
+        except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"device: {self.device!r}; allowed: cpu or cuda ({reason})") from error
+        return torch.device(self.device).type
+
+    def check_symmetric(self, grid: Sequence[int]) -> None:
+        if self.forcing != FORCING:
+            raise ConfigError(
+                f"augment: the data has the forcing {self.forcing!r}; known are the symmetries of {FORCING!r}"
+            )
+        if len(set(grid)) != 1 or grid[0] % 4:
+            raise ConfigError(f"augment: the grid is {tuple(grid)}, expected a square one of a multiple of 4 points")
+
+    def random_symmetry(self, fields: Tensor, rng: np.random.Generator) -> Tensor:
+        shift, rotate, reflect = (int(rng.integers(top)) for top in (fields.shape[-1], 2, 2))
+        return flow_symmetry(fields, shift=shift, rotate=bool(rotate), reflect=bool(reflect))
 
 
-def _phi(z: Tensor) -> Tensor:
-    """(1 − e^{−z})/z, 1 at z = 0."""
-    return torch.where(z > 0, -torch.expm1(-z) / z.where(z > 0, 1.0), 1.0)
+def flow_symmetry(fields: Tensor, *, shift: int, rotate: bool, reflect: bool) -> Tensor:
+    """Fields (…, y, x), n×n with n a multiple of 4, under a reflection, then a rotation, then a translation."""
+    n = fields.shape[-1]
+    if reflect:
+        fields = -fields.roll(-n // 2, -1).mT
+    if rotate:
+        fields = fields.flip(-2, -1).roll((1, n // 4 + 1), (-2, -1))
+    return fields.roll((-shift, shift), (-2, -1))
 
 
-def _starting_weights(z: Tensor, h: float) -> list[Tensor]:
-    """hφ and h(1 − φ)/z → h/2: of the tendency, and of its change over the predicted step."""
-    # Of two terms that nearly cancel for small z, the series; its error there is below 1e-16.
-    series = 1 / 2 - z / 6 * (1 - z / 4 * (1 - z / 5 * (1 - z / 6)))
-    second = torch.where(z < 1e-2, series, (1 - _phi(z)) / z.where(z > 0, 1.0))
-    return [h * _phi(z), h * second]
+def generate_navier_stokes(
+    out: str,
+    *,
+    viscosity: float,
+    n_samples: int,
+    grid: int = 64,
+    solver_grid: int = 64,
+    t_final: float = 20.0,
+    dt: float = 5e-3,
+    seed: int = 0,
+    batch_size: int = 16,
+    device: str = "cpu",
+) -> None:
+    """Generate FNO's Navier-Stokes data: vorticity on the unit torus, one frame a unit of time.
 
+    The same command again continues; a larger n_samples appends. Samples are computed in groups, of 16 on the grid of
+    64 and on a CPU, so that fewer take as long as a group. See `generate`, also for what is raised.
 
-def _weights(z: Tensor, h: float) -> list[Tensor]:
-    """Of the tendencies N₀, N₁, N₂ of this step and of the two before."""
-    weights = [c * torch.exp(-power * z) for power, c in ((1, 23 / 12), (2, -16 / 12), (3, 5 / 12))]
-    rest = _phi(z) - sum(weights)
-    return [h * (weight + c * rest) for weight, c in zip(weights, (3, -3, 1), strict=True)]
-
-
-def _wave_numbers(shape: torch.Size, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """ky (y, 1), kx (1, columns) in radians a unit length, float64, and the mask (y, 1) of the rows kept."""
-    ny, nx = shape
-    y = torch.fft.fftfreq(ny, 1 / ny, dtype=torch.float64, device=device)[:, None]
-    x = torch.arange((nx - 1) // 3 + 1, dtype=torch.float64, device=device)[None]
-    return 2 * math.pi * y, 2 * math.pi * x, (y.abs() <= (ny - 1) // 3).to(torch.float64)
-
-
-def _doubled(multiplier: Tensor) -> Tensor:
-    """Repeat each column: one value for the real part, one for the imaginary part."""
-    return multiplier.repeat_interleave(2, dim=-1)
+    Args:
+        out: HDF5 file to write: `vorticity` (sample, time, y, x) float32 and `time`, 1, 2, ..., t_final.
+        viscosity: kinematic viscosity; FNO's data use 1e-3 (t_final 50), 1e-4 (30) and 1e-5 (20).
+        n_samples: number of samples that the file shall hold; if it holds more they stay.
+        grid: points stored along each axis; every (solver_grid/grid)-th point is kept.
+        solver_grid: points computed along each axis.
+        t_final: last time stored, a whole number.
+        dt: time step of the solver.
+        seed: seed of the initial fields, below 2^32.
+        batch_size: samples stored together, and lost if the program is killed; rounded up to whole groups.
+        device: torch device that computes, such as cpu or cuda; its type is recorded.
+    """
+    discretization = Discretization(grid=grid, solver_grid=solver_grid, t_final=t_final, dt=dt)
+    equation = NavierStokes(viscosity=viscosity, device=device)
+    generate(equation, out, discretization=discretization, n_samples=n_samples, seed=seed, batch_size=batch_size)

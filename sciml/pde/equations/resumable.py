@@ -7,42 +7,32 @@ working on and nothing else, and the same call continues. (Writing into one open
 process that dies between two writes of its metadata leaves it unreadable.)
 """
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ThreadPoolExecutor, wait
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import h5py
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from sciml.errors import BadSchema, NonFinite
 from sciml.io.hdf5 import reading, writing
-from sciml.io.jobs import exclusive, stoppable
-
-Arrays = dict[str, np.ndarray]
+from sciml.io.jobs import continuable
+from sciml.pde.equations.equation import Arrays
+from sciml.pde.equations.samples import Samples
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """What a file holds and how its samples are made.
-
-    `solve` maps sample numbers to arrays whose first axis is the sample, and calls its second argument now and then,
-    which raises when the work shall end. Each sample is to be the same bits whatever others it is called with; where
-    that holds only among samples i with one i // `group`, it is called with no others. With `parallel`, `solve` is
-    called from as many threads as torch uses for an operation.
-    """
+    """A file and the samples that it shall hold."""
 
     path: Path
-    attributes: Mapping[str, object]
-    times: np.ndarray
-    solve: Callable[[Sequence[int], Callable[[], None]], Arrays]
-    parallel: bool
-    group: int | None = None
+    samples: Samples
+
+    @property
+    def attributes(self) -> Mapping[str, object]:
+        return self.samples.attributes
 
     @property
     def parts(self) -> Path:
@@ -52,7 +42,7 @@ class DataSet:
 def write_data_set(data: DataSet, *, n_samples: int, batch_size: int) -> None:
     """Bring the file to at least n_samples samples, without computing again what the file or a part holds.
 
-    Writes the arrays of `solve` (float32, chunked a sample at a time, fletcher32), `time` (float64) and the
+    Writes the samples' arrays (float32, chunked a sample at a time, fletcher32), `time` (float64) and the
     attributes, with `n_complete`, the number of samples. Batches are batch_size rounded up to whole groups.
 
     Raises:
@@ -62,7 +52,7 @@ def write_data_set(data: DataSet, *, n_samples: int, batch_size: int) -> None:
         Interrupted: stopped by SIGINT or SIGTERM; says what is kept.
         NonFinite: a sample could not be computed.
     """
-    with exclusive(data.path), stoppable(lambda: _kept(data)):
+    with continuable(data.path, lambda: f"{_kept(data)} samples"):
         stored = n_stored(data.path, data.attributes) if data.path.exists() else 0
         if stored < n_samples:
             _extend(data, stored, n_samples, batch_size)
@@ -73,18 +63,20 @@ def _extend(data: DataSet, stored: int, n_samples: int, batch_size: int) -> None
     for litter in [*data.parts.glob(".*.partial"), *data.parts.glob("*.tmp")]:  # of a killed process
         litter.unlink()
     ready = _ready(data)
-    group = data.group or 1
+    group = data.samples.group or 1
     missing = list(_missing(stored, n_samples, ready, -(-batch_size // group) * group))
     done = n_samples - sum(map(len, missing))
     try:
         with tqdm(total=n_samples, initial=done, unit="sample", disable=None) as bar:
-            for batch, arrays in _solved(data, missing):
+            for batch, arrays in data.samples.solved(missing):
                 _write(data.parts / f"{batch.start:08d}.h5", data, [arrays])
                 bar.update(len(batch))
         _write(data.path, data, _joined(data, stored, n_samples))
         for start, count in _ready(data).items():
             if start + count <= n_samples:  # others are of a larger n_samples asked for before
                 (data.parts / f"{start:08d}.h5").unlink()
+    except NonFinite as error:
+        raise NonFinite(f"{data.path}: {error}") from error
     finally:
         with suppress(OSError):  # no litter where nothing is ready
             data.parts.rmdir()
@@ -95,10 +87,9 @@ def _ready(data: DataSet) -> dict[int, int]:
     return {int(part.stem): n_stored(part, data.attributes) for part in sorted(data.parts.glob("*.h5"))}
 
 
-def _kept(data: DataSet) -> str:
+def _kept(data: DataSet) -> int:
     n = n_stored(data.path, data.attributes) if data.path.exists() else 0
-    n += sum(max(0, start + count - max(n, start)) for start, count in _ready(data).items())
-    return f"{data.path}: {n} samples kept; the same command goes on"
+    return n + sum(max(0, start + count - max(n, start)) for start, count in _ready(data).items())
 
 
 def n_stored(path: Path, attributes: Mapping[str, object]) -> int:
@@ -134,53 +125,6 @@ def _missing(first: int, stop: int, ready: dict[int, int], batch_size: int) -> I
         position = max(position, start + ready.get(start, 0))
 
 
-def _solved(data: DataSet, batches: list[range]) -> Iterator[tuple[range, Arrays]]:
-    """Compute the batches and yield each when it is ready, few of them ahead of the disk.
-
-    One thread a batch, not several threads an operation: transforms of small fields do not gain from those.
-    """
-    threads = torch.get_num_threads()
-    workers = threads if data.parallel else 1
-    stopped = threading.Event()
-
-    def proceed() -> None:
-        if stopped.is_set():
-            raise CancelledError
-
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
-    queue = iter(batches)
-    running: dict[Future[Arrays], range] = {}
-    try:
-        while True:
-            for batch in islice(queue, 2 * workers + 1 - len(running)):
-                running[pool.submit(_by_groups, data, batch, proceed)] = batch
-            if not running:
-                return
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                batch = running.pop(future)
-                yield batch, _result(data, batch, future)
-    finally:
-        stopped.set()
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)
-
-
-def _by_groups(data: DataSet, batch: range, proceed: Callable[[], None]) -> Arrays:
-    if data.group is None:
-        return data.solve(batch, proceed)
-    first = batch.start // data.group * data.group
-    groups = [range(max(i, batch.start), min(i + data.group, batch.stop)) for i in range(first, batch.stop, data.group)]
-    found = [data.solve(group, proceed) for group in groups]
-    return {name: np.concatenate([arrays[name] for arrays in found]) for name in found[0]}
-
-
-def _result(data: DataSet, batch: range, future: Future[Arrays]) -> Arrays:
-    try:
-        return future.result()
-    except NonFinite as error:
-        raise NonFinite(f"{data.path}: samples {batch.start} to {batch.stop - 1}: {error}") from error
-
-
 def _joined(data: DataSet, stored: int, n_samples: int) -> Iterator[Arrays]:
     """The file's first samples, then the parts', up to n_samples, a part at a time."""
     if stored:
@@ -204,7 +148,7 @@ def _read(path: Path, first: int, stop: int, at_once: int = 64) -> Iterator[Arra
 def _write(path: Path, data: DataSet, blocks: Iterable[Arrays]) -> None:
     """Write a file of the schema, which appears at `path` whole."""
     with writing(path) as file:
-        file["time"] = data.times.astype(np.float64)
+        file["time"] = data.samples.discretization.times.astype(np.float64)
         file.attrs.update(data.attributes)
         file.attrs["n_complete"] = 0
         for arrays in blocks:

@@ -92,8 +92,3 @@ def check_numbers(path: Path, key: str, dtype: np.dtype) -> None:
     expect(dtype.kind in "biufc", path, key, "numbers", dtype)
     if dtype in (np.dtype(np.float64), np.dtype(np.complex128)):
         logger.info("%s: %s is %s; cast to single precision", path, key, dtype)
-
-
-def stored_sampling(equation: object) -> Sampling:
-    """How the generator of an equation's data samples the fields that it stores."""
-    return "cells" if equation == "burgers" else "periodic"

@@ -1,4 +1,4 @@
-"""Our HDF5 (`sciml data`): `vorticity` or `u` (sample, time, *grid), `time` (time,), attributes."""
+"""Our HDF5 (`sciml data`): an equation's fields (sample, time, *grid), `time` (time,), attributes."""
 
 import logging
 from pathlib import Path
@@ -7,13 +7,13 @@ import numpy as np
 
 from sciml.io import hdf5
 from sciml.io.probe import require_safe
+from sciml.pde.equations.equation import Equation
 from sciml.pde.formats.checks import (
     channels_or_axis,
     check_numbers,
     checked_length,
     checked_times,
     expect,
-    stored_sampling,
 )
 from sciml.pde.formats.source import Source
 
@@ -27,7 +27,8 @@ class HDF5Source(Source):
         super().__init__(path)
         require_safe(path)
         with hdf5.reading(path) as file:
-            self.names = tuple(key for key in ("vorticity", "u") if key in file)[:1] or ("vorticity",)
+            known = sorted({kind.dataset for kind in Equation.known().values()}, reverse=True)  # vorticity before u
+            self.names = (next((key for key in known if key in file), known[0]),)
             complete = hdf5.complete_rows(file)
             data = hdf5.dataset(file, self.names[0], rows=complete)
             expect(data.ndim >= 3, path, self.names[0], "(sample, time, *grid)", data.shape)
@@ -41,10 +42,10 @@ class HDF5Source(Source):
             self.time = checked_times(path, "time", time)
             self.attributes = hdf5.attributes(file)
             self.length = checked_length(path, hdf5.attribute(file, "length", 1.0))
-            equation = hdf5.attribute(file, "equation")
+            equation = Equation.known().get(str(hdf5.attribute(file, "equation")))
             check_numbers(path, self.names[0], data.dtype)
         self.ambiguous = channels_or_axis(path, self.names[0], data_shape, axes)
-        self.sampling = stored_sampling(equation)
+        self.sampling = "periodic" if equation is None else equation.sampling
 
     def fields(self, start: int, stop: int, frames: slice) -> tuple[np.ndarray, ...]:
         with hdf5.reading(self.path) as file:

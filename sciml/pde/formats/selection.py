@@ -7,17 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from sciml.errors import ConfigError
+from sciml.errors import BadSchema, ConfigError
 from sciml.pde.formats.frames import Frames
-from sciml.pde.formats.loading import read_fields, subsampled_grid
-from sciml.pde.formats.matching import (
-    require_grid,
-    require_inputs,
-    require_match,
-    require_one_reading,
-    require_samples,
-    require_targets,
-)
+from sciml.pde.formats.loading import fitting_subsample, read_fields, subsampled_grid
 from sciml.pde.formats.source import Source
 
 
@@ -94,37 +86,30 @@ class Selection:
         return None if times is None else times[self.frames.input :]
 
     def require_targets(self, split: str) -> None:
-        """Raise BadSchema unless a split has more than is needed to predict from it."""
-        require_targets(self.place(split).source, self.frames, self.source)
+        """Raise BadSchema unless a split has what predicting does without: targets, at the times of the training's."""
+        source = self.place(split).source
+        if not self.frames.has_targets(source):
+            missing = f"{source.path}: {source.names[0]} alone, no targets" + " y" * (source.names[0] == "x")
+            missing = missing if source.time is None else self.frames.missing(source)
+            raise BadSchema(f"{missing}; that is enough for `sciml predict` alone")
+        if source.time is not None and not self.frames.same_start(source, self.source):
+            raise self._other_times(source)
 
     def check(self, asked: Mapping[str, int | None], *, windows: bool, grid: Sequence[int] | None) -> None:
-        """Raise ConfigError or BadSchema unless both sources hold what is used and fit each other.
+        """Raise ConfigError or BadSchema unless both sources hold what predicting needs, and fit each other.
 
         Args:
             asked: The settings input_frames and output_frames.
             windows: Whether each start frame is to be trained on.
             grid: The grid that is asked for, or None.
         """
-        train, test = self.source, self.test_source
-        for source in (train, test):
+        for source in (self.source, self.test_source):
             self._check_frames(source, asked, windows)
-            require_inputs(source, self.frames)
         self._check_samples()
-        require_match(test, self.frames, train)
-        if grid is None:
-            require_one_reading(train)
-            require_one_reading(test)
-        elif self.frames.has_targets(train):  # else it is there to predict from alone
-            require_grid(train, self.subsample, grid)
+        self._check_match()
+        self._check_grid(grid)
         for split in ("train", "test"):
             self.grid(split)
-
-    def _check_samples(self) -> None:
-        """The splits do not overlap; of a source without targets no training is asked."""
-        training = {"n_train": self.n_train, "n_val": self.n_val} if self.frames.has_targets(self.source) else {}
-        testing = {"n_test": self.n_test}
-        require_samples(self.source, training | testing if self.source.is_same(self.test_source) else training)
-        require_samples(self.test_source, testing)
 
     def _check_frames(self, source: Source, asked: Mapping[str, int | None], windows: bool) -> None:
         """Settings of frames are for trajectories; of pairs without targets one says how many channels to predict."""
@@ -138,3 +123,53 @@ class Selection:
         for name, value in asked.items():
             if value is None or value < 1:
                 raise ConfigError(f"{name}={value}: {source.path} has trajectories, expected at least 1")
+        if len(self.frames.stored_times(source)) < self.frames.input:
+            raise BadSchema(f"{self.frames.missing(source)}: too few to predict from; set data.input_frames lower")
+
+    def _check_samples(self) -> None:
+        """The splits do not overlap; of a source without targets no training is asked."""
+        training = {"n_train": self.n_train, "n_val": self.n_val} if self.frames.has_targets(self.source) else {}
+        testing = {"n_test": self.n_test}
+        together = self.source.is_same(self.test_source)
+        for source, asked in ((self.source, training | testing if together else training), (self.test_source, testing)):
+            if sum(asked.values()) > source.n_samples:
+                listed = " + ".join(f"{name}={n}" for name, n in asked.items())
+                raise BadSchema(
+                    f"{source.path}: {source.names[0]}: {source.n_samples} samples stored, {sum(asked.values())} asked "
+                    f"({listed}); ask for fewer or generate more; other data to test on or to predict from are given "
+                    "as data.test_path"
+                )
+
+    def _check_match(self) -> None:
+        """One quantity, number of axes and spacing in time; to predict, a source may start later."""
+        train, test = self.source, self.test_source
+        if (train.names[0], len(train.grid)) != (test.names[0], len(test.grid)):
+            raise BadSchema(
+                f"{test.path}: expected {train.names} on a {len(train.grid)}-D grid, as in {train.path}; "
+                f"found {test.names} on {test.grid}"
+            )
+        if train.time is not None and not self.frames.same_spacing(train, test):
+            raise self._other_times(test)
+
+    def _check_grid(self, grid: Sequence[int] | None) -> None:
+        """The training data's grid is the one that was asked for, and means one thing."""
+        if grid is None:
+            for source in (self.source, self.test_source):
+                if source.ambiguous:
+                    raise ConfigError(
+                        f"{source.path}: {source.ambiguous}; say which: name the points of each axis in data.grid"
+                    )
+            return
+        found, path = self.grid("train"), self.source.path
+        if found != tuple(grid) and self.frames.has_targets(self.source):  # else it is there to predict from alone
+            factor = fitting_subsample(self.source, grid)
+            remedy = "generate data of that grid" if factor is None else f"data.subsample={factor} fits"
+            raise ConfigError(
+                f"data.grid: the configuration is made for {list(grid)}, but {path} has {list(self.source.grid)} and "
+                f"subsample={self.subsample} leaves {list(found)}; {remedy}, or set data.grid and "
+                "model.net.init_args.grid to the grid that you want"
+            )
+
+    def _other_times(self, source: Source) -> BadSchema:
+        expected, found = (self.frames.stored_times(one) for one in (self.source, source))
+        return BadSchema(f"{source.path}: time: expected {expected}, as in {self.source.path}, found {found}")

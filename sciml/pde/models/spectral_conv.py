@@ -12,7 +12,7 @@ from neuralop.utils import validate_scaling_factor
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
-from sciml.kernels import ops, pruned_fft
+from sciml.kernels import ops
 from sciml.pde.models import neuralop_layer
 from sciml.transforms import FourierTransform, MonarchTransform, Transform
 from sciml.transforms.factors import lowest
@@ -42,6 +42,8 @@ class MonarchSpectralConv(Rowwise):
     Raises:
         ConfigError: modes, heads or channels out of range, or a neuralop keyword with a value that is not supported.
     """
+
+    backend = "auto"  # what computes the layer (`sciml.kernels.dispatch`); may be set on any
 
     def __init__(
         self,
@@ -184,16 +186,15 @@ class MonarchSpectralConv(Rowwise):
         weight = self.weight[used]
         if out_grid != grid:  # orthonormal transforms of unequal size: 1/√n of each, where 1/n_in is wanted
             weight = weight * math.sqrt(math.prod(out_grid) / math.prod(grid))
-        if grid == out_grid == self.grid and self._prefers_ffts(x):
-            return pruned_fft.spectral_conv(x, [*self.analysis], weight, [*self.synthesis], self.bias, skip, gelu=gelu)
         return ops.spectral_conv(
             x,
-            [self._matrix(t, n, s) for t, n, s in zip(self.analysis, grid, used, strict=True)],
+            [self._axis(t, n, s) for t, n, s in zip(self.analysis, grid, used, strict=True)],
             weight,
-            [self._matrix(t, n, s) for t, n, s in zip(self.synthesis, out_grid, used, strict=True)],
+            [self._axis(t, n, s) for t, n, s in zip(self.synthesis, out_grid, used, strict=True)],
             self.bias,
             skip,
             gelu=gelu,
+            backend=self.backend,
         )
 
     def resized(self, grid: int | Sequence[int]) -> Self:
@@ -265,22 +266,15 @@ class MonarchSpectralConv(Rowwise):
             slices.append(slice(start, start + used))
         return tuple(slices)
 
-    def _prefers_ffts(self, x: Tensor) -> bool:
-        """Whether all transforms are fixed, no mode is left out, and FFTs take less time (`pruned_fft.pays`).
-
-        Never in a compiled graph, where complex tensors are best few (docs/decisions/0011).
-        """
-        if torch.compiler.is_compiling():
-            return False
-        fixed = all(isinstance(t, FourierTransform) for t in (*self.analysis, *self.synthesis))
-        if not fixed or self._n_modes != self.max_n_modes:
-            return False
-        training = torch.is_grad_enabled() and (x.requires_grad or self.weight.requires_grad)
-        return pruned_fft.pays(x, self._n_modes, training=training)
-
-    def _matrix(self, transform: nn.Module, size: int, used: slice) -> Tensor:
-        """The transform's matrix for a grid of `size` points, restricted to the modes in use."""
+    def _axis(self, transform: nn.Module, size: int, used: slice) -> ops.Axis:
+        """The transform for a grid of `size` points and the modes in use: its matrix, and its FFT if it is fixed."""
         assert isinstance(transform, Transform)
+        whole = size == transform.size and used.stop - used.start == len(transform.frequencies)
+        fixed = whole and isinstance(transform, FourierTransform)
+        return ops.Axis(partial(self._matrix, transform, size, used), transform if fixed else None)
+
+    def _matrix(self, transform: Transform, size: int, used: slice) -> Tensor:
+        """The transform's matrix for a grid of `size` points, restricted to the modes in use."""
         if size == transform.size:
             matrix = transform.as_matrix()
             return matrix[:, :, used] if transform.inverse else matrix[:, used]

@@ -17,9 +17,11 @@ from sciml.errors import BadSchema, ConfigError, CorruptFile, NonFinite
 from sciml.io.jobs import Interrupted, exclusive
 from sciml.mri.formats.cache import Cache
 from sciml.mri.formats.fastmri import open_volume, read_slice, write_volume
+from sciml.mri.formats.magnitudes import load_anatomy
 from sciml.mri.physics import maps as coils
-from sciml.mri.physics.anatomy import load_anatomy, square, subject
+from sciml.mri.physics.anatomy import square
 from sciml.mri.physics.coils import combine, expand, rss
+from sciml.mri.physics.deformation import deformed
 from sciml.mri.physics.fourier import fft2c, ifft2c
 from sciml.mri.physics.maps import birdcage_maps, cached_maps, espirit_maps
 from sciml.mri.physics.simulate import generate_mri, measure
@@ -229,7 +231,7 @@ def test_noise_is_as_stated() -> None:
 def test_deformed_subjects_differ_and_stay_in_range() -> None:
     z, y, x = np.meshgrid(*[np.linspace(-1, 1, 24)] * 3, indexing="ij")
     volume = (np.exp(-3 * (x**2 + 2 * y**2 + z**2)) > 0.3).astype(np.float32)
-    first, second = (subject(volume, 2, np.random.default_rng(i)) for i in (0, 1))
+    first, second = (deformed(volume, 2, np.random.default_rng(i)) for i in (0, 1))
     assert first.shape == (2, 24, 24)
     assert 0 <= first.min() <= first.max() <= 1
     assert np.abs(first - second).max() > 0.1

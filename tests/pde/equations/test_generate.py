@@ -16,9 +16,8 @@ import torch
 from sciml.cli import main
 from sciml.errors import BadSchema, ConfigError, CorruptFile, NonFinite
 from sciml.io.jobs import Interrupted, exclusive
-from sciml.pde.equations.burgers import random_burgers, solve_burgers
-from sciml.pde.equations.generate import generate_burgers, generate_navier_stokes
-from sciml.pde.equations.navier_stokes import solve_navier_stokes
+from sciml.pde.equations.burgers import generate_burgers, random_burgers, solve_burgers
+from sciml.pde.equations.navier_stokes import generate_navier_stokes, solve_navier_stokes
 from sciml.pde.equations.random_fields import fno_forcing, gaussian_random_vorticity
 
 FLOW = {"viscosity": 1e-3, "grid": 8, "solver_grid": 16, "t_final": 2.0, "dt": 0.05}
@@ -127,14 +126,14 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         numbers.extend(indices)
         return gaussian_random_vorticity(indices, **options)
 
-    monkeypatch.setattr("sciml.pde.equations.generate.gaussian_random_vorticity", recorded)
+    monkeypatch.setattr("sciml.pde.equations.navier_stokes.gaussian_random_vorticity", recorded)
     return numbers
 
 
 def killed_while_extending(out: Path, options: dict[str, object]) -> list[int]:
     """Start to extend `out` in another process, kill it after three parts, return the numbers of their samples."""
     call = f"generate_navier_stokes({str(out)!r}, n_samples=2000, batch_size=1, **{options!r})"
-    code = f"from sciml.pde.equations.generate import generate_navier_stokes; {call}"
+    code = f"from sciml.pde.equations.navier_stokes import generate_navier_stokes; {call}"
     process = subprocess.Popen([sys.executable, "-c", code])
     parts = out.with_name(out.name + ".parts")
     deadline = time.monotonic() + 60
@@ -370,7 +369,7 @@ def test_a_signal_keeps_what_is_ready_in_one_line(
 
         return solve_burgers(*args, proceed=hand_on, **options)
 
-    monkeypatch.setattr("sciml.pde.equations.generate.solve_burgers", solve)
+    monkeypatch.setattr("sciml.pde.equations.burgers.solve_burgers", solve)
     words = [f"--{key.replace('_', '-')}={value}" for key, value in WALLED.items()]
     assert main(["data", "burgers", f"--out={out}", "--n-samples=60", "--batch-size=2", *words]) == status
     printed = capsys.readouterr()

@@ -177,7 +177,7 @@ def test_sub_batches_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
     forcing = fno_forcing(16) * torch.arange(5.0)[:, None, None]
     options = {"viscosity": 1e-3, "forcing": forcing, "times": [0.1, 0.2], "dt": 0.01}
     whole = solve_navier_stokes(initial, **options)
-    monkeypatch.setattr("sciml.pde.equations.navier_stokes._CPU_CELLS", 2 * 16 * 16)
+    monkeypatch.setattr("sciml.pde.equations.pseudo_spectral._CPU_CELLS", 2 * 16 * 16)
     torch.testing.assert_close(solve_navier_stokes(initial, **options), whole, rtol=0, atol=1e-12)
 
 

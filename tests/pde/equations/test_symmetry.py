@@ -5,10 +5,9 @@ import torch
 
 from sciml.errors import ConfigError
 from sciml.pde.data import PDEData
-from sciml.pde.equations.burgers import solve_burgers
-from sciml.pde.equations.navier_stokes import solve_navier_stokes
+from sciml.pde.equations.burgers import solve_burgers, wall_symmetry
+from sciml.pde.equations.navier_stokes import flow_symmetry, solve_navier_stokes
 from sciml.pde.equations.random_fields import FORCING, fno_forcing, gaussian_random_vorticity
-from sciml.pde.equations.symmetry import flow_symmetry, wall_symmetry
 from sciml.pde.symmetry import Symmetry
 
 

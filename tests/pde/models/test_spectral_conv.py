@@ -4,7 +4,8 @@ from neuralop.layers.spectral_convolution import SpectralConv
 from properties import assert_close, perturb, random, relative_error
 
 from sciml.errors import ConfigError
-from sciml.kernels import pruned_fft, reference
+from sciml.kernels import dispatch
+from sciml.kernels.truncated import reference
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.transforms import DenseTransform, FourierTransform, MonarchTransform
 
@@ -48,10 +49,10 @@ def test_any_transform_takes_over(transform):
 @pytest.mark.parametrize("complex_data", [False, True])
 @pytest.mark.parametrize("separable", [False, True])
 @pytest.mark.parametrize("by_fft", [False, True])
-def test_fixed_transforms_by_ffts_or_matrices(grid, modes, complex_data, separable, by_fft, monkeypatch):
-    monkeypatch.setattr(pruned_fft, "pays", lambda x, modes, training: by_fft)
+def test_fixed_transforms_by_ffts_or_matrices(grid, modes, complex_data, separable, by_fft):
     conv = SpectralConv(4, 4, modes, complex_data=complex_data, separable=separable)
     layer = MonarchSpectralConv.from_spectral_conv(conv, grid, 2, FourierTransform)
+    layer.backend = "fft" if by_fft else "torch"
     x = random(3, 4, *grid, dtype=torch.complex64 if complex_data else torch.float32).requires_grad_()
     skip = random(*x.shape, dtype=x.dtype, seed=2)
     expected = conv(x) + skip
@@ -61,14 +62,14 @@ def test_fixed_transforms_by_ffts_or_matrices(grid, modes, complex_data, separab
     (expected_gradient,) = torch.autograd.grad(expected, x, direction)
     gradient, of_weight = torch.autograd.grad(found, (x, layer.weight), direction)
     assert relative_error(gradient, expected_gradient) <= SAME_FUNCTION
-    monkeypatch.setattr(pruned_fft, "pays", lambda x, modes, training: not by_fft)
+    layer.backend = "torch" if by_fft else "fft"
     (other,) = torch.autograd.grad(layer(x, skip=skip), layer.weight, direction)
     assert relative_error(of_weight, other) <= SAME_FUNCTION
 
 
-def test_ffts_keep_float32_under_autocast(monkeypatch):
-    monkeypatch.setattr(pruned_fft, "pays", lambda x, modes, training: True)
+def test_ffts_keep_float32_under_autocast():
     layer = MonarchSpectralConv(2, 2, (8, 6), grid=(12, 12), transform=FourierTransform)
+    layer.backend = "fft"
     x = random(2, 2, 12, 12, dtype=torch.float32)
     expected = layer(x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -80,7 +81,7 @@ def test_what_ffts_do_not_compute_goes_by_matrices(monkeypatch):
     x = random(2, 2, 12, 12, dtype=torch.float32)
 
     def outputs(by_fft):
-        monkeypatch.setattr(pruned_fft, "pays", lambda x, modes, training: by_fft)
+        monkeypatch.setattr(dispatch, "_ffts_pay", lambda x, modes, training: by_fft)
         layer.n_modes = (8, 6)
         finer = layer(random(2, 2, 24, 24, dtype=torch.float32))
         layer.n_modes = (4, 4)

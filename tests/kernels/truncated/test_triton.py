@@ -4,9 +4,10 @@ import pytest
 import torch
 from properties import random, relative_error, tolerance
 
-from sciml.kernels import dense, ops
+from sciml.kernels import ops
+from sciml.kernels.truncated import cpu
 
-separable = pytest.importorskip("sciml.kernels.triton_separable", reason="needs Triton", exc_type=ImportError)
+triton = pytest.importorskip("sciml.kernels.truncated.triton", reason="needs Triton", exc_type=ImportError)
 
 SIZES = [(12, 35, 7, 5), (31, 64, 24, 13), (20, 80, 40, 33)]  # n1, n2, m1, m2: padded, prime, more than one tile
 
@@ -25,10 +26,10 @@ def operands(size, heads, first, dtype):
 def test_the_four_derivatives(size, heads, first, dtype, monkeypatch):
     slots = operands(size, heads, first, dtype)
     want = [True, True, first, True]
-    expected = dense.derivatives(*(None if t is None else t.double() for t in slots), want)
+    expected = cpu.derivatives(*(None if t is None else t.double() for t in slots), want)
     poisoned = lambda self, *shape, **kw: torch.full(shape, torch.nan, dtype=kw.get("dtype", self.dtype))  # noqa: E731
     monkeypatch.setattr(torch.Tensor, "new_empty", poisoned)
-    for found, exact, wanted in zip(separable.derivatives(*slots, want), expected, want, strict=True):
+    for found, exact, wanted in zip(triton.derivatives(*slots, want), expected, want, strict=True):
         assert (found is None) == (not wanted)
         if found is not None:
             assert found.dtype == dtype
@@ -64,7 +65,7 @@ def test_layer_through_the_kernels():
 def test_empty_batch_and_strides(batch):
     f, s, a1, a2 = operands((12, 35, 7, 5), 2, True, torch.float32)
     f = f.transpose(2, 3).contiguous().transpose(2, 3)
-    found = separable.derivatives(f[:batch], s[:, :, :, :batch], a1, a2, [True] * 4)
-    for t, expected in zip(found, dense.derivatives(f[:batch], s[:, :, :, :batch], a1, a2, [True] * 4), strict=True):
+    found = triton.derivatives(f[:batch], s[:, :, :, :batch], a1, a2, [True] * 4)
+    for t, expected in zip(found, cpu.derivatives(f[:batch], s[:, :, :, :batch], a1, a2, [True] * 4), strict=True):
         assert t.shape == expected.shape
         assert torch.allclose(t, expected, atol=1e-4)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sciml.kernels.products import times_transposed
+from sciml.kernels.common.products import times_transposed
 
 _CHUNK = 2**22  # bytes of field worked on at a time on a CPU: in the cache, and the calls too few to count
 _CHUNK_ELSEWHERE = 2**28

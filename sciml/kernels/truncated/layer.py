@@ -1,7 +1,7 @@
 """FNO's spectral layer: the truncated form on the last two axes, a product over the modes, and the way back.
 
 The spectrum of the form is (m_{d-1}, m_d, 2, batch, images), its real and imaginary part on the third axis (see
-`dense`). A field of one axis is a form without its first factor, the channels of a head as its rows; axes before the
+`cpu`). A field of one axis is a form without its first factor, the channels of a head as its rows; axes before the
 last two are contracted on the modes, where little is left of the data.
 """
 
@@ -12,15 +12,16 @@ from math import prod
 import torch
 from torch import Tensor
 
-from sciml.kernels import dense, dispatch, reference
+from sciml.kernels import dispatch
 from sciml.kernels.arithmetic import conj
 from sciml.kernels.form import Form
+from sciml.kernels.truncated import cpu, reference
 
 FORM = Form(
     "truncated",
-    partial(dispatch.choose, "truncated"),
-    shape_of_x=lambda y, a, b: dense.sizes(None, y, a, b)[0],
-    shape_of_y=lambda x, a, b: dense.sizes(x, None, a, b)[1],
+    partial(dispatch.derivatives, "truncated"),
+    shape_of_x=lambda y, a, b: cpu.sizes(None, y, a, b)[0],
+    shape_of_y=lambda x, a, b: cpu.sizes(x, None, a, b)[1],
 )
 
 
@@ -35,7 +36,7 @@ def spectral_conv(
     gelu: bool = False,
     backend: str = "auto",
 ) -> Tensor:
-    """Equal to `reference.layer`; see there for shapes. Computed in the type of x, bfloat16 and float16 too."""
+    """Equal to `reference.spectral_conv`; see there for shapes. Computed in the type of x, bfloat16 and float16 too."""
     with torch.autocast(x.device.type, enabled=False):
         if not x.is_complex():
             return _synthesise(mix(_analyse(x, analysis, backend), weight), synthesis, bias, skip, gelu, backend)

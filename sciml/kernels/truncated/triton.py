@@ -1,6 +1,6 @@
 """The truncated transform of the last two axes on a GPU: the field is read once, only the kept modes are written.
 
-The four derivatives of φ = Re Σ conj(s[k2, k1])·A_1[k1, i1]·A_2[k2, i2]·f[i1, i2] (see `dense`), a kernel each.
+The four derivatives of φ = Re Σ conj(s[k2, k1])·A_1[k1, i1]·A_2[k2, i2]·f[i1, i2] (see `truncated.cpu`), a kernel each.
 Two intermediate tiles, which never leave the chip, are all that they share:
 
     y[i1, k2] = Σ_i2 A_2[k2, i2] f[i1, i2]               from the field
@@ -20,9 +20,9 @@ import torch
 import triton
 from torch import Tensor
 
-from sciml.kernels.dense import sizes
-from sciml.kernels.triton_build import INTERPRETED, POINTER, Build
-from sciml.kernels.triton_separable_kernels import (
+from sciml.kernels.common.triton_build import CASES, INTERPRETED, Build, build
+from sciml.kernels.truncated.cpu import sizes
+from sciml.kernels.truncated.triton_kernels import (
     truncated_analysis_kernel,
     truncated_first_gradient_kernel,
     truncated_second_gradient_kernel,
@@ -47,7 +47,7 @@ def derivatives(
     gelu: Tensor | None = None,
     precision: str = "tf32x3",
 ) -> tuple[Tensor | None, ...]:
-    """Equal to `dense.derivatives`; see there for shapes. float32, bfloat16 or float16, sums in float32.
+    """Equal to `truncated.cpu.derivatives`; see there for shapes. float32, bfloat16 or float16, sums in float32.
 
     Args:
         bias, skip, gelu: as there; one pass over memory with the synthesis.
@@ -181,7 +181,6 @@ def _blocks(sizes: Sequence[int], first: bool, dtype: torch.dtype, precision: st
 
 def configurations() -> Iterator[Build]:
     """What is launched for fields from 64² to 256², and of one axis, in each type and precision."""
-    cases = [(torch.float32, "ieee"), (torch.float32, "tf32x3"), (torch.float32, "tf32"), (torch.bfloat16, "tf32x3")]
     kernels = (
         truncated_analysis_kernel,
         truncated_synthesis_kernel,
@@ -189,7 +188,7 @@ def configurations() -> Iterator[Build]:
         truncated_second_gradient_kernel,
     )
     sizes = ((64, 64, 24, 13), (256, 256, 32, 17), (64, 64, 12, 7))
-    for (dtype, precision), kernel, size, first in itertools.product(cases, kernels, sizes, (True, False)):
+    for (dtype, precision), kernel, size, first in itertools.product(CASES, kernels, sizes, (True, False)):
         constants: dict[str, object] = {"PRECISION": precision, **_blocks(size, first, dtype, precision)}
         if "HAS_FIRST" in kernel.arg_names:
             constants["HAS_FIRST"] = first
@@ -197,15 +196,4 @@ def configurations() -> Iterator[Build]:
             continue
         if "HAS_BIAS" in kernel.arg_names:
             constants |= {"HAS_BIAS": True, "HAS_SKIP": True, "GELU": True}
-        yield Build(kernel, _signature(kernel, dtype, constants), constants, **_LAUNCH)
-
-
-def _signature(kernel: Any, dtype: torch.dtype, constants: dict[str, object]) -> dict[str, str]:
-    def kind(name: str) -> str:
-        if name in constants:
-            return "constexpr"
-        if name == "p_partials":
-            return POINTER[torch.float32]
-        return POINTER[dtype] if name.startswith("p_") else "i32"
-
-    return {name: kind(name) for name in kernel.arg_names}
+        yield build(kernel, dtype, constants, ("p_partials",), **_LAUNCH)

@@ -4,10 +4,10 @@ import pytest
 import torch
 from properties import random, relative_error, tolerance
 
-from sciml.kernels import reference
+from sciml.kernels.monarch import reference
 
 pytest.importorskip("triton")
-from sciml.kernels import triton_monarch
+from sciml.kernels.monarch import triton
 
 # (batch, heads, outer, inner), (p, q): rows and columns, more lines than a block, tiles that are not full, primes.
 SMALL = [
@@ -52,9 +52,9 @@ def derivatives(x, y, left, right):
 
 def computed(x, y, left, right, precision):
     return (
-        triton_monarch.apply(x, left, right, precision=precision),
-        triton_monarch.adjoint(y, left, right, precision=precision),
-        *triton_monarch.gradients(x, y, left, right, precision=precision),
+        triton.apply(x, left, right, precision=precision),
+        triton.adjoint(y, left, right, precision=precision),
+        *triton.gradients(x, y, left, right, precision=precision),
     )
 
 
@@ -103,11 +103,11 @@ def test_strides_do_not_matter() -> None:
 
 def test_gradients_are_deterministic_sums_of_few_groups(monkeypatch) -> None:
     """Fewer groups than blocks of lines: each program adds up several."""
-    monkeypatch.setattr(triton_monarch, "GROUPS", 2)
+    monkeypatch.setattr(triton, "GROUPS", 2)
     x, y, left, right = (t.float() for t in operands((2, 2, 35, 1), (2, 3)))
-    found = triton_monarch.gradients(x, y, left, right)
+    found = triton.gradients(x, y, left, right)
     for one, again, expected in zip(
-        found, triton_monarch.gradients(x, y, left, right), derivatives(x, y, left, right)[2:], strict=True
+        found, triton.gradients(x, y, left, right), derivatives(x, y, left, right)[2:], strict=True
     ):
         assert torch.equal(one, again)
         assert relative_error(one, expected) < tolerance(torch.float32, 1)

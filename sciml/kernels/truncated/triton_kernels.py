@@ -1,4 +1,4 @@
-"""The kernels of `triton_separable`: y and u tiles, and what is made of them.
+"""The kernels of `truncated.triton`: y and u tiles, and what is made of them.
 
 Pointers `p_`, tiles `b_`. Factors are planes (heads, 2, m, n), fields (images, N1, N2), spectra (images, M2, 2, M1).
 """
@@ -6,7 +6,7 @@ Pointers `p_`, tiles `b_`. Factors are planes (heads, 2, m, n), fields (images, 
 import triton
 import triton.language as tl
 
-from sciml.kernels.triton_dot import dot
+from sciml.kernels.common.triton_dot import dot
 
 
 @triton.jit

@@ -14,13 +14,6 @@ import torch
 from torch import Tensor, bmm
 
 _LINES = 256  # worked on at a time: a few MB with what lies between the stages
-_DENSE_BELOW = 4  # ratio of multiplications up to which fewer passes over memory win
-
-
-def worthwhile(left: Tensor, right: Tensor) -> bool:
-    """Whether two stages apply (no truncation) and take less time than the dense matrix, measured on CPUs."""
-    (_, m, q), (kept, p) = left.shape[:3], right.shape[2:4]
-    return kept == p and m == p * q and p * q >= _DENSE_BELOW * (p + q)
 
 
 def derivatives(
@@ -29,7 +22,7 @@ def derivatives(
     """The derivatives of φ = Re Σ conj(y[k1 + p·k2])·L[k1 + p·k2, n2]·R[n2, k1, n1]·x[n1·q + n2] that are wanted.
 
     Args:
-        x, y: (batch, heads, outer, n, inner, 2), interleaved real and imaginary parts; see `dense.derivatives`.
+        x, y: (batch, heads, outer, n, inner, 2), interleaved real and imaginary parts; see `truncated.cpu.derivatives`.
         left: (heads, n, q, 2).
         right: (heads, q, p, p, 2).
     """

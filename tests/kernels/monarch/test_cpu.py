@@ -1,10 +1,11 @@
-"""Two stages equal the specification, values and gradients, with heads, at sizes that split unevenly."""
+"""The two stages equal the full matrix, values and gradients, with heads, at sizes that split unevenly."""
 
 import pytest
 import torch
-from properties import assert_close, random
+from properties import assert_close, random, relative_error
 
-from sciml.kernels import ops, reference, two_stage
+from sciml.kernels import dispatch, ops
+from sciml.kernels.monarch import cpu, reference
 
 SPLITS = [((3, 4), (5, 7)), ((4, 4), (1, 6)), ((16, 20), (3, 1))]  # (p, q) of both axes
 CASES = [(splits, heads) for splits in SPLITS for heads in (1, 2)]
@@ -13,7 +14,7 @@ CASES = [(splits, heads) for splits in SPLITS for heads in (1, 2)]
 @pytest.fixture
 def always(monkeypatch):
     """Two stages also where the dense matrix would be faster."""
-    monkeypatch.setattr(two_stage, "worthwhile", lambda left, right: True)
+    monkeypatch.setattr(dispatch, "by_stages", lambda left, right: True)
 
 
 def factors(splits, heads, dtype=torch.complex128):
@@ -59,9 +60,9 @@ def test_lines_at_a_time_do_not_matter(lines, monkeypatch) -> None:
     )
     ((left, right),) = factors(((3, 4),), 2)
     operands = (x, y, torch.view_as_real(left), torch.view_as_real(right), [True] * 4)
-    expected = two_stage.derivatives(*operands)
-    monkeypatch.setattr(two_stage, "_LINES", lines)
-    for found, whole in zip(two_stage.derivatives(*operands), expected, strict=True):
+    expected = cpu.derivatives(*operands)
+    monkeypatch.setattr(cpu, "_LINES", lines)
+    for found, whole in zip(cpu.derivatives(*operands), expected, strict=True):
         assert_close(found, whole, n=12)
 
 
@@ -70,8 +71,8 @@ def test_the_choice_does_not_show(p) -> None:
     """Small and prime lengths go through the dense matrix, large ones through the stages: one result."""
     pairs = factors(((p, 16), (16, 16)), 2, torch.complex128)
     x = random(1, 4, 16 * p, 256)
-    assert two_stage.worthwhile(*pairs[1])
-    assert two_stage.worthwhile(*pairs[0]) == (p == 16)
+    assert dispatch.by_stages(*pairs[1])
+    assert dispatch.by_stages(*pairs[0]) == (p == 16)
     a, b = (reference.monarch_matrix(*pair) for pair in pairs)
     expected = torch.einsum("bhcyx,hky,hlx->bhckl", x.unflatten(1, (2, 2)), a, b).flatten(1, 2)
     assert_close(ops.monarch(x, pairs), expected, n=x[0, 0].numel())
@@ -89,3 +90,19 @@ def test_empty_batch_and_strides() -> None:
     x = random(2, 256, 256, 1)
     strided = x.permute(0, 3, 2, 1)
     assert_close(ops.monarch(strided, pairs), ops.monarch(strided.contiguous(), pairs))
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_per_sample_gradients_of_two_stages(transpose, monkeypatch):
+    monkeypatch.setattr(dispatch, "by_stages", lambda left, right: True)
+    left, right = random(2, 6, 3, dtype=torch.complex64), random(2, 3, 2, 2, dtype=torch.complex64, seed=1)
+    x = random(3, 4, 6, dtype=torch.complex64, seed=2)
+
+    def loss(left, sample):
+        y = ops.monarch(sample[None], [(left, right)], transpose=transpose)
+        return (y.real**4 + y.imag).sum()
+
+    found = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0))(left, x)
+    left.requires_grad_()
+    for g, sample in zip(found, x, strict=True):
+        assert relative_error(g, torch.autograd.grad(loss(left, sample), left)[0]) <= 1e-5
