@@ -10,14 +10,12 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml  # type: ignore[import-untyped]
 
+from sciml.cli.help import APPLICATIONS, CLASSES
+
 PLAIN = (str, int, float, complex, bytes, list, dict, tuple, set, Enum, timedelta, os.PathLike, NoneType)
 NOUNS = {"net": "network", "optimizer": "optimizer", "loss": "loss"}
-EXAMPLES = {
-    "model": "sciml.PDETask",
-    "data": "sciml.PDEData",
-    "net": "sciml.pde.fno (sciml fit --help lists networks)",
-    "optimizer": "torch.optim.Adam",
-}
+NETS = " or ".join(of.NET for of in APPLICATIONS)
+EXAMPLES = {"net": f"{NETS} (sciml fit --help lists networks)", "optimizer": "torch.optim.Adam"}
 Bases = list[tuple[type, int]]  # with the number of arguments that the program gives by itself
 
 
@@ -38,8 +36,8 @@ def wanted(annotation: Any, name: str) -> str:
         return _readable(annotation)
     if not inspect.isclass(annotation):
         return f"a class, such as {example(annotation, name)}"
-    if name in ("model", "data"):
-        return f"settings by name (class_path, such as {EXAMPLES[name]}, and init_args)"
+    if name in CLASSES:
+        return f"settings by name (class_path: {' or '.join(CLASSES[name])}, and init_args)"
     return f"{_with_article(nouns(annotation, name))} (class_path and init_args)"
 
 
@@ -55,7 +53,7 @@ def nouns(annotation: Any, name: str) -> str:
 def example(annotation: Any, name: str) -> str:
     """The path of a class that would do."""
     first, _ = bases(annotation)[0]
-    return EXAMPLES.get(name) or f"{first.__module__}.{first.__qualname__}"
+    return EXAMPLES.get(name) or " or ".join(CLASSES.get(name, [f"{first.__module__}.{first.__qualname__}"]))
 
 
 def shown(value: Any) -> str:
