@@ -57,10 +57,12 @@ def _flat(settings: Mapping[str, Any], known: Arguments) -> dict[str, Any]:
     groups = {name.split(".")[0] for name in known.annotations if "." in name}
     found: dict[str, Any] = {}
     for key, value in settings.items():
-        if key in groups and isinstance(value, dict):
-            found |= {f"{key}.{name}": inner for name, inner in value.items()}
-        else:
+        if key not in groups:
             found[key] = value
+        elif value is not None and not isinstance(value, dict):
+            raise ConfigError(f"{key}: expected settings by name; got {shown(value)}")
+        else:
+            found |= {f"{key}.{name}": inner for name, inner in (value or {}).items()}
     return found
 
 

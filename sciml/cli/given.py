@@ -96,7 +96,7 @@ def _over(below: Any, above: Any, names_of: NamesOf) -> Any:
     if "class_path" in below and not set(above) & set(OF_A_CLASS):
         above = {"init_args": above}
     if above.get("class_path", path := below.get("class_path")) != path and isinstance(below.get("init_args"), dict):
-        known = names_of(above["class_path"])
+        known = names_of(above["class_path"]) if is_path(above["class_path"]) else ()
         below = {"init_args": {name: value for name, value in below["init_args"].items() if name in known}}
     inner = {key: _over(below.get(key), value, names_of) for key, value in above.items() if key != "class_path"}
     return below | above | inner

@@ -23,16 +23,7 @@ def building() -> Iterator[None]:
     """What a class of the configuration raises when it is built becomes a ConfigError naming it; our errors stay."""
     try:
         yield
-    except (
-        *OURS,
-        TypeError,
-        ValueError,
-        AssertionError,
-        LookupError,
-        AttributeError,
-        ImportError,
-        RuntimeError,
-    ) as error:
+    except (*OURS, *FOREIGN) as error:
         reason: Exception = error
         while _built(reason) is None and isinstance(reason.__cause__, Exception):  # the parser's word about another's
             reason = reason.__cause__

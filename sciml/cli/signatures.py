@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_type_hints
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning import LightningDataModule
 from lightning.pytorch import Trainer
 
@@ -36,18 +36,24 @@ class Arguments:
         text = "null" if value is None else deepcopy(value)  # None itself would mean that nothing is given
         try:
             self.parser.validate(Namespace({name: text}), skip_required=True)
-        except (TypeError, KeyError, ValueError):
+        except (TypeError, KeyError, ValueError, ImportError, ArgumentError):
             return False
         return True
 
 
 @cache
 def arguments_of(owner: Callable[..., Any], given: int = 0) -> Arguments:
-    """Those of a class or function, without the first ones, which the program gives itself."""
+    """Those of a class or function, without the first ones, which the program gives itself.
+
+    Raises ConfigError where Python cannot tell them.
+    """
     parser = ArgumentParser(exit_on_error=False)
     add: Any = parser.add_class_arguments if inspect.isclass(owner) else parser.add_function_arguments
-    names = add(owner, as_group=False, fail_untyped=False, skip={given} if given else None)
-    found, signature = hints(owner), inspect.signature(owner).parameters
+    try:
+        names = add(owner, as_group=False, fail_untyped=False, skip={given} if given else None)
+        found, signature = hints(owner), inspect.signature(owner).parameters
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{owner.__module__}.{owner.__qualname__}: its arguments are not known: {error}") from error
     required = [name for name in names if name in signature and signature[name].default is inspect.Parameter.empty]
     return Arguments(parser, {name: found.get(name, Any) for name in names}, required)
 

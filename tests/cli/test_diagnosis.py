@@ -65,6 +65,8 @@ SCHEDULERS = "torch.optim.lr_scheduler"
             (f"--model.scheduler={{class_path: {SCHEDULERS}.StepLR, init_args: {{sise: 1}}}}",),
             "model.scheduler.sise: no such setting; there are step_size, gamma",
         ),
+        (("--model.net={class_path: 5}",), "model.net: expected a class, such as sciml."),
+        (("--model.net={class_path: torch.nn.Identity, init_args: 5}",), "model.net: init_args: expected settings by"),
         (("--config=absent.yaml",), "absent.yaml: no such file"),
         (("--config", "{data: {n_train: many}}"), "data.n_train: expected int; got 'many'"),
         (("--config", "{data: {init_args: {paht: x}}}", "--data.n_train=x"), "data.paht: no such setting"),
@@ -99,4 +101,5 @@ def test_a_group_of_settings_has_full_names() -> None:
     known = Arguments(parser, {"trainer.max_epochs": int}, [])
     told = explain(SAID, ["--trainer.max_epoch=3"], known)
     assert told == "trainer.max_epoch: no such setting; did you mean 'trainer.max_epochs'?"
+    assert explain(SAID, ["--trainer=5"], known) == "trainer: expected settings by name; got '5'"
     assert explain(SAID, ["--trainer.max_epochs=x"], known) == "trainer.max_epochs: expected int; got 'x'"
