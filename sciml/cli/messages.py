@@ -149,4 +149,8 @@ def _parameters(class_path: str) -> list[str]:
     """Names of the arguments of a class or function that a configuration names (it was imported already)."""
     module, name = class_path.rsplit(".", 1)
     target = getattr(sys.modules.get(module), name, None)
+    if inspect.isclass(target):
+        from sciml.runs.parser import parameters  # which imports Lightning, as the parser has
+
+        return list(parameters(target))
     return list(inspect.signature(target).parameters) if callable(target) else []

@@ -16,14 +16,14 @@ from jsonargparse import ArgumentError
 from lightning import LightningDataModule
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sciml.cli.arguments import settled
 from sciml.cli.console import Console
 from sciml.cli.help import CLASSES
 from sciml.cli.messages import building, explain
+from sciml.cli.one_command import OneCommandCLI
 from sciml.cli.trainer_settings import as_list, check_seed, check_trainer_settings, naming_the_key
 from sciml.errors import ConfigError
 from sciml.io.safe_yaml import parse_yaml
@@ -35,10 +35,11 @@ from sciml.runs.evaluations import Measurement
 from sciml.runs.locate import default_run_dir, find_checkpoint
 from sciml.runs.loggers import Curves, MetricsCSV, SafeCheckpointIO
 from sciml.runs.ownership import Ownership
+from sciml.runs.parser import Parser
 from sciml.runs.settings import Origin
 from sciml.training import ranks
 from sciml.training.callbacks import Checkpoints, DivergenceGuard, TrainingCost
-from sciml.training.launcher import Launcher, is_rank_zero
+from sciml.training.launcher import is_rank_zero, use_launcher
 from sciml.training.limits import check_trainer, environment_plugins
 from sciml.training.memory import keep_freed_memory
 from sciml.training.precision import check_data, check_precision
@@ -86,6 +87,7 @@ def run(args: list[str]) -> int:
             seed_everything_default=0,
             parser_kwargs={**strict, args[0]: dict(strict)},
             args=args,
+            parser_class=Parser,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # config.yaml rebuilds a run
         )
@@ -102,19 +104,11 @@ def run(args: list[str]) -> int:
     return 0
 
 
-class RunCLI(LightningCLI):
-    """A LightningCLI whose every run lives in one directory."""
+class RunCLI(OneCommandCLI):
+    """A command line whose every run lives in one directory."""
 
     model: Task
     datamodule: Any  # an application's, which can `describe` its data
-
-    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
-        """Builds the parser of the one subcommand that is called: each takes a tenth of a second."""
-        (self.command,) = kwargs
-        self._subcommand_parsers = {
-            self.command: self._prepare_subcommand_parser(Trainer, self.command, **kwargs[self.command])
-        }
-        parser.add_subcommands().add_subcommand(self.command, self._subcommand_parsers[self.command])
 
     def before_instantiate_classes(self) -> None:
         for message in IRRELEVANT:  # here, since neuralop resets such filters when a configuration imports it
@@ -146,7 +140,7 @@ class RunCLI(LightningCLI):
         except ArgumentError as error:
             if not any(word.startswith(("--config", "--model", "--data.class_path")) for word in self.arguments):
                 raise ConfigError(NO_CONFIGURATION) from error
-            raise ConfigError(explain(str(error), self._parser(self.command), list(args or []))) from error
+            raise ConfigError(explain(str(error), self.command_parser, list(args or []))) from error
         settings = self.config[self.config.subcommand]
         check_seed(settings.seed_everything)
         if settings.run_dir is None:
@@ -159,9 +153,6 @@ class RunCLI(LightningCLI):
             for path in classes:
                 with suppress(SystemExit):
                     parser.parse_args([self.command, f"--{key}.help={path}"])
-
-    def _parse_ckpt_path(self) -> None:
-        """Our checkpoints hold no settings; Lightning would open the file here, and fail without its name."""
 
     def instantiate_classes(self) -> None:
         """As in LightningCLI, which calls a deprecated name of jsonargparse's."""
@@ -193,8 +184,7 @@ class RunCLI(LightningCLI):
             kwargs["logger"] = False
         with naming_the_key(settings):
             trainer = super().instantiate_trainer(**kwargs)
-        if isinstance(trainer.strategy, DDPStrategy):
-            trainer.strategy._launcher = Launcher(trainer, self.arguments)
+        use_launcher(trainer, self.arguments)
         return trainer
 
     def _callbacks(self) -> tuple[list[Callback], list[Callback]]:
@@ -212,15 +202,15 @@ class RunCLI(LightningCLI):
         table = MetricsCSV(self.run.path / "metrics.csv", resume=self.checkpoint is not None)
         return [table, Curves(self.run.path / "tensorboard")]
 
-    def _run_subcommand(self, subcommand: str) -> None:
+    def run_command(self) -> None:
         try:
-            super()._run_subcommand(subcommand)
+            super().run_command()
         except RuntimeError as error:
             if _raised_by(error, EarlyStopping):  # what it follows is not logged: known when the first epoch has ended
                 raise ConfigError(f"trainer.callbacks: {error}") from error
             raise
         finally:
-            if subcommand == "fit":
+            if self.command == "fit":
                 self.ownership.close()
 
     def before_fit(self) -> None:
@@ -301,7 +291,7 @@ class RunCLI(LightningCLI):
     @cached_property
     def _text(self) -> str:
         """config.yaml of this run."""
-        return configuration(self._parser(self.subcommand), self.config[self.subcommand])
+        return configuration(self.command_parser, self.config[self.subcommand])
 
     @cached_property
     def _own_settings(self) -> dict[str, Any]:
