@@ -4,7 +4,6 @@ import logging
 import sys
 import traceback
 import warnings
-from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -12,33 +11,29 @@ from typing import Any
 
 import jsonargparse
 import torch
-from jsonargparse import ArgumentError
-from lightning import LightningDataModule
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sciml.cli.arguments import settled
+from sciml.cli.configured import ConfiguredCLI
 from sciml.cli.console import Console
-from sciml.cli.help import CLASSES
-from sciml.cli.messages import building, explain
-from sciml.cli.one_command import OneCommandCLI
-from sciml.cli.trainer_settings import as_list, check_seed, check_trainer_settings, naming_the_key
+from sciml.cli.messages import building
+from sciml.cli.trainer_settings import as_list, check_trainer_settings, naming_the_key
 from sciml.errors import ConfigError
 from sciml.io.safe_yaml import parse_yaml
-from sciml.runs.allowed import allowed
 from sciml.runs.checkpoints import check_progress, check_weights
 from sciml.runs.configuration import configuration
 from sciml.runs.directory import RUN, RunDirectory
 from sciml.runs.evaluations import Measurement
-from sciml.runs.locate import default_run_dir, find_checkpoint
+from sciml.runs.locate import find_checkpoint
 from sciml.runs.loggers import Curves, MetricsCSV, SafeCheckpointIO
 from sciml.runs.ownership import Ownership
 from sciml.runs.parser import Parser
 from sciml.runs.settings import Origin
 from sciml.training import ranks
 from sciml.training.callbacks import Checkpoints, DivergenceGuard, TrainingCost
+from sciml.training.data import DataModule
 from sciml.training.launcher import is_rank_zero, use_launcher
 from sciml.training.limits import check_trainer, environment_plugins
 from sciml.training.memory import keep_freed_memory
@@ -58,14 +53,6 @@ IRRELEVANT = (
     ".*predict returned None",  # by a device whose share of the samples has ended
 )
 
-NO_CONFIGURATION = "it needs model, data; name a configuration (--config FILE, as in configs/), or a run"
-TRAINER_DEFAULTS = {
-    "log_every_n_steps": 1,
-    "enable_model_summary": False,
-    "num_sanity_val_steps": 0,
-    "use_distributed_sampler": False,  # our loaders share the samples out
-}
-
 
 def run(args: list[str]) -> int:
     """Parses the arguments, builds everything, then runs the subcommand. Raises ConfigError before any output.
@@ -80,9 +67,7 @@ def run(args: list[str]) -> int:
     try:
         RunCLI(
             Task,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
+            DataModule,
             save_config_callback=None,  # written by RunCLI, once everything else has been checked
             seed_everything_default=0,
             parser_kwargs={**strict, args[0]: dict(strict)},
@@ -104,61 +89,22 @@ def run(args: list[str]) -> int:
     return 0
 
 
-class RunCLI(OneCommandCLI):
+class RunCLI(ConfiguredCLI):
     """A command line whose every run lives in one directory."""
 
     model: Task
-    datamodule: Any  # an application's, which can `describe` its data
+    datamodule: DataModule
 
     def before_instantiate_classes(self) -> None:
         for message in IRRELEVANT:  # here, since neuralop resets such filters when a configuration imports it
             warnings.filterwarnings("ignore", message)
-
-    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """As in LightningCLI, where `null` would be a model as well, and what a constructor raises would be hidden."""
-        parser.add_lightning_class_args(Trainer, "trainer")
-        parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
-        parser.add_function_arguments(_parts, as_positional=False, fail_untyped=False, sub_configs=True)
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--run_dir",
-            type=str | None,
-            default=None,
-            help="where results go (default: runs/NAME for NAME.yaml; its own directory for a run's config.yaml)",
-        )
-        parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        self.arguments = [*(args if isinstance(args, list) else []), *(f"--allow={name}" for name in allowed())]
-        try:
-            self.config = parser.parse_args(args)  # type: ignore[arg-type]
-        except SystemExit:
-            if "--help" in self.arguments:
-                self._show_classes(parser)
-            raise
-        except ArgumentError as error:
-            if not any(word.startswith(("--config", "--model", "--data.class_path")) for word in self.arguments):
-                raise ConfigError(NO_CONFIGURATION) from error
-            raise ConfigError(explain(str(error), self.command_parser, list(args or []))) from error
-        settings = self.config[self.config.subcommand]
-        check_seed(settings.seed_everything)
-        if settings.run_dir is None:
-            settings.run_dir = str(default_run_dir(settings.config or []))
-        self.run = RunDirectory(settings.run_dir)
-
-    def _show_classes(self, parser: LightningArgumentParser) -> None:
-        """The settings of the tasks and data modules there are."""
-        for key, classes in CLASSES.items():
-            for path in classes:
-                with suppress(SystemExit):
-                    parser.parse_args([self.command, f"--{key}.help={path}"])
 
     def instantiate_classes(self) -> None:
         """As in LightningCLI, which calls a deprecated name of jsonargparse's."""
         with building():
             self.config_init = self.parser.instantiate(self.config)
         self.datamodule, self.model = self._settings.data, self._settings.model
+        self.run = RunDirectory(self._settings.run_dir)
         self.run.settle()
         self.checkpoint = None
         if self.subcommand == "fit":
@@ -296,15 +242,6 @@ class RunCLI(OneCommandCLI):
     @cached_property
     def _own_settings(self) -> dict[str, Any]:
         return parse_yaml(self._text, "config.yaml")
-
-
-def _parts(model: Task, data: LightningDataModule) -> None:
-    """What a configuration is of.
-
-    Args:
-        model: sciml.PDETask or sciml.MRITask, with a network and its optimizer
-        data: sciml.PDEData or sciml.MRIData
-    """
 
 
 def _raised_by(error: BaseException, kind: type) -> bool:
