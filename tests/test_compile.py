@@ -19,7 +19,7 @@ from sciml.mri import Fourier2d, MoDL, Sense, VarNet
 from sciml.mri.models.unet import ImageUNet
 from sciml.mri.physics.coils import combine
 from sciml.pde import fno
-from sciml.pde.models.uncompiled import keep_uncompiled
+from sciml.pde.models.layers import keep_uncompiled
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex operators"),
@@ -174,6 +174,14 @@ def test_export_with_any_batch(case, monkeypatch):
         program = export(net, inputs, dynamic_shapes=tuple({0: Dim.DYNAMIC} for _ in inputs))
         more = another_batch(inputs)
         torch.testing.assert_close(program.module()(*more), net(*more), rtol=1e-4, atol=1e-4)
+
+
+def test_export_of_a_weight_for_each_mode_and_channel():
+    net = fno([4, 4], 2, 1, 4, grid=[12, 10], n_layers=1, separable=True)
+    x = random(2, 2, 12, 10, dtype=torch.float32)
+    program = export(net, (x,), dynamic_shapes=({0: Dim.DYNAMIC},))
+    (more,) = another_batch((x,))
+    torch.testing.assert_close(program.module()(more), net(more))
 
 
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")

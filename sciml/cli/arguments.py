@@ -21,15 +21,13 @@ def settled(args: list[str]) -> list[str]:
     The packages are searched in the current folder as well. Every configuration is read, and so checked, once before
     the parsers do it.
     """
-    from sciml.runs.allowed import NEURALOP, allow, readable_models  # brings jsonargparse
+    from sciml.runs.allowed import allow  # brings jsonargparse
 
     rest, packages = _taken(normalised(args))
     if packages and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # last: it must not hide what is installed
     allow(packages)
     check_configurations(rest)
-    if any(NEURALOP in word for word in rest):  # in a configuration it is found when that is read
-        readable_models()
     return configured_first(rest)
 
 

@@ -9,12 +9,13 @@ from functools import cache
 from typing import Any, get_type_hints
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
-from lightning import LightningDataModule
 from lightning.pytorch import Trainer
 
 from sciml.cli.messages import nearest
 from sciml.errors import ConfigError
 from sciml.runs.allowed import may_be_named
+from sciml.runs.parser import Parser, parameters
+from sciml.training.data import DataModule
 from sciml.training.task import Task
 
 REFUSED = (
@@ -47,21 +48,22 @@ def arguments_of(owner: Callable[..., Any], given: int = 0) -> Arguments:
 
     Raises ConfigError where Python cannot tell them.
     """
-    parser = ArgumentParser(exit_on_error=False)
+    parser = Parser(exit_on_error=False)
     add: Any = parser.add_class_arguments if inspect.isclass(owner) else parser.add_function_arguments
     try:
         names = add(owner, as_group=False, fail_untyped=False, skip={given} if given else None)
-        found, signature = hints(owner), inspect.signature(owner).parameters
+        taken = parameters(owner) if inspect.isclass(owner) else inspect.signature(owner).parameters
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{owner.__module__}.{owner.__qualname__}: its arguments are not known: {error}") from error
-    required = [name for name in names if name in signature and signature[name].default is inspect.Parameter.empty]
-    return Arguments(parser, {name: found.get(name, Any) for name in names}, required)
+    required = [name for name in names if name in taken and taken[name].default is inspect.Parameter.empty]
+    annotations = hints(owner)
+    return Arguments(parser, {name: annotations.get(name, Any) for name in names}, required)
 
 
 def command_arguments(parser: ArgumentParser, command: str) -> Arguments:
     """Those of `sciml fit` and the like: a task, its data, the Trainer's settings, and the command's own."""
     trainer = {f"trainer.{name}": annotation for name, annotation in hints(Trainer).items()}
-    own = {"model": Task, "data": LightningDataModule, "seed_everything": bool | int, "overwrite": bool}
+    own = {"model": Task, "data": DataModule, "seed_everything": bool | int, "overwrite": bool}
     known = trainer | hints(getattr(Trainer, command)) | own
     names = parser.get_defaults(skip_validation=True).keys()
     return Arguments(parser, {name: known.get(name, Any) for name in names}, ["model", "data"])

@@ -4,7 +4,6 @@ import logging
 import sys
 import traceback
 import warnings
-from contextlib import suppress
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -12,40 +11,35 @@ from typing import Any
 
 import jsonargparse
 import torch
-from jsonargparse import ArgumentError
-from lightning import LightningDataModule
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sciml.cli.arguments import settled
+from sciml.cli.configured import ConfiguredCLI
 from sciml.cli.console import Console
-from sciml.cli.diagnosis import explain
-from sciml.cli.help import CLASSES
 from sciml.cli.messages import building
-from sciml.cli.signatures import command_arguments
 from sciml.errors import ConfigError
 from sciml.io.safe_yaml import parse_yaml
-from sciml.runs.allowed import allowed
 from sciml.runs.checkpoints import check_progress, check_weights
 from sciml.runs.configuration import configuration
 from sciml.runs.directory import RUN, RunDirectory
 from sciml.runs.evaluations import Measurement
-from sciml.runs.locate import default_run_dir, find_checkpoint
+from sciml.runs.locate import find_checkpoint
 from sciml.runs.loggers import Curves, MetricsCSV, SafeCheckpointIO
 from sciml.runs.ownership import Ownership
+from sciml.runs.parser import Parser
 from sciml.runs.settings import Origin
 from sciml.training import ranks
 from sciml.training.callbacks import Checkpoints, DivergenceGuard, TrainingCost
-from sciml.training.launcher import Launcher, environment_plugins, is_rank_zero
+from sciml.training.data import DataModule
+from sciml.training.launcher import environment_plugins, is_rank_zero, use_launcher
 from sciml.training.memory import keep_freed_memory
 from sciml.training.precision import check_data, check_precision
 from sciml.training.resume import Continued, check_optimizer
 from sciml.training.stopping import Stopped
 from sciml.training.task import Task, check_has_end
-from sciml.training.trainer_settings import as_list, check_seed, check_trainer_settings, naming_the_key
+from sciml.training.trainer_settings import as_list, check_trainer_settings, naming_the_key
 
 # Warnings that are no concern of the user's: data is in memory, so worker processes only cost time; n_val=0 was
 # chosen; Lightning calls a function of torch that is deprecated; and zero-filled SENSE has nothing to train.
@@ -57,14 +51,6 @@ IRRELEVANT = (
     ".*`training_step` returned `None`",
     ".*predict returned None",  # by a device whose share of the samples has ended
 )
-
-NAME_ONE = "; name a configuration (--config FILE, as in configs/), or a run"
-TRAINER_DEFAULTS = {
-    "log_every_n_steps": 1,
-    "enable_model_summary": False,
-    "num_sanity_val_steps": 0,
-    "use_distributed_sampler": False,  # our loaders share the samples out
-}
 
 
 def run(args: list[str]) -> int:
@@ -80,13 +66,12 @@ def run(args: list[str]) -> int:
     try:
         RunCLI(
             Task,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
+            DataModule,
             save_config_callback=None,  # written by RunCLI, once everything else has been checked
             seed_everything_default=0,
             parser_kwargs={**strict, args[0]: dict(strict)},
             args=args,
+            parser_class=Parser,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,  # config.yaml rebuilds a run
         )
@@ -103,71 +88,22 @@ def run(args: list[str]) -> int:
     return 0
 
 
-class RunCLI(LightningCLI):
-    """A LightningCLI whose every run lives in one directory."""
+class RunCLI(ConfiguredCLI):
+    """A command line whose every run lives in one directory."""
 
     model: Task
-    datamodule: Any  # an application's, which can `describe` its data
-
-    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
-        """Builds the parser of the one subcommand that is called: each takes a tenth of a second."""
-        (self.command,) = kwargs
-        self._subcommand_parsers = {
-            self.command: self._prepare_subcommand_parser(Trainer, self.command, **kwargs[self.command])
-        }
-        parser.add_subcommands().add_subcommand(self.command, self._subcommand_parsers[self.command])
+    datamodule: DataModule
 
     def before_instantiate_classes(self) -> None:
         for message in IRRELEVANT:  # here, since neuralop resets such filters when a configuration imports it
             warnings.filterwarnings("ignore", message)
-
-    def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """As in LightningCLI, where `null` would be a model as well, and what a constructor raises would be hidden."""
-        parser.add_lightning_class_args(Trainer, "trainer")
-        parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
-        parser.add_function_arguments(_parts, as_positional=False, fail_untyped=False, sub_configs=True)
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--run_dir",
-            type=str | None,
-            default=None,
-            help="where results go (default: runs/NAME for NAME.yaml; its own directory for a run's config.yaml)",
-        )
-        parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        self.arguments = [*(args if isinstance(args, list) else []), *(f"--allow={name}" for name in allowed())]
-        try:
-            self.config = parser.parse_args(args)  # type: ignore[arg-type]
-        except SystemExit:
-            if "--help" in self.arguments:
-                self._show_classes(parser)
-            raise
-        except ArgumentError as error:
-            known = command_arguments(self._parser(self.command), self.command)
-            raise ConfigError(explain(str(error), list(args or [])[1:], known, NAME_ONE)) from error
-        settings = self.config[self.config.subcommand]
-        check_seed(settings.seed_everything)
-        if settings.run_dir is None:
-            settings.run_dir = str(default_run_dir(settings.config or []))
-        self.run = RunDirectory(settings.run_dir)
-
-    def _show_classes(self, parser: LightningArgumentParser) -> None:
-        """The settings of the tasks and data modules there are."""
-        for key, classes in CLASSES.items():
-            for path in classes:
-                with suppress(SystemExit):
-                    parser.parse_args([self.command, f"--{key}.help={path}"])
-
-    def _parse_ckpt_path(self) -> None:
-        """Our checkpoints hold no settings; Lightning would open the file here, and fail without its name."""
 
     def instantiate_classes(self) -> None:
         """As in LightningCLI, which calls a deprecated name of jsonargparse's."""
         with building():
             self.config_init = self.parser.instantiate(self.config)
         self.datamodule, self.model = self._settings.data, self._settings.model
+        self.run = RunDirectory(self._settings.run_dir)
         self.run.settle()
         self.checkpoint = None
         if self.subcommand == "fit":
@@ -192,8 +128,7 @@ class RunCLI(LightningCLI):
             kwargs["logger"] = False
         with naming_the_key(settings):
             trainer = super().instantiate_trainer(**kwargs)
-        if isinstance(trainer.strategy, DDPStrategy):
-            trainer.strategy._launcher = Launcher(trainer, self.arguments)
+        use_launcher(trainer, self.arguments)
         return trainer
 
     def _callbacks(self) -> tuple[list[Callback], list[Callback]]:
@@ -211,15 +146,15 @@ class RunCLI(LightningCLI):
         table = MetricsCSV(self.run.path / "metrics.csv", resume=self.checkpoint is not None)
         return [table, Curves(self.run.path / "tensorboard")]
 
-    def _run_subcommand(self, subcommand: str) -> None:
+    def run_command(self) -> None:
         try:
-            super()._run_subcommand(subcommand)
+            super().run_command()
         except RuntimeError as error:
             if _raised_by(error, EarlyStopping):  # what it follows is not logged: known when the first epoch has ended
                 raise ConfigError(f"trainer.callbacks: {error}") from error
             raise
         finally:
-            if subcommand == "fit":
+            if self.command == "fit":
                 self.ownership.close()
 
     def before_fit(self) -> None:
@@ -300,20 +235,11 @@ class RunCLI(LightningCLI):
     @cached_property
     def _text(self) -> str:
         """config.yaml of this run."""
-        return configuration(self._parser(self.subcommand), self.config[self.subcommand])
+        return configuration(self.command_parser, self.config[self.subcommand])
 
     @cached_property
     def _own_settings(self) -> dict[str, Any]:
         return parse_yaml(self._text, "config.yaml")
-
-
-def _parts(model: Task, data: LightningDataModule) -> None:
-    """What a configuration is of.
-
-    Args:
-        model: sciml.PDETask or sciml.MRITask, with a network and its optimizer
-        data: sciml.PDEData or sciml.MRIData
-    """
 
 
 def _raised_by(error: BaseException, kind: type) -> bool:

@@ -2,10 +2,13 @@
 
 import os
 import pickle
+import pickletools
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from sciml.errors import CheckpointError
 
@@ -38,6 +41,24 @@ def read_checkpoint(path: str | os.PathLike[str], map_location: Any = "cpu", *, 
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(f"{path}: no 'state_dict' in it; use a checkpoint that `sciml fit` wrote")
     return checkpoint
+
+
+def unsafe_names(path: str | os.PathLike[str]) -> list[str]:
+    """The functions and classes beyond tensors and plain values that a file of torch.save asks for, not imported.
+
+    Empty for a file that is damaged.
+    """
+    try:
+        with open(path, "rb") as file:
+            if zipfile.is_zipfile(file):
+                return sorted(get_unsafe_globals_in_checkpoint(os.fspath(path)))
+            file.seek(0)  # torch < 1.6 wrote bare pickles: a number, its version, the machine, the object
+            operations = [(code.name, value) for _ in range(4) for code, value, _ in pickletools.genops(file)]
+    except Exception:  # a damaged file can raise nearly anything
+        return []
+    names = {value.replace(" ", ".") for name, value in operations if name == "GLOBAL" and isinstance(value, str)}
+    tensors = ("torch._utils.", "collections.OrderedDict")
+    return sorted(n for n in names if not (n.startswith(tensors) or n.rpartition(".")[0] == "torch"))
 
 
 def stamp(path: str | os.PathLike[str]) -> dict[str, int]:

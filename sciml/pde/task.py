@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sciml.errors import BadSchema, ConfigError
 from sciml.pde.losses import RelativeL2Loss
 from sciml.pde.metrics import counted_mean, is_zero, relative_l2_per_sample
-from sciml.pde.models.state import tensor_state
+from sciml.pde.models.state import without_metadata
 from sciml.training.results import Results
 from sciml.training.schedules import AnySchedule
 from sciml.training.task import Task
@@ -71,7 +71,8 @@ class PDETask(Task):
         factor_decay: float = 0.0,
         normalize: bool = False,
     ) -> None:
-        super().__init__(tensor_state(net), optimizer, scheduler, factor_lr=factor_lr, factor_decay=factor_decay)
+        super().__init__(net, optimizer, scheduler, factor_lr=factor_lr, factor_decay=factor_decay)
+        self.register_state_dict_post_hook(without_metadata)  # of neuralop's models
         self.loss = deepcopy(loss)
         self.normalize = normalize
         for name in STATISTICS:

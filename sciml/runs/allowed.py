@@ -1,7 +1,6 @@
 """What a configuration may name. Anything else is refused before it is imported, since importing runs code."""
 
 import importlib.util
-import inspect
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from sciml.io.safe_yaml import check_bounds
 from sciml.runs.earlier import upgraded
 
 ALLOWED_PACKAGES = ["sciml", "torch.optim", "torch.nn", "lightning.pytorch", "neuralop"]
-NEURALOP = "neuralop.models"
 _FUNCTIONS = ["torch._C._nn.gelu"]  # torch.nn.functional.gelu, the default of neuralop's models, says it is this
 
 _read_value = get_loader("yaml")
@@ -66,32 +64,6 @@ def allowed() -> list[str]:
     return sorted(_given)
 
 
-def readable_models() -> None:
-    """Gives neuralop's models signatures that a parser can trust.
-
-    Two annotations of FNO name a module where the default is a function and a class, and TFNO hides its own defaults
-    (Tucker factors of rank 0.1) behind **kwargs, so that a parser would hand it FNO's. Nothing else is changed.
-    """
-    from neuralop.models import FNO, TFNO
-
-    true = _true_signature(FNO)
-    FNO.__init__.__signature__ = true
-    own: dict[str, Any] = {"factorization": "Tucker", "rank": 0.1}
-    changed = [p.replace(default=own.get(p.name, p.default)) for p in true.parameters.values()]
-    TFNO.__init__.__signature__ = true.replace(parameters=changed)
-
-
-def _true_signature(model: type) -> inspect.Signature:
-    """The constructor's, without the annotations that contradict their own default."""
-    found = inspect.signature(model.__init__)  # type: ignore[misc]
-
-    def contradicts(p: inspect.Parameter) -> bool:
-        return p.default is not p.empty and (inspect.isroutine(p.default) or inspect.isclass(p.default))
-
-    trusted = [p.replace(annotation=p.empty) if contradicts(p) else p for p in found.parameters.values()]
-    return found.replace(parameters=trusted)
-
-
 def _read(text: str) -> Any:
     """jsonargparse's reading of a configuration, a value, or a file that a configuration names.
 
@@ -99,8 +71,6 @@ def _read(text: str) -> Any:
     """
     if "&" in text or text.count("[") + text.count("{") + text.count("- ") > 100:
         check_bounds(text, f"{text[:40]!r}...")
-    if NEURALOP in text:
-        readable_models()
     found = _read_value(text)
     return upgraded(found) if isinstance(found, dict) else found
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 from jsonargparse import ArgumentError
 from lightning.pytorch import LightningModule
-from lightning.pytorch.cli import LightningArgumentParser
 from torch import nn
 
 from sciml.errors import CheckpointError, ConfigError, CorruptFile
 from sciml.io.checkpoints import read_checkpoint
-from sciml.runs.allowed import allowing, readable_models
+from sciml.runs.allowed import allowing
 from sciml.runs.checkpoints import check_weights
 from sciml.runs.locate import find_checkpoint
+from sciml.runs.parser import Parser
 from sciml.runs.settings import Origin, read_config
 
 
@@ -53,10 +53,8 @@ def load(run: str | os.PathLike[str], *, allow: Sequence[str] = ()) -> Lightning
 
 def _built(settings: dict, config: Path, allow: Sequence[str]) -> LightningModule:
     """The task that the settings describe. Naming classes imports them: none but those allowed."""
-    if "neuralop" in str(settings.get("model")):
-        readable_models()
     with allowing(allow):
-        parser = LightningArgumentParser(exit_on_error=False)
+        parser = Parser(exit_on_error=False)
         parser.add_lightning_class_args(LightningModule, "model", subclass_mode=True)
         try:
             return parser.instantiate(parser.parse_object({"model": settings.get("model")})).model

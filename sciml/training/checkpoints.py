@@ -13,7 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from sciml.errors import CheckpointError, NonFinite
 from sciml.training import ranks
-from sciml.training.progress import all_batches_done, batches_done, epochs_done, make_resumable
+from sciml.training.progress import all_batches_done, batches_done, epochs_done, limit_steps, make_resumable
 from sciml.training.stopping import Stopped, StopRequest, end_at_once
 
 
@@ -40,11 +40,10 @@ class Checkpoints(Checkpoint):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # With a limit of steps, Lightning takes a checkpoint of a whole epoch for one within it. So while it restores,
         # it does not see the limit.
-        loop = trainer.fit_loop.epoch_loop
-        self._max_steps, loop.max_steps = loop.max_steps, -1
+        self._max_steps = limit_steps(trainer, -1)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        trainer.fit_loop.epoch_loop.max_steps = self._max_steps
+        limit_steps(trainer, self._max_steps)
         loader: Any = trainer.train_dataloader
         if trainer.fit_loop.restarting and batches_done(trainer):  # within an epoch
             self._check_steps(trainer)

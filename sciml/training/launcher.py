@@ -9,10 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from lightning.fabric.plugins.environments import LightningEnvironment
-from lightning.fabric.utilities.distributed import _set_num_threads_if_needed
 from lightning.pytorch import Trainer
-from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher  # it has no public launcher to build on
 from lightning.pytorch.utilities import rank_zero_only
 
 from sciml.training import ranks
@@ -53,11 +54,11 @@ class Launcher(_SubprocessScriptLauncher):
     def launch(self, function: Callable, *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
         self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
         if not self.cluster_environment.creates_processes_externally:
-            self._call_children_scripts()
+            self._start_others()
             _in_background(self._watch_children)
         elif parent := os.environ.get(PARENT):
             _in_background(lambda: _watch_parent(int(parent)))
-        _set_num_threads_if_needed(num_processes=self.num_processes)
+        _share_threads(self.num_processes)
         try:
             return function(*args, **kwargs)
         except Stopped as stopped:
@@ -72,7 +73,7 @@ class Launcher(_SubprocessScriptLauncher):
             self._wait()
             raise ChildProcessError(self._lost() or "another process of this run has ended") from error
 
-    def _call_children_scripts(self) -> None:
+    def _start_others(self) -> None:
         self._check_can_spawn_children()
         environment = os.environ | {
             "MASTER_ADDR": self.cluster_environment.main_address,
@@ -108,6 +109,20 @@ class Launcher(_SubprocessScriptLauncher):
         print(f"sciml: ChildProcessError: {lost}", file=sys.stderr, flush=True)
         self.kill(signal.SIGKILL)
         os._exit(1)
+
+
+def use_launcher(trainer: Trainer, arguments: Sequence[str]) -> None:
+    """Let a trainer with several devices start them by a `Launcher`."""
+    if isinstance(trainer.strategy, DDPStrategy):
+        trainer.strategy._launcher = Launcher(trainer, arguments)
+
+
+def _share_threads(processes: int) -> None:
+    """The cores shared out among the processes, as by Lightning's launchers, unless OMP_NUM_THREADS says otherwise."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        torch.set_num_threads(max(1, cores // processes))
+        os.environ["OMP_NUM_THREADS"] = str(max(1, cores // processes))
 
 
 def _watch_parent(parent: int) -> None:

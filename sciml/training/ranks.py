@@ -72,8 +72,13 @@ def largest(number: int, device: torch.device) -> int:
 
 
 def peer_was_lost(error: BaseException) -> bool:
-    """Whether a collective failed, which it does at once when another process has ended."""
-    return world() > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error))
+    """Whether a collective failed, which it does at once when another process has ended.
+
+    Gloo has no class of its own: torch gives its failures as plain RuntimeErrors with the name of its source file, in
+    DistributedDataParallel from no frame of torch.distributed.
+    """
+    of_gloo = type(error) is RuntimeError and "gloo" in str(error)
+    return world() > 1 and (isinstance(error, dist.DistError) or of_gloo)
 
 
 def _several() -> bool:

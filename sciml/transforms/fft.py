@@ -1,7 +1,6 @@
 """The fixed Fourier transform behind the same protocol."""
 
-from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,11 +22,9 @@ class FourierTransform(Transform):
         self.register_buffer("_weight", self._c().to(torch.get_default_dtype()), persistent=False)
         self.register_buffer("_index", torch.tensor(self.frequencies) % size, persistent=False)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)
+    def after_move(self) -> None:
         self._weight.copy_(self._c())  # `to_empty` leaves anything, and no checkpoint holds these
         self._index.copy_(torch.tensor(self.frequencies) % self.size)
-        return self
 
     def initial_parameters(self) -> list[Tensor]:
         return []

@@ -2,20 +2,40 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Self
 
 from torch import Tensor, nn
 
 
-class Rowwise(nn.Module):
+class Moved(nn.Module):
+    """A module with a say in how `.to(…)`, `.double()`, `.to_empty(…)` and the like treat its tensors.
+
+    All of them go through `_apply`, which is torch's own; nothing else here overrides it.
+    """
+
+    def moved(self, fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
+        """What becomes of a tensor, the module's or of one inside, that torch would turn into fn(tensor)."""
+        return fn(tensor)
+
+    def after_move(self) -> None:
+        """Called when all tensors have been moved."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(partial(self.moved, fn), recurse)
+        self.after_move()
+        return self
+
+
+class Rowwise(Moved):
     """A module whose own tensors stay in row-major order whatever `.to(memory_format=…)` asks.
 
     `channels_last` is for images (batch, channels, y, x); `.to` gives it to every tensor of four axes and fails on
     one of five, though factors and mode weights are no images. So each tensor is moved and cast as a vector.
     """
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        return super()._apply(lambda tensor: fn(tensor.reshape(-1)).view(tensor.shape), recurse)
+    def moved(self, fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
+        return fn(tensor.reshape(-1)).view(tensor.shape)
 
 
 @contextmanager

@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 import yaml
 from jsonargparse import ArgumentParser
-from lightning import LightningDataModule
 from tiny_cli import CONFIG
 
 from sciml.cli.arguments import settled
 from sciml.cli.diagnosis import explain
 from sciml.cli.signatures import Arguments, arguments_of
+from sciml.training.data import DataModule
 from sciml.training.task import Task
 
 SAID = "what the parser says,\n in two lines"
 Explained = Callable[..., str]
 
 
-def parts(model: Task, data: LightningDataModule, epochs: int = 1) -> None:
+def parts(model: Task, data: DataModule, epochs: int = 1) -> None:
     """Settings as those of a command."""
 
 
@@ -49,12 +49,17 @@ SCHEDULERS = "torch.optim.lr_scheduler"
             ("--data.n_train=1", "stray"),
             "'stray' is not expected there; settings are --KEY VALUE",
         ),
-        (("--data=sciml.PDETask",), "data: sciml.PDETask is no LightningDataModule"),
+        (("--data=sciml.PDETask",), "data: sciml.PDETask is no DataModule"),
         (("--model.net.n_modes={a: 1}",), "model.net.n_modes: expected list[int]; got '{a: 1}'"),
         (("--model.net=torch.nn.Conv2d",), "model.net: torch.nn.Conv2d needs kernel_size"),
         (("--model.net=torch.nn.Conv2d", "--model.net.kernel_size=3"), "what the parser says, in two lines"),
         (("--model.net={class_path: torch.nn.Identity, width: 3}",), "model.net.width: expected within init_args"),
         (("--model.net=null",), "model.net: expected a network (class_path and init_args); got 'null'"),
+        (
+            ("--model.net=neuralop.models.FNO", "--model.net.n_layer=1"),
+            "model.net.n_layer: no such setting",
+        ),
+        (("--model.net=neuralop.models.TFNO", "--model.net.rank=1"), "what the parser says, in two lines"),
         (("--model.net=foo.Net",), "model.net: 'foo.Net' refused before importing it; "),
         (("--model.net=torch.nn.os.system",), "model.net: torch.nn has no os"),
         (("--model.net=torch.nn.functional.relu",), "model.net: torch.nn.functional.relu is no network"),

@@ -13,6 +13,7 @@ from sciml.cli import main
 from sciml.errors import BadSchema, CorruptFile
 from sciml.mri import results as images
 from sciml.pde.results import storage as fields
+from sciml.runs.measures import MEASURES, Column, described
 
 FIELDS = fields.MEASURED | {
     **{"relative_l2": 0.1, "relative_l2_step": [0.1], "relative_l2_final": 0.1, "relative_h1": 0.2},
@@ -210,3 +211,44 @@ def test_what_diverged_is_said(tmp_path: Path) -> None:
     nothing = dict.fromkeys(("nmse", "psnr", "ssim"))
     b = make(tmp_path / "b", IMAGES, **nothing, diverged=1, first_bad="x.h5, slice 4")
     assert "`b`: 1 of 2 predictions diverged, the first is x.h5, slice 4." in runs.compare([b])
+
+
+class TestDescription:
+    def test_an_evaluation_without_one_takes_that_of_the_others(self, tmp_path: Path) -> None:
+        plain = {key: value for key, value in FIELDS.items() if key != MEASURES}
+        old, new = make(tmp_path / "old", plain, relative_l2=0.2), make(tmp_path / "new")
+        for pair in ([old, new], [new, old]):
+            header, _, *rows = runs.compare(pair).splitlines()[:4]
+            assert "| relative L2 | final step |" in header
+            assert sum("**0.1000**" in row for row in rows) == 1
+
+    def test_without_any_the_numbers_are_shown_by_their_keys_and_none_is_best(self, tmp_path: Path) -> None:
+        plain = {key: value for key, value in IMAGES.items() if key != MEASURES}
+        table = runs.compare([make(tmp_path / "a", plain), make(tmp_path / "b", plain, psnr=31.0)])
+        assert table.splitlines()[0].startswith("| run | parameters | nmse | psnr | ssim |")
+        assert "**" not in table
+
+    def test_a_third_application_needs_no_change_of_the_table(self, tmp_path: Path) -> None:
+        of_its_own = described([Column("error_k", "error (K)", ".1f"), Column("recall", "recall", ".0%", "high")])
+        a, b = (
+            make(tmp_path / n, of_its_own, error_k=e, recall=r) for n, e, r in (("a", 2, 0.5), ("b", 3.14159, 0.75))
+        )
+        header, _, first, second = runs.compare([a, b]).splitlines()[:4]
+        assert "| error (K) | recall |" in header
+        assert "| **2.0** | 50% |" in first
+        assert "| 3.1 | **75%** |" in second
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            3,
+            {"columns": 3},
+            {"columns": [{"key": "relative_l2"}]},
+            {"columns": [{"key": "relative_l2", "label": 3}]},
+            {"columns": [{"key": "relative_l2", "label": "x", "format": "zz"}]},
+            {"columns": [{"key": "relative_l2", "label": "x", "better": "up"}]},
+        ],
+    )
+    def test_what_is_none_is_named(self, tmp_path: Path, bad: Any) -> None:
+        with pytest.raises(CorruptFile, match=r"a/metrics\.json: measures: .*sciml test"):
+            runs.compare([make(tmp_path / "a", **{MEASURES: bad})])

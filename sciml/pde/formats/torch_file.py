@@ -1,13 +1,13 @@
 """neuraloperator's `.pt`: a dict of pairs `x`, `y`; `x` alone to predict from."""
 
 import pickle
-import re
 import zipfile
 from pathlib import Path
 
 import torch
 
 from sciml.errors import BadSchema, CorruptFile, UnsafeFile, listed
+from sciml.io.checkpoints import unsafe_names
 from sciml.pde.formats.arrays import PairSource
 
 
@@ -47,8 +47,8 @@ def _load_tensors(path: Path) -> dict[str, torch.Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # torch's own message recommends weights_only=False, which would run the file's code: not passed on
-        if isinstance(error, pickle.UnpicklingError) and (code := re.search(r"GLOBAL (\S+)", str(error))):
-            raise UnsafeFile(f"{path}: expected tensors only, found {code[1]}: would run code") from error
+        if isinstance(error, pickle.UnpicklingError) and (code := unsafe_names(path)):
+            raise UnsafeFile(f"{path}: expected tensors only, found {listed(code)}: would run code") from error
         reason = str(error).partition("\n")[0] if not isinstance(error, pickle.UnpicklingError) else "no tensors"
         raise CorruptFile(f"{path}: truncated or damaged PyTorch file ({reason}); fetch it again") from error
     if not isinstance(content, dict):

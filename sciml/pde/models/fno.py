@@ -3,20 +3,12 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from neuralop.layers.spectral_convolution import SpectralConv
 from neuralop.models import FNO
-from torch import nn
 
 from sciml.errors import ConfigError
-from sciml.pde.models.fno_blocks import fuse_blocks
-from sciml.pde.models.grids_inside import grids_inside
-from sciml.pde.models.hooks import give_hooks, take_hooks
-from sciml.pde.models.pointwise import use_pointwise
-from sciml.pde.models.precision import use_any_precision
-from sciml.pde.models.rebuild import Replacement, rebuild_with
-from sciml.pde.models.spectral_conv import MonarchSpectralConv
+from sciml.pde.models.layers import use_any_precision, use_pointwise
 from sciml.pde.models.state import tensor_state
-from sciml.pde.models.uncompiled import keep_uncompiled
+from sciml.pde.models.takeover import monarchize
 from sciml.transforms import DenseTransform, MonarchTransform, Transform
 
 _LEARNED: dict[str, type[Transform]] = {"monarch": MonarchTransform, "dense": DenseTransform}
@@ -74,58 +66,8 @@ def fno(
     )
     use_any_precision(use_pointwise(model))
     if transform == "fft":
-        return tensor_state(keep_uncompiled(model))
+        return tensor_state(model)
     return monarchize(model, grid, hidden_channels if heads is None else heads, transform=_LEARNED[transform])
-
-
-def monarchize(
-    model: nn.Module,
-    grid: int | Sequence[int],
-    heads: int = 1,
-    *,
-    transform: type[Transform] = MonarchTransform,
-    corrected: bool = False,
-) -> nn.Module:
-    """Replace every neuralop SpectralConv of a (trained) model in place: weights kept, the function unchanged.
-
-    Kept as well: modes in reserve, hooks, what is frozen, training or evaluation. An FNO saves and loads by
-    neuralop's own checkpoints as before. A hook on a layer sees that layer's output, for which it is computed apart.
-
-    Args:
-        model: a neuralop model with an attribute `in_channels`.
-        grid: points along each axis of the model's input; padding and scaling inside the model are found by a run.
-        heads: groups of channels with transforms of their own in every layer.
-        transform: the class of the learned transforms.
-        corrected: take layers with output on another grid than their input (UNO, resolution_scaling_factor), where
-            neuralop 2.0 writes negative frequencies to wrong places; the right places make another function.
-
-    Raises:
-        ConfigError: the model has no SpectralConv, or one with a setting that is not supported or whose function
-            cannot be kept; it does not run, calls a layer on several grids or not at all, or is a wrapper. The model
-            is left as it was.
-    """
-    names: dict[SpectralConv, list[str]] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        if isinstance(module, SpectralConv):
-            names.setdefault(module, []).append(name)
-    if not names:
-        raise ConfigError(f"{type(model).__name__} has no neuralop SpectralConv to replace")
-    grids = grids_inside(model, names, (grid,) if isinstance(grid, int) else tuple(grid))
-    settings = [Replacement(tuple(c.n_modes), *g, heads, transform, corrected) for c, g in grids.items()]
-    made = [_replaced(names[conv][0], conv, s) for conv, s in zip(grids, settings, strict=True)]
-    for (conv, places), new in zip(names.items(), made, strict=True):
-        give_hooks(new.train(conv.training), take_hooks(conv))
-        for name in places:
-            model.set_submodule(name, new)
-    rebuild_with(model, settings)
-    return tensor_state(fuse_blocks(model))
-
-
-def _replaced(name: str, conv: SpectralConv, settings: Replacement) -> MonarchSpectralConv:
-    try:
-        return settings.of(conv)
-    except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from error
 
 
 def _check_positive(**numbers: int) -> None:

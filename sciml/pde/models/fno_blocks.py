@@ -6,7 +6,7 @@ from neuralop.layers.fno_block import FNOBlocks
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from sciml.pde.models.hooks import has_hooks
+from sciml.pde.models.replace import has_hooks, turn_layers
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 
 
@@ -36,8 +36,5 @@ class FusedFNOBlocks(FNOBlocks):
 
 
 def fuse_blocks(model: nn.Module) -> nn.Module:
-    """Turn every FNOBlocks inside a model, in place, into a FusedFNOBlocks."""
-    for module in model.modules():
-        if type(module) is FNOBlocks:
-            module.__class__ = FusedFNOBlocks
-    return model
+    """Put a FusedFNOBlocks in place of every FNOBlocks of a model."""
+    return turn_layers(model, lambda blocks: type(blocks) is FNOBlocks, FusedFNOBlocks)

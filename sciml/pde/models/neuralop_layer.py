@@ -8,8 +8,7 @@ from neuralop.layers.spectral_convolution import SpectralConv
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
-from sciml.pde.models.precision import SinglePrecisionConv
-from sciml.pde.models.uncompiled import UncompiledSpectralConv
+from sciml.pde.models.layers import FFTSpectralConv
 from sciml.transforms.factors import lowest
 
 # Keywords that neuralop's FNO passes to every conv_module. Those that describe a factorization mean nothing without
@@ -32,8 +31,7 @@ def refuse_unsupported(neuralop_kwargs: dict[str, Any]) -> None:
 
 def refuse_other_functions(conv: SpectralConv) -> None:
     """Raise ConfigError for a layer that computes something else than neuralop's SpectralConv."""
-    known = (SpectralConv.forward, SinglePrecisionConv.forward, UncompiledSpectralConv.forward)
-    if type(conv).forward not in known or "forward" in vars(conv):
+    if type(conv).forward not in (SpectralConv.forward, FFTSpectralConv.forward) or "forward" in vars(conv):
         raise ConfigError(f"{type(conv).__name__} has a forward of its own, which would be lost: replace it by hand")
     if nn.utils.parametrize.is_parametrized(conv):
         raise ConfigError("the layer is parametrized: call torch.nn.utils.parametrize.remove_parametrizations first")

@@ -1,56 +1,42 @@
 """neuralop's models with a state dict of tensors alone."""
 
-from functools import cache
 from typing import Any
 
+from neuralop.models.base_model import BaseModel
 from torch import nn
+
+METADATA = (
+    "_metadata"  # where neuralop's state dicts hold the constructor's arguments, classes and functions among them
+)
 
 
 class TensorState:
-    """Before a neuralop model in the order of classes: its state dict without `_metadata`.
+    """A neuralop model's `state_dict` without its `_metadata`.
 
-    neuralop puts its constructor's arguments there, classes and functions among them. So the file of a saved state
-    does not load with `weights_only=True`, a module around the model does not load its own state, and exporters that
-    expect tensors fail.
+    With it the file of a saved state does not load with `weights_only=True`, a module around the model does not load
+    its own state, and exporters that expect tensors fail. neuralop adds it after the hooks of torch's modules have run.
     """
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        state = super().state_dict(*args, **kwargs)  # type: ignore[misc]
-        state.pop("_metadata", None)
-        return state
+    def __init__(self, model: BaseModel) -> None:
+        self.model = model
 
-    def __reduce_ex__(self, protocol: Any) -> tuple:
-        # Pickled and copied as the neuralop model that it is, since this class has no name in a module.
-        reduced: Any = super().__reduce_ex__(protocol)
-        return _restored, (type(self).__mro__[2],), *reduced[2:]
+    def __call__(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        state = type(self.model).state_dict(self.model, *args, **kwargs)
+        state.pop(METADATA, None)
+        return state
 
 
 def tensor_state(model: nn.Module) -> nn.Module:
-    """Keep `_metadata` out of the state dict of every neuralop model in `model`, in place: all else stays.
+    """Give every neuralop model in `model` a TensorState as its `state_dict`, in place: all else stays.
 
-    They are still instances of their classes, and pickle, copy and load states, old ones too, as before.
+    They pickle, copy and load states, neuralop's own too, as before.
     """
     for module in model.modules():
-        if hasattr(module, "_init_kwargs") and not isinstance(module, TensorState):
-            kind: Any = type(module)
-            module.__class__ = _with_tensor_state(kind)
+        if isinstance(module, BaseModel):
+            module.state_dict = TensorState(module)
     return model
 
 
-@cache
-def _with_tensor_state(cls: Any) -> Any:
-    new = type(cls)(
-        cls.__name__,
-        (TensorState, cls),
-        {"__doc__": cls.__doc__, "__module__": cls.__module__},
-        name=f"sciml.{cls.__name__}",
-    )
-    new._name = cls._name
-    cls._models.pop(f"sciml.{cls.__name__}".lower())  # neuralop's register of models is left as it was
-    return new
-
-
-def _restored(cls: Any) -> Any:
-    model = cls.__new__(cls)
-    model.__class__ = _with_tensor_state(cls)
-    return model
+def without_metadata(module: nn.Module, state: dict[str, Any], prefix: str, local_metadata: dict[str, Any]) -> None:
+    """For `register_state_dict_post_hook` of a module that holds neuralop models."""
+    state.pop(METADATA, None)

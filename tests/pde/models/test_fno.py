@@ -8,7 +8,7 @@ from torch.utils.checkpoint import checkpoint
 
 from sciml.errors import ConfigError
 from sciml.pde.models.fno import fno, monarchize
-from sciml.pde.models.pointwise import PointwiseConv1d, use_pointwise
+from sciml.pde.models.layers import PointwiseConv1d, use_pointwise
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.transforms import DenseTransform, factor_parameters
 
@@ -93,7 +93,7 @@ def test_pointwise_convolution_is_the_convolution():
     conv = torch.nn.Conv1d(5, 7, 1)
     twin = torch.nn.Conv1d(5, 7, 1)
     twin.load_state_dict(conv.state_dict())
-    use_pointwise(twin)
+    twin = use_pointwise(twin)
     assert isinstance(twin, PointwiseConv1d)
     x = random(3, 5, 11, dtype=torch.float32)
     for found, expected in zip(value_and_gradient(twin, x), value_and_gradient(conv, x), strict=True):

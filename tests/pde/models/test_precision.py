@@ -6,7 +6,7 @@ from properties import random, relative_error
 
 from sciml.errors import ConfigError
 from sciml.pde.models.fno import fno, monarchize
-from sciml.pde.models.precision import GridEmbedding
+from sciml.pde.models.layers import GridEmbedding
 
 KINDS = ["fft", "monarch", "dense"]
 

@@ -8,6 +8,7 @@ from neuralop.models import FNO, UNO
 from properties import random
 from torch import nn
 
+from sciml.errors import CheckpointError
 from sciml.pde.models.fno import fno, monarchize
 from sciml.pde.models.state import tensor_state
 
@@ -65,3 +66,9 @@ def test_neuralop_is_left_as_it_was():
     changed.load_state_dict(plain.state_dict())  # a state of neuralop's own still loads
     tensor_state(changed)  # twice is as once
     assert type(changed).__mro__.count(FNO) == 1
+
+
+def test_a_network_pickled_whole_by_an_earlier_version_is_told_what_to_load():
+    name = FNO.__module__.encode()
+    with pytest.raises(CheckpointError, match=r"FNO: pickled whole .* state dict"):
+        pickle.loads(b"\x80\x02csciml.pde.state\n_restored\nc" + name + b"\nFNO\n\x85R.")
