@@ -7,7 +7,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser
 
 from sciml.cli.diagnosis import explain
-from sciml.cli.help import CLASSES
+from sciml.cli.help import APPLICATIONS, CLASSES
 from sciml.cli.one_command import OneCommandCLI
 from sciml.cli.signatures import command_arguments
 from sciml.errors import ConfigError
@@ -79,3 +79,13 @@ def _parts(model: Task, data: DataModule) -> None:
         model: sciml.PDETask or sciml.MRITask, with a network and its optimizer
         data: sciml.PDEData or sciml.MRIData
     """
+
+
+def check_one_application(model: Task, data: DataModule) -> None:
+    """Raise ConfigError for a task and data of two applications; classes of the user's own may go with any."""
+    folders = [type(part).__module__.split(".")[:2] for part in (model, data)]
+    if folders[0] != folders[1] and all(folder[0] == "sciml" for folder in folders):
+        raise ConfigError(
+            f"data.class_path: {type(data).__name__}, but model.class_path is {type(model).__name__}; together go "
+            + " or ".join(f"{of.TASK} and {of.DATA}" for of in APPLICATIONS)
+        )

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sciml.cli.arguments import settled
-from sciml.cli.configured import ConfiguredCLI
+from sciml.cli.configured import ConfiguredCLI, check_one_application
 from sciml.cli.console import Console
 from sciml.cli.messages import building
 from sciml.errors import ConfigError
@@ -103,6 +103,7 @@ class RunCLI(ConfiguredCLI):
         with building():
             self.config_init = self.parser.instantiate(self.config)
         self.datamodule, self.model = self._settings.data, self._settings.model
+        check_one_application(self.model, self.datamodule)
         self.run = RunDirectory(self._settings.run_dir)
         self.run.settle()
         self.checkpoint = None

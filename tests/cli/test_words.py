@@ -238,6 +238,7 @@ def test_a_resumed_run_ends_as_the_whole_one_with_torchs_own(
             ["sciml.training.schedules.Schedule, torch.optim.lr_scheduler.LRScheduler, null", "'5'"],
         ),
         (["--data=5"], ["data: expected settings by name", "sciml.PDEData", "5"]),
+        (["--model=sciml.MRITask"], ["data.class_path: PDEData", "sciml.MRITask and sciml.MRIData"]),
         (["--seed_everything=-1"], ["seed_everything", "-1"]),
         (["--seed_everything=99999999999"], ["seed_everything", "4294967295"]),
         (["--run_dir="], ["--run_dir: empty"]),
