@@ -3,7 +3,6 @@
 import logging
 import sys
 import traceback
-import warnings
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +16,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sciml.cli.arguments import settled
 from sciml.cli.configured import ConfiguredCLI, check_one_application
-from sciml.cli.console import Console
+from sciml.cli.console import Console, hide_irrelevant_warnings
 from sciml.cli.messages import building
 from sciml.errors import ConfigError
 from sciml.io.safe_yaml import parse_yaml
@@ -26,7 +25,7 @@ from sciml.runs.configuration import configuration
 from sciml.runs.directory import RUN, RunDirectory
 from sciml.runs.evaluations import Measurement
 from sciml.runs.locate import find_checkpoint
-from sciml.runs.loggers import Curves, MetricsCSV, SafeCheckpointIO
+from sciml.runs.loggers import SafeCheckpointIO, loggers
 from sciml.runs.ownership import Ownership
 from sciml.runs.parser import Parser
 from sciml.runs.settings import Origin
@@ -40,17 +39,6 @@ from sciml.training.resume import Continued, check_optimizer
 from sciml.training.stopping import Stopped
 from sciml.training.task import Task, check_has_end
 from sciml.training.trainer_settings import as_list, check_trainer_settings, naming_the_key
-
-# Warnings that are no concern of the user's: data is in memory, so worker processes only cost time; n_val=0 was
-# chosen; Lightning calls a function of torch that is deprecated; and zero-filled SENSE has nothing to train.
-IRRELEVANT = (
-    ".*does not have many workers",
-    ".*`validation_step` but have no `val_dataloader`",
-    ".*LeafSpec.* is deprecated",
-    ".*will run with no optimizer",
-    ".*`training_step` returned `None`",
-    ".*predict returned None",  # by a device whose share of the samples has ended
-)
 
 
 def run(args: list[str]) -> int:
@@ -95,8 +83,7 @@ class RunCLI(ConfiguredCLI):
     datamodule: DataModule
 
     def before_instantiate_classes(self) -> None:
-        for message in IRRELEVANT:  # here, since neuralop resets such filters when a configuration imports it
-            warnings.filterwarnings("ignore", message)
+        hide_irrelevant_warnings()  # here, since neuralop resets such filters when a configuration imports it
 
     def instantiate_classes(self) -> None:
         """As in LightningCLI, which calls a deprecated name of jsonargparse's."""
@@ -124,7 +111,7 @@ class RunCLI(ConfiguredCLI):
         kwargs["default_root_dir"] = settings.default_root_dir or str(self.run.path)
         if settings.logger is not False and self.subcommand == "fit":
             others = [logger for logger in as_list(settings.logger) if logger is not True]
-            kwargs["logger"] = [*self._loggers(), *others]
+            kwargs["logger"] = [*loggers(self.run.path, resume=self.checkpoint is not None), *others]
         elif settings.logger in (None, True):
             kwargs["logger"] = False
         with naming_the_key(settings):
@@ -142,10 +129,6 @@ class RunCLI(ConfiguredCLI):
         self.ownership = Ownership(self.run, self._text, about, resumes=self.checkpoint is not None)
         self.console = Console(self.run.path)
         return [self.ownership, self.console], always
-
-    def _loggers(self) -> list[Any]:
-        table = MetricsCSV(self.run.path / "metrics.csv", resume=self.checkpoint is not None)
-        return [table, Curves(self.run.path / "tensorboard")]
 
     def run_command(self) -> None:
         try:
