@@ -68,6 +68,7 @@ class MRITrial(Kept):
         import torch
         from lightning.pytorch import Trainer
 
+        from sciml.mri.losses import SSIMLoss
         from sciml.mri.task import MRITask
         from sciml.training.callbacks import DivergenceGuard
         from sciml.training.schedules import OneCycle
@@ -76,7 +77,8 @@ class MRITrial(Kept):
         torch.set_num_threads(1)
         torch.manual_seed(self.seed)
         optimizer = lambda groups: torch.optim.Adam(groups, lr=self.lr)  # noqa: E731
-        task = MRITask(build(self), optimizer, OneCycle(0.1), loss=self.loss, factor_lr=self.factor_lr)
+        losses = {"ssim": SSIMLoss(), "l1": torch.nn.L1Loss(), "mse": torch.nn.MSELoss()}
+        task = MRITask(build(self), optimizer, OneCycle(0.1), loss=losses[self.loss], factor_lr=self.factor_lr)
         quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
         unvalidated = {"limit_val_batches": 0, "num_sanity_val_steps": 0, "enable_checkpointing": False}
         trainer = Trainer(

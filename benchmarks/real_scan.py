@@ -39,7 +39,7 @@ def methods():
     from sciml.mri.task import MRITask
 
     for name, net in {"zero-filled": ZeroFilled(), "CG-SENSE": CGSense(), "L1-wavelet": L1Wavelet()}.items():
-        yield name, MRITask(net, torch.optim.Adam, loss="l1"), name != "zero-filled"
+        yield name, MRITask(net, torch.optim.Adam, loss=torch.nn.L1Loss()), name != "zero-filled"
     for name, trial in NETWORKS.items():
         yield name, trial.at(final=True).trained()[0], trial.network in WITH_MAPS
 

@@ -87,7 +87,9 @@ mask = Mask("equispaced", center_fractions=[0.08], accelerations=[4])
 brains = MRIData(str(folder / "brains"), mask, n_val=0, maps="file", augment=MovedObject("file"))
 torch.manual_seed(0)
 sense = Sense(Fourier2d((96, 96), transform="monarch", heads=8))
-task = MRITask(sense, lambda groups: torch.optim.Adam(groups, lr=1e-2), OneCycle(0.1), loss="l1", factor_lr=1e-2)
+task = MRITask(
+    sense, lambda groups: torch.optim.Adam(groups, lr=1e-2), OneCycle(0.1), loss=torch.nn.L1Loss(), factor_lr=1e-2
+)
 Trainer(max_epochs=100, limit_val_batches=0, **QUIET).fit(task, datamodule=brains)
 plots.factors(sense)
 

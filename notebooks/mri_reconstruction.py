@@ -39,7 +39,7 @@ from lightning.pytorch import Trainer
 from sciml import plots
 from sciml.cli.train import IRRELEVANT
 from sciml.metrics import volume_metrics
-from sciml.mri import Fourier2d, Mask, MovedObject, MRIData, Sense, VarNet, fft2c, generate_mri
+from sciml.mri import Fourier2d, Mask, MovedObject, MRIData, Sense, SSIMLoss, VarNet, fft2c, generate_mri
 from sciml.mri.models.classical import CGSense, L1Wavelet
 from sciml.mri.task import MRITask
 from sciml.training.schedules import OneCycle
@@ -116,7 +116,7 @@ print(f"{count_parameters(learned.parameters()):,} parameters")
 
 
 # %%
-def train(net: torch.nn.Module, loss: str, lr: float, factor_lr: float, epochs: int) -> torch.nn.Module:
+def train(net: torch.nn.Module, loss: torch.nn.Module, lr: float, factor_lr: float, epochs: int) -> torch.nn.Module:
     task = MRITask(net, lambda groups: torch.optim.Adam(groups, lr=lr), OneCycle(0.1), loss=loss, factor_lr=factor_lr)
     quiet = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False}
     trainer = Trainer(max_epochs=epochs, enable_checkpointing=False, limit_val_batches=0, **quiet)
@@ -125,7 +125,7 @@ def train(net: torch.nn.Module, loss: str, lr: float, factor_lr: float, epochs: 
 
 
 torch.manual_seed(0)
-monarch_sense = train(Sense(learned), "l1", lr=1e-2, factor_lr=1e-2, epochs=80)
+monarch_sense = train(Sense(learned), torch.nn.L1Loss(), lr=1e-2, factor_lr=1e-2, epochs=80)
 show(monarch_sense, "Monarch SENSE")
 
 # %% [markdown]
@@ -150,7 +150,7 @@ for name in ("fft", "monarch"):
     torch.manual_seed(0)
     start = Fourier2d((96, 96), transform=name, heads=1 if name == "fft" else 8)
     net = VarNet(Fourier2d((96, 96)), start=start, cascades=2, chans=6, pools=3, sens_chans=0)
-    varnets[name] = train(net, "ssim", lr=3e-3, factor_lr=1e-2, epochs=20)
+    varnets[name] = train(net, SSIMLoss(), lr=3e-3, factor_lr=1e-2, epochs=20)
 
 # %% [markdown]
 # ## 5. All of them

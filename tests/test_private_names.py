@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from jsonargparse._common import parsing_settings
 from lightning.pytorch import Trainer
 from lightning.pytorch.cli import LightningCLI
 from lightning.pytorch.demos.boring_classes import BoringModel
@@ -26,6 +27,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader
 
 from sciml.pde.models.replace import _CALLED, _FLAGS
+from sciml.runs.allowed import allowing
 from sciml.runs.parser import Parser
 from sciml.training.progress import batches_done, epochs_done, limit_steps
 from sciml.transforms.modules import Moved
@@ -166,6 +168,15 @@ def actions() -> None:
     assert "a.b" in [action.dest for action in parser._actions]
 
 
+def policy() -> None:
+    """What may be imported is one of jsonargparse's settings: sciml/runs/allowed.py, which puts them back."""
+    before = dict(parsing_settings)
+    with allowing(["yaml"]):
+        assert parsing_settings["import_path_verdicts"]["yaml"]
+        assert parsing_settings["import_paths_enforced"]
+    assert parsing_settings == before
+
+
 def constructor_arguments() -> None:
     """neuralop's models keep their constructor's arguments, also in states: sciml/pde/models/{takeover,state}.py."""
     model = FNO((4, 4), 1, 1, 4, n_layers=1)
@@ -223,6 +234,7 @@ CHECKS: dict[str, Callable[[], None]] = {
     "_prepare_subcommand_parser": command_lines,
     "_run_subcommand": command_lines,
     "_actions": actions,
+    "_common": policy,
     "_init_kwargs": constructor_arguments,
     "_contract_dense": contraction,
     "_grid": coordinates,

@@ -12,33 +12,35 @@ import yaml
 from sciml.cli import main
 from sciml.io.checkpoints import read_checkpoint
 
-CONFIG = {
-    "model": {
-        "net": {
-            "class_path": "sciml.pde.fno",
-            "init_args": {
-                "transform": "monarch",
-                "grid": [16, 16],
-                "n_modes": [4, 4],
-                "in_channels": 4,
-                "out_channels": 1,
-                "hidden_channels": 4,
-                "n_layers": 1,
-            },
+MODEL = {
+    "net": {
+        "class_path": "sciml.pde.fno",
+        "init_args": {
+            "transform": "monarch",
+            "grid": [16, 16],
+            "n_modes": [4, 4],
+            "in_channels": 4,
+            "out_channels": 1,
+            "hidden_channels": 4,
+            "n_layers": 1,
         },
-        "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 1e-3}},
-        "scheduler": {"class_path": "sciml.training.schedules.OneCycle"},
-        "factor_lr": 1e-2,
     },
-    "data": {
-        "path": "data.h5",
-        "n_train": 4,
-        "n_test": 1,
-        "n_val": 1,
-        "input_frames": 4,
-        "output_frames": 3,
-        "batch_size": 2,
-    },
+    "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 1e-3}},
+    "scheduler": {"class_path": "sciml.training.schedules.OneCycle"},
+    "factor_lr": 1e-2,
+}
+DATA = {
+    "path": "data.h5",
+    "n_train": 4,
+    "n_test": 1,
+    "n_val": 1,
+    "input_frames": 4,
+    "output_frames": 3,
+    "batch_size": 2,
+}
+CONFIG = {
+    "model": {"class_path": "sciml.PDETask", "init_args": MODEL},
+    "data": {"class_path": "sciml.PDEData", "init_args": DATA},
     "trainer": {"max_epochs": 2, "enable_progress_bar": False, "accelerator": "cpu"},
 }
 

@@ -1,12 +1,34 @@
 """What is written on the command line, brought into the form that the parsers know."""
 
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from sciml.errors import ConfigError
+from sciml.io.safe_yaml import read_yaml
 
 PLACES = ("--run_dir", "--ckpt_path", "--config", "-c", "--data.path", "--data.test_path")
 EVALUATIONS = ("validate", "test", "predict")
+
+
+def settled(args: list[str]) -> list[str]:
+    """The arguments `normalised`, without `--allow PACKAGE`: what they allow, configurations may name from here on.
+
+    The packages are searched in the current folder as well. Every configuration is read, and so checked, once before
+    the parsers do it.
+    """
+    from sciml.runs.allowed import allow  # brings jsonargparse
+
+    rest, packages = _taken(normalised(args))
+    if packages and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # last: it must not hide what is installed
+    allow(packages)
+    check_configurations(rest)
+    return configured_first(rest)
 
 
 def normalised(args: list[str]) -> list[str]:
@@ -23,9 +45,80 @@ def normalised(args: list[str]) -> list[str]:
     return [command, *named, *(word for given in rest for word in _spelt_out(given))]
 
 
+def check_configurations(args: Sequence[str]) -> None:
+    """Raise ConfigError for a configuration that is no YAML file, is empty, or holds no settings.
+
+    What is not there is left to the parser to report (it may be YAML itself, on the command line).
+    """
+    for path in configurations(args):
+        try:
+            content = read_yaml(path)
+        except (OSError, ValueError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            continue
+        if content is None:
+            raise ConfigError(f"{path}: empty; expected settings, as in configs/ or the config.yaml of a run")
+        if not isinstance(content, dict):
+            raise ConfigError(f"{path}: expected settings (key: value), got {type(content).__name__} {content!r:.40}")
+        for value in _strings(content):
+            _refuse_pipe(path, value)
+
+
+def configurations(args: Sequence[str]) -> list[str]:
+    """What follows --config, as another word or after =, in that order."""
+    pairs = pairwise([*args, ""])
+    given = [(word.split("=", 1)[1] if "=" in word else value, word) for word, value in pairs]
+    return [value for value, word in given if word == "--config" or word.startswith("--config=")]
+
+
+def configured_first(args: list[str]) -> list[str]:
+    """The same with every --config right after the command: the settings that follow need the classes it names."""
+    command, *rest = args
+    files = [word for path in configurations(rest) for word in ("--config", path)]
+    kept, words = [], iter(rest)
+    for word in words:
+        if word == "--config":
+            next(words, None)
+        elif not word.startswith("--config="):
+            kept.append(word)
+    return [command, *files, *kept]
+
+
+def _strings(content: Any) -> Iterator[str]:
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, (dict, list)):
+        for value in content.values() if isinstance(content, dict) else content:
+            yield from _strings(value)
+
+
+def _refuse_pipe(config: str, value: str) -> None:
+    """A value may be the path of a file to read; from a pipe that nobody fills, reading never ends."""
+    try:
+        mode = os.stat(value).st_mode
+    except (OSError, ValueError):
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ConfigError(f"{config}: {value} is a pipe or device; expected a file or a folder")
+
+
+def _taken(args: list[str]) -> tuple[list[str], list[str]]:
+    rest, packages = [], []
+    words = iter(args)
+    for word in words:
+        if word == "--allow":
+            packages.append(next(words, ""))
+        elif word.startswith("--allow="):
+            packages.append(word.removeprefix("--allow="))
+        else:
+            rest.append(word)
+    return rest, packages
+
+
 def _refuse_empty(words: list[str]) -> None:
     """An unset variable of the shell must not become the current folder."""
-    for option, value in pairwise([*words, "-"]):
+    for option, value in pairwise([*words, ""]):
         name, is_, given = option.partition("=")
         if name in PLACES and not (given if is_ else value):
             raise ConfigError(f"{name}: empty; give a path, or leave it out")

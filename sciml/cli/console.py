@@ -1,6 +1,7 @@
 """What `sciml fit` says while it works: a line each for the start, the data, every epoch and the end."""
 
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,22 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ProgressBar
 
 from sciml.training.task import Task, count_parameters
+
+# Warnings that are no concern of the user's: data is in memory, so worker processes only cost time; n_val=0 was
+# chosen; Lightning calls a function of torch that is deprecated; and zero-filled SENSE has nothing to train.
+IRRELEVANT = (
+    ".*does not have many workers",
+    ".*`validation_step` but have no `val_dataloader`",
+    ".*LeafSpec.* is deprecated",
+    ".*will run with no optimizer",
+    ".*`training_step` returned `None`",
+    ".*predict returned None",  # by a device whose share of the samples has ended
+)
+
+
+def hide_irrelevant_warnings() -> None:
+    for message in IRRELEVANT:
+        warnings.filterwarnings("ignore", message)
 
 
 class Console(Callback):

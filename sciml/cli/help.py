@@ -6,18 +6,22 @@ them against the constructors' signatures.
 
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from sciml.io.generator import Generator
 
 
-def _declared() -> dict[str, Generator]:
-    """What `sciml data` makes: of every application, a folder of sciml with a module `generators`."""
-    folders = sorted(file.parent.name for file in Path(__file__).parents[1].glob("*/generators.py"))
-    modules = [import_module(f"sciml.{folder}.generators") for folder in folders]
-    return {name: made for module in modules for name, made in module.GENERATORS.items()}
+def _declared(name: str) -> list[Any]:
+    """The modules of this name: an application is a folder of sciml, and says itself what it takes and makes."""
+    folders = sorted(file.parent.name for file in Path(__file__).parents[1].glob(f"*/{name}.py"))
+    return [import_module(f"sciml.{folder}.{name}") for folder in folders]
 
 
-GENERATORS = _declared()
+APPLICATIONS = _declared("application")
+CLASSES = {"model": [of.TASK for of in APPLICATIONS], "data": [of.DATA for of in APPLICATIONS]}
+GENERATORS: dict[str, Generator] = {}
+for _module in _declared("generators"):
+    GENERATORS |= _module.GENERATORS
 
 COMMANDS = f"""\
 usage: sciml COMMAND ...     (python -m sciml is the same; each command has its own --help)
@@ -39,14 +43,17 @@ _PURPOSE = {
     "predict": ("RUN", "Write the predictions of a run's best checkpoint; the data need no targets."),
 }
 
-OPTIONS = """\
-RUN is a run directory, CONFIG.yaml a file of the settings below (nested at the dots); either may come as --config.
-Every setting may follow as --KEY VALUE, which wins. `--help full` lists all of them, those of the Trainer too.
+OPTIONS = f"""\
+RUN is a run directory, CONFIG.yaml a file of the settings below; either may come as --config. In the file they are
+nested at the dots, those of a class in init_args, as model: {{class_path: {CLASSES["model"][0]}, init_args: {{...}}}}.
+Every setting may follow as --KEY VALUE, which wins, with or without init_args. `--help full` lists all of them, those
+of the Trainer too.
 
 Options
   -c, --config FILE     settings; of several files the later ones lie over the earlier
   --run_dir PATH        [runs/<name of FILE>] where results go
-  --task KIND           [pde] pde: fields; mri: images
+  --model.class_path    {", ".join(f"{of.TASK} for {of.KIND}" for of in APPLICATIONS)}
+  --data.class_path     {", ".join(f"{of.DATA} for {of.KIND}" for of in APPLICATIONS)}
   --ckpt_path WHICH     [none] best, last, or a file. fit: continue from it; else: evaluate it
   --overwrite BOOL      [false] let fit replace a run
   --allow PACKAGE       let the settings name classes of your own PACKAGE; not recorded: say it each time
@@ -55,91 +62,14 @@ Options
 """
 
 MODEL = """\
-model.KEY, for fields and images
+model.KEY, for all
   net                   the network, as class_path and init_args: one of those below, or of your own (--allow)
   optimizer             class_path and init_args of one of torch.optim
-  scheduler             [none] sciml.training.schedules.OneCycle (pct_start [0.3]), Cosine, Halving (stages [5]) or
-                        Constant, stepped each training step; or one of torch.optim.lr_scheduler, stepped each epoch
+  scheduler             [none] sciml.training.schedules.OneCycle (pct_start [0.3]), Cosine or Halving (stages [5]),
+                        stepped each training step; or one of torch.optim.lr_scheduler, stepped each epoch
                         (OneCycleLR, CyclicLR: each step; ReduceLROnPlateau: by the validation's metric)
   factor_lr             [none] learning rate of the learned transforms' factors; left out: the optimizer's
   factor_decay          [0.0] after each step, factor -= rate * factor_decay * (factor - DFT)
-model.KEY, for fields alone
-  normalize             [false] the network works on (field - mean) / std of the training set
-model.KEY, for images alone
-  loss                  [ssim] ssim (1 - SSIM), l1 or mse, of images divided by the volume's maximum
-"""
-
-NETWORKS = """\
-Networks for fields (model.net.class_path); also any neuralop.models.*, FNO, TFNO, UNO, ..., with their own init_args
- sciml.pde.fno     neuralop's FNO, with the transform of your choice
-  n_modes               modes kept along each axis, both signs counted
-  in_channels           channels in; for a rollout, the number of input frames
-  out_channels          channels out; for a rollout, 1
-  hidden_channels       width of the Fourier layers
-  grid                  points along each axis of the training data
-  transform             [fft] fft: fixed; monarch, dense: learned, starting as the DFT
-  heads                 [none] groups of channels with a learned transform each; left out: one for each channel
-  n_layers              [4] Fourier layers
-  domain_padding        [none] zero padding on each side, as a fraction of the grid
-  separable             [false] one weight for each mode and channel, not a channel matrix for each mode
-Networks for images
- sciml.mri.Sense, sciml.mri.MoDL, sciml.mri.VarNet, sciml.mri.ImageUNet (chans, pools alone)
-  fourier               the Fourier operator, sciml.mri.Fourier2d (below)
-  start                 [none] MoDL, VarNet: the operator of the first iterate; this is where a learned one pays
-  iterations            [10] MoDL: unrolled steps
-  cg_iterations         [6] MoDL: steps of conjugate gradients in each
-  initial_lambda        [0.05] MoDL: start of the weight of the denoiser
-  cascades              [12] VarNet: unrolled steps
-  chans                 [18] channels of the U-Nets (ImageUNet: 32)
-  pools                 [4] their depth
-  sens_chans            [8] VarNet: channels of the network for coil maps; 0: the data bring maps
-  sens_pools            [4] VarNet: its depth
- sciml.mri.Fourier2d
-  size                  (y, x) for which the factors are stored; other sizes are served too
-  transform             [fft] fft: fixed; monarch, dense: learned, starting as the DFT
-  heads                 [1] groups of coils with a transform each
-  tied                  [true] the inverse is the adjoint; false: learned separately
-  radix                 [none] monarch: the p to aim for in n = p q
-"""
-
-FIELDS_DATA = """\
-data.KEY, for fields (HDF5 of `sciml data`, FNO's .mat, neuraloperator's .pt)
-  path                  file with the training samples, and the test samples unless test_path is given
-  n_train               the first samples, to train on
-  n_test                the last samples, to test on
-  n_val                 [0] the samples after the first n_train, to validate on
-  test_path             [none] file with the test samples; its resolution may differ
-  input_frames          [none] frames that the network sees; leave out for .pt pairs
-  output_frames         [none] frames that follow, to be predicted; leave out for .pt pairs
-  time_stride           [1] stored frames from one frame used to the next
-  windows               [false] train on every start frame of a trajectory, not on the first alone
-  augment               [none] sciml.pde.Symmetry: each training sample under a symmetry of its equation (our data)
-  subsample             [1] points of the file to one point used, along each axis
-  test_subsample        [none] the same for the test samples; left out: subsample
-  grid                  [none] the grid that the network is made for, after subsampling; other data is refused
-  batch_size            [20] samples to a batch, on each device
-  num_workers           [0] loader processes
-  seed                  [0] of the training order, with the epoch
-"""
-
-IMAGES_DATA = """\
-data.KEY, for images (fastMRI's files, or those of `sciml data mri`)
-  path                  folder with the split folders
-  mask                  what undersamples: sciml.mri.Mask with kind [equispaced_fraction] (or equispaced, random,
-                        magic, magic_fraction, poisson, file), center_fractions, accelerations, fixed_seed
-  challenge             [multicoil] multicoil or singlecoil
-  train_split           [none] folder within path; left out: <challenge>_train
-  val_split             [none] likewise, _val
-  test_split            [none] likewise, _test; fastMRI's has no targets: test on multicoil_val
-  n_train               [none] first volumes by name to train on; left out: all
-  n_val                 [none] likewise, to validate on; 0: no validation
-  maps                  [none] coil maps that a batch brings: none, espirit, or file (sens_maps)
-  augment               [none] sciml.mri.MovedObject with maps (file or espirit): the object moves in front of its coils
-  batch_size            [1] most slices in a batch, on each device
-  num_workers           [0] loader processes
-  seed                  [0] of order, masks and augmentation while training
-  skip_corrupt          [false] leave out damaged files, counted in the log
-  cache_dir             [none] where the index and ESPIRiT's maps are kept; left out: the user's cache folder
 """
 
 TRAINER = """\
@@ -203,4 +133,4 @@ def full(arguments: list[str]) -> list[str] | None:
 def _training(command: str) -> str:
     operand, purpose = _PURPOSE[command]
     usage = f"usage: sciml {command} {operand} [--KEY VALUE]...\n\n{purpose}\n"
-    return "\n".join([usage + OPTIONS, MODEL + NETWORKS + FIELDS_DATA + IMAGES_DATA + TRAINER])
+    return "\n".join([usage + OPTIONS, MODEL + TRAINER, *(of.SETTINGS for of in APPLICATIONS)])

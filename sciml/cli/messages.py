@@ -1,24 +1,14 @@
-"""Settings that were not understood, explained: which key, what is allowed, what was probably meant."""
+"""Words for what went wrong: what was probably meant, and which class refused its arguments."""
 
 import difflib
-import inspect
-import re
-import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from sciml import errors
 
-if TYPE_CHECKING:  # help and typing errors need none of its parsers
-    from jsonargparse import ArgumentParser
-
-_KINDS = {"Module": "network", "Optimizer": "optimizer"}
-REFUSED = (
-    "refused before importing it; a configuration may name what belongs to sciml, torch.optim, torch.nn, "
-    "lightning.pytorch and neuralop, and to your own packages if each command says --allow PACKAGE"
-)
+OURS = (errors.BadSchema, errors.NonFinite, errors.UnsafeFile, errors.CheckpointError, errors.ConfigError)
+FOREIGN = (TypeError, ValueError, AssertionError, LookupError, AttributeError, ImportError, RuntimeError)
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
@@ -33,98 +23,20 @@ def building() -> Iterator[None]:
     """What a class of the configuration raises when it is built becomes a ConfigError naming it; our errors stay."""
     try:
         yield
-    except (errors.BadSchema, errors.NonFinite, errors.UnsafeFile, errors.CheckpointError, errors.ConfigError):
-        raise
-    except (TypeError, ValueError, AssertionError, LookupError, AttributeError, ImportError, RuntimeError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise errors.ConfigError(f"{_built(error)} does not take these arguments: {reason}") from error
+    except (*OURS, *FOREIGN) as error:
+        reason: Exception = error
+        while _built(reason) is None and isinstance(reason.__cause__, Exception):  # the parser's word about another's
+            reason = reason.__cause__
+        if isinstance(reason, (*OURS, OSError)):
+            raise reason from None
+        text = " ".join(str(reason).split()) or type(reason).__name__
+        raise errors.ConfigError(f"{_built(reason) or 'a class'} does not take these arguments: {text}") from error
 
 
-def _built(error: BaseException) -> str:
+def _built(error: BaseException) -> str | None:
     """The class whose constructor raised, the outermost; what calls constructors for us does not count."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         owner = type(frame.f_locals.get("self"))
         if frame.f_code.co_name == "__init__" and not owner.__module__.startswith(("sciml.cli", "lightning", "json")):
             return f"{owner.__module__}.{owner.__qualname__}"
-    return "a class"
-
-
-def explain(message: str, parser: "ArgumentParser", args: Sequence[str]) -> str:
-    """jsonargparse's message in one line, with the nearest right key where a key or class is unknown."""
-    found = _unknown_setting(message, parser) or _wrong_value(message)
-    if found is None and message.startswith("Problems parsing config"):
-        files = [word.removeprefix("--config=") for word in args if word.endswith((".yaml", ".yml", ".json"))]
-        found = f"{', '.join(files)}: {' '.join(message.split())}"
-    return found or " ".join(message.split())
-
-
-def _unknown_setting(message: str, parser: "ArgumentParser") -> str | None:
-    keys = [action.dest for action in parser._actions]
-    if unknown := re.search(r"unrecognized arguments: (-*)([^\s=]+)", message):
-        if not unknown[1]:
-            return f"{unknown[2]!r} is not expected there; settings are --KEY VALUE, and a run comes first"
-        return f"{unknown[2]}: no such setting{nearest(unknown[2], keys)}"
-    if unknown := re.search(r"does not accept option '([^']+)'", message):
-        return f"{unknown[1]}: no such setting{nearest(unknown[1], keys)}"
-    if unknown := re.search(r"Option '([^']+)' is not accepted", message):
-        owner = re.search(r"class_path[ =]'([^']+)'", message)
-        known = _parameters(owner[1]) if owner else keys
-        return f"{_where(message)}{unknown[1]}: no such setting{nearest(unknown[1], known)}"
     return None
-
-
-def _wrong_value(message: str) -> str | None:
-    where = _where(message)
-    if refused := re.search(r"Importing '([^']+)' is not allowed", message):
-        return f"{where}{refused[1]!r} {REFUSED}"
-    if needed := re.search(r"following arguments are required: ([^\n]+)", message):
-        owner = re.search(r"class_path[ =]'([^']+)'", message)
-        names, nested = re.subn(r"\b(fit|validate|test|predict)\.", "", needed[1])
-        hint = "; name a configuration (--config FILE, as in configs/), or a run" if nested and not owner else ""
-        return f"{where}{owner[1] if owner else 'it'} needs {names}{hint}"
-    found = re.search(r"(?:Given value|Got value): ([^\n]*)", message)
-    value = found[1].split(". Got value:")[0].strip() if found else ""
-    value = value if len(value) <= 80 else f"{value[:77]}..."
-    if absent := re.search(r"module '([^']+)' has no attribute '([^']+)'", message):
-        module, name = absent.groups()
-        return f"{where}{module} has no {name}{nearest(name, dir(sys.modules[module]))}"
-    module, _, name = value.rpartition(".")
-    if module in sys.modules and not hasattr(sys.modules[module], name):
-        return f"{where}{module} has no {name}{nearest(name, dir(sys.modules[module]))}"
-    if other := re.search(r"Import path (\S+) does not correspond to a subclass of (\w+)$", message):
-        return f"{where}{other[1]} is no {_KINDS.get(other[2], other[2])}"
-    if types := re.search(r"Subtypes: \[(.*)\]", message):
-        return f"{where}expected {_readable(types[1])}; got {value!r}"
-    if kind := re.search(r"Expected a (typing.Literal\[.*?\]|<class '.*?'>)", message):
-        return f"{where}expected {_readable(kind[1])}; got {value!r}"
-    if word := re.search(r"Expected a dot import path string: (\S+)", message):
-        example = "sciml.pde.fno (sciml fit --help lists networks)" if "net" in where else "torch.optim.Adam"
-        return f"{where}expected a class, such as {example}; got {word[1]!r}"
-    if wanted := re.search(r"(?:Not a valid subclass of (\w+)|Unable to load config ['\"](.*?)['\"])", message):
-        got = re.search(r"Expected a path but (.*) either not accessible", message)
-        what = f"a {_KINDS.get(wanted[1], wanted[1])} (class_path and init_args)" if wanted[1] else "settings by name"
-        return f"{where}expected {what}; got {got[1] if got else wanted[2] or value!r}"
-    if re.search(r"Type \S*Callable\[.*\] expects a function or a callable class", message):
-        got = re.search(r"Expected a path but (.*) either not accessible", message)
-        return f"{where}expected a class, such as torch.optim.Adam; got {got[1] if got else value}"
-    return None
-
-
-def _where(message: str) -> str:
-    return "".join(f"{key}: " for key in dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
-
-
-def _readable(types: str) -> str:
-    types = re.sub(r"collections\.abc\.Callable\[\[[\w.]+\], ([\w.]+)\]", r"\1", types)
-    return re.sub(r"<class '(.*?)'>", r"\1", types).replace("typing.Literal", "one of ").replace("NoneType", "null")
-
-
-def _parameters(class_path: str) -> list[str]:
-    """Names of the arguments of a class or function that a configuration names (it was imported already)."""
-    module, name = class_path.rsplit(".", 1)
-    target = getattr(sys.modules.get(module), name, None)
-    if inspect.isclass(target):
-        from sciml.runs.parser import parameters  # which imports Lightning, as the parser has
-
-        return list(parameters(target))
-    return list(inspect.signature(target).parameters) if callable(target) else []

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sciml.cli.help import GENERATORS
-from sciml.cli.messages import explain, nearest
+from sciml.cli.messages import nearest
 from sciml.errors import BadSchema, ConfigError
 from sciml.io.jobs import Interrupted
 
@@ -20,6 +20,9 @@ def data(args: list[str]) -> int:
         )
     from jsonargparse import ArgumentError, ArgumentParser
 
+    from sciml.cli.diagnosis import explain
+    from sciml.cli.signatures import arguments_of
+
     generate = GENERATORS[name].load()
     parser = ArgumentParser(prog=f"sciml data {name}", exit_on_error=False, allow_abbrev=False)
     parser.add_function_arguments(generate, as_positional=False)
@@ -27,7 +30,7 @@ def data(args: list[str]) -> int:
     try:
         settings = parser.parse_args(words)
     except ArgumentError as error:
-        raise ConfigError(explain(str(error), parser, words)) from error
+        raise ConfigError(explain(str(error), words, arguments_of(generate))) from error
     try:
         generate(**settings.as_dict())
     except Interrupted as stop:

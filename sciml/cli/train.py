@@ -2,63 +2,43 @@
 
 import logging
 import sys
-import warnings
+import traceback
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jsonargparse
 import torch
-from jsonargparse import ArgumentError
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from sciml.cli.allowed import given, settle
-from sciml.cli.applications import application, chosen
-from sciml.cli.config import dumped
-from sciml.cli.console import Console
-from sciml.cli.messages import building, explain
-from sciml.cli.one_command import OneCommandCLI
-from sciml.cli.trainer_settings import as_list, check_seed, check_trainer_settings, naming_the_key
+from sciml.cli.arguments import settled
+from sciml.cli.configured import ConfiguredCLI, check_one_application
+from sciml.cli.console import Console, hide_irrelevant_warnings
+from sciml.cli.messages import building
 from sciml.errors import ConfigError
-from sciml.io.checkpoints import read_checkpoint
 from sciml.io.safe_yaml import parse_yaml
+from sciml.runs.checkpoints import check_progress, check_weights
+from sciml.runs.configuration import configuration
 from sciml.runs.directory import RUN, RunDirectory
-from sciml.runs.locate import default_run_dir, find_checkpoint
-from sciml.runs.loggers import Curves, MetricsCSV, SafeCheckpointIO
+from sciml.runs.evaluations import Measurement
+from sciml.runs.locate import find_checkpoint
+from sciml.runs.loggers import SafeCheckpointIO, loggers
 from sciml.runs.ownership import Ownership
 from sciml.runs.parser import Parser
 from sciml.runs.settings import Origin
 from sciml.training import ranks
 from sciml.training.callbacks import Checkpoints, DivergenceGuard, TrainingCost
-from sciml.training.launcher import is_rank_zero, use_launcher
-from sciml.training.limits import check_trainer, environment_plugins
+from sciml.training.data import DataModule
+from sciml.training.launcher import environment_plugins, is_rank_zero, use_launcher
 from sciml.training.memory import keep_freed_memory
 from sciml.training.precision import check_data, check_precision
-from sciml.training.resume import Continued, check_optimizer, check_progress, check_weights
+from sciml.training.resume import Continued, check_optimizer
 from sciml.training.stopping import Stopped
-from sciml.training.task import Task
-
-# Warnings that are no concern of the user's: data is in memory, so worker processes only cost time; n_val=0 was
-# chosen; Lightning calls a function of torch that is deprecated; and zero-filled SENSE has nothing to train.
-IRRELEVANT = (
-    ".*does not have many workers",
-    ".*`validation_step` but have no `val_dataloader`",
-    ".*LeafSpec.* is deprecated",
-    ".*will run with no optimizer",
-    ".*`training_step` returned `None`",
-    ".*predict returned None",  # by a device whose share of the samples has ended
-)
-
-OF_ONE_COMMAND = ("verbose", "weights_only", "return_predictions")
-TRAINER_DEFAULTS = {
-    "log_every_n_steps": 1,
-    "enable_model_summary": False,
-    "num_sanity_val_steps": 0,
-    "use_distributed_sampler": False,  # our loaders share the samples out
-}
+from sciml.training.task import Task, check_has_end
+from sciml.training.trainer_settings import as_list, check_trainer_settings, naming_the_key
 
 
 def run(args: list[str]) -> int:
@@ -67,17 +47,15 @@ def run(args: list[str]) -> int:
     Exit status 0; 143 or 130 when SIGTERM or Ctrl-C ended the training (with a checkpoint).
     """
     keep_freed_memory()
-    args = settle(args)
+    args = settled(args)
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     strict = {"exit_on_error": False, "allow_abbrev": False}
-    about = application(chosen(args))
     try:
         RunCLI(
-            about.task,
-            about.data,
+            Task,
+            DataModule,
             save_config_callback=None,  # written by RunCLI, once everything else has been checked
-            trainer_defaults=dict(TRAINER_DEFAULTS),
             seed_everything_default=0,
             parser_kwargs={**strict, args[0]: dict(strict)},
             args=args,
@@ -98,45 +76,22 @@ def run(args: list[str]) -> int:
     return 0
 
 
-class RunCLI(OneCommandCLI):
+class RunCLI(ConfiguredCLI):
     """A command line whose every run lives in one directory."""
 
     model: Task
-    datamodule: Any  # an application's, which can `describe` its data
+    datamodule: DataModule
 
     def before_instantiate_classes(self) -> None:
-        for message in IRRELEVANT:  # here, since neuralop resets such filters when a configuration imports it
-            warnings.filterwarnings("ignore", message)
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--run_dir",
-            type=str | None,
-            default=None,
-            help="where results go (default: runs/NAME for NAME.yaml; its own directory for a run's config.yaml)",
-        )
-        parser.add_argument("--task", type=Literal["pde", "mri"], default="pde", help="fields or images")
-        parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        self.arguments = [*(args if isinstance(args, list) else []), *given()]
-        try:
-            self.config = parser.parse_args(args)  # type: ignore[arg-type]
-        except ArgumentError as error:
-            raise ConfigError(explain(str(error), self.command_parser, list(args or []))) from error
-        settings = self.config[self.config.subcommand]
-        check_seed(settings.seed_everything)
-        if settings.run_dir is None:
-            settings.run_dir = str(default_run_dir(settings.config or []))
-        self.run = RunDirectory(settings.run_dir)
-        self._text: str | None = None
+        hide_irrelevant_warnings()  # here, since neuralop resets such filters when a configuration imports it
 
     def instantiate_classes(self) -> None:
         """As in LightningCLI, which calls a deprecated name of jsonargparse's."""
         with building():
             self.config_init = self.parser.instantiate(self.config)
-        self.datamodule = self._settings.data
-        self.model = self._settings.model
+        self.datamodule, self.model = self._settings.data, self._settings.model
+        check_one_application(self.model, self.datamodule)
+        self.run = RunDirectory(self._settings.run_dir)
         self.run.settle()
         self.checkpoint = None
         if self.subcommand == "fit":
@@ -149,22 +104,14 @@ class RunCLI(OneCommandCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         settings = self._settings.trainer
         check_trainer_settings(settings)
-        check_trainer(settings)
-        self.application = application(self._settings.task)
-        self.collector = self.application.collector()
-        kwargs["callbacks"] = [
-            *self._own_callbacks(),
-            *as_list(settings.callbacks),
-            self.collector,
-            Checkpoints(self.run.path / "checkpoints", self.model.monitor),
-            DivergenceGuard(),
-            TrainingCost(),
-        ]
-        kwargs["plugins"] = [*as_list(settings.plugins), SafeCheckpointIO(), *environment_plugins()]
+        self.checkpoint_io = SafeCheckpointIO()
+        first, last = self._callbacks()
+        kwargs["callbacks"] = [*first, *as_list(settings.callbacks), *last]
+        kwargs["plugins"] = [*as_list(settings.plugins), self.checkpoint_io, *environment_plugins()]
         kwargs["default_root_dir"] = settings.default_root_dir or str(self.run.path)
         if settings.logger is not False and self.subcommand == "fit":
             others = [logger for logger in as_list(settings.logger) if logger is not True]
-            kwargs["logger"] = [*self._loggers(), *others]
+            kwargs["logger"] = [*loggers(self.run.path, resume=self.checkpoint is not None), *others]
         elif settings.logger in (None, True):
             kwargs["logger"] = False
         with naming_the_key(settings):
@@ -172,24 +119,22 @@ class RunCLI(OneCommandCLI):
         use_launcher(trainer, self.arguments)
         return trainer
 
-    def _own_callbacks(self) -> list[Callback]:
-        """What writes the run's directory, and what says so; the settings that changed are applied."""
+    def _callbacks(self) -> tuple[list[Callback], list[Callback]]:
+        """Ours, before and after those of the configuration."""
+        always = [Checkpoints(self.run.path / "checkpoints", self.model.monitor), DivergenceGuard(), TrainingCost()]
         if self.subcommand != "fit":
-            return []
+            self.results = self.model.results()
+            return [], [self.results, *always]
         about = {"kind": RUN, "program": f"sciml {version('sciml')}, torch {torch.__version__}"}
-        self.ownership = Ownership(self.run, self._config_text(), about, resumes=self.checkpoint is not None)
+        self.ownership = Ownership(self.run, self._text, about, resumes=self.checkpoint is not None)
         self.console = Console(self.run.path)
-        return [self.ownership, self.console]
-
-    def _loggers(self) -> list[Any]:
-        table = MetricsCSV(self.run.path / "metrics.csv", resume=self.checkpoint is not None)
-        return [table, Curves(self.run.path / "tensorboard")]
+        return [self.ownership, self.console], always
 
     def run_command(self) -> None:
         try:
             super().run_command()
         except RuntimeError as error:
-            if str(error).startswith("Early stopping conditioned on metric"):  # known when the first epoch has ended
+            if _raised_by(error, EarlyStopping):  # what it follows is not logged: known when the first epoch has ended
                 raise ConfigError(f"trainer.callbacks: {error}") from error
             raise
         finally:
@@ -198,13 +143,10 @@ class RunCLI(OneCommandCLI):
 
     def before_fit(self) -> None:
         settings = self._settings
-        if self.trainer.max_epochs == -1 and self.trainer.max_steps == -1:
-            raise ConfigError("trainer.max_epochs: -1, and trainer.max_steps is not set either: no end in sight")
-        if self.trainer.limit_train_batches == 0:
-            raise ConfigError("trainer.limit_train_batches: 0: there is nothing to train; leave it out")
         if self.checkpoint is not None:
             settings.ckpt_path = str(self.checkpoint)
             self._check_resume(self.checkpoint)
+        check_has_end(self.trainer)
         self.datamodule.setup("fit")
         with ranks.expecting(self.trainer.world_size):
             batches = self.datamodule.train_dataloader()
@@ -218,7 +160,7 @@ class RunCLI(OneCommandCLI):
 
     def _check_resume(self, path: Path) -> None:
         """Refuse what would silently be another run; apply and name what may change."""
-        checkpoint = read_checkpoint(path)
+        checkpoint = self.checkpoint_io.read(path)
         origin = Origin(path, self._own_settings, checkpoint)
         origin.require_same_run()
         check_weights(self.model.net, checkpoint, path)
@@ -232,33 +174,27 @@ class RunCLI(OneCommandCLI):
         self._use_checkpoint()
 
     def before_test(self) -> None:
-        self._use_checkpoint()
-        self.target = self._test_target()
-        self.target.require_results()
+        self.measurement = self._use_checkpoint()
+        self.target = self.measurement.evaluation_folder()
 
     def before_predict(self) -> None:
-        self._use_checkpoint()
-        self.target = self.run.beside("predict", self._data())
-        self.target.require_results()
-        self._settings.return_predictions = False  # the collector has them
+        self.measurement = self._use_checkpoint()
+        self.target = self.measurement.prediction_folder()
+        self._settings.return_predictions = False  # the results have them
 
     def after_test(self) -> None:
         if not is_rank_zero():
             return
-        about, checkpoint = self.application, self._settings.ckpt_path
-        own = self.target.is_run
-        with self.target.recording({"kind": RUN, "trained": True} if own else self._marks("evaluation")):
-            if not own:  # first, since a rollout that diverged ends here
-                self.target.write_config(self._config_text())
-            path = about.call(about.evaluate, self.target.path, self.collector, self.datamodule, self.model, checkpoint)
-        print(path)
+        folder, data = self.target.path, self.datamodule
+        with self.measurement.evaluating(self.target, self._text):
+            info = self.measurement.info(folder, self.model.facts)
+            print(self.results.write_evaluation(folder, data, self.model.net, info))
 
     def after_predict(self) -> None:
         if not is_rank_zero():
             return
-        with self.target.recording(self._marks("prediction")):
-            path = self.application.call(self.application.save, self.target.path, self.collector, self.datamodule)
-        print(path)
+        with self.measurement.predicting(self.target):
+            print(self.results.write_predictions(self.target.path, self.datamodule))
 
     @property
     def _settings(self) -> jsonargparse.Namespace:
@@ -270,47 +206,27 @@ class RunCLI(OneCommandCLI):
             trial = bool(self._settings.trainer.fast_dev_run)  # which is no reason to replace a run
             self.run.require_free(overwrite=self._settings.overwrite and self.checkpoint is None and not trial)
 
-    def _use_checkpoint(self) -> None:
+    def _use_checkpoint(self) -> Measurement:
         """The run's best checkpoint, or the one asked for, of this network under the settings it was trained with."""
         path = find_checkpoint(self.run.path, self._settings.ckpt_path)
         self._settings.ckpt_path = str(path)
-        checkpoint = read_checkpoint(path)
-        self.origin = Origin(path, self._own_settings, checkpoint)
-        self.origin.require_same_network()
+        checkpoint = self.checkpoint_io.read(path)
+        origin = Origin(path, self._own_settings, checkpoint)
+        origin.require_same_network()
         check_weights(self.model.net, checkpoint, path)
+        return Measurement(self.run, origin, self.datamodule.describe("test"), self.datamodule.batch_size)
 
-    def _test_target(self) -> RunDirectory:
-        """Where results go: the run itself for its own test data, a folder beside them for other data."""
-        if not self.run.owns(self.origin.checkpoint):
-            self.run.require_evaluation(self._data())
-            return self.run
-        return self.run.beside("evaluations", self._data()) if self.origin.tests_other_data else self.run
-
-    def _marks(self, kind: str) -> dict[str, Any]:
-        return {"kind": kind, "data": self._data()}
-
-    def _data(self) -> dict[str, Any]:
-        """What tells an evaluation from others: its data, weights and computation; JSON values."""
-        path, trainer = self.origin.checkpoint, self._own_settings["trainer"]
-        asked = {k: trainer.get(k) for k in ("precision", "limit_test_batches", "limit_predict_batches")}
-        if trainer.get("fast_dev_run"):
-            asked["fast_dev_run"] = trainer["fast_dev_run"]
-        if any(value is not None for key, value in asked.items() if key != "precision"):
-            asked["batch_size"] = self.datamodule.batch_size  # what is left out is counted in batches
-        weights = path.name if self.run.owns(path) else str(path.resolve())
-        return {**self.datamodule.describe("test"), **asked, "checkpoint": weights}
+    @cached_property
+    def _text(self) -> str:
+        """config.yaml of this run."""
+        return configuration(self.command_parser, self.config[self.subcommand])
 
     @cached_property
     def _own_settings(self) -> dict[str, Any]:
-        return parse_yaml(self._config_text(), "config.yaml")
+        return parse_yaml(self._text, "config.yaml")
 
-    def _config_text(self) -> str:
-        """config.yaml of this run. ConfigError unless it parses back to the same settings."""
-        if self._text is None:
-            settings = self.config[self.subcommand].clone()
-            settings.run_dir = settings.ckpt_path = None  # it is the directory it lies in, and stays so when moved
-            settings.overwrite = False
-            for key in OF_ONE_COMMAND:  # a configuration of `test` is one for `fit` too
-                settings.pop(key, None)
-            self._text = dumped(self.command_parser, settings)
-        return self._text
+
+def _raised_by(error: BaseException, kind: type) -> bool:
+    """Whether a method of such an object raised it."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return isinstance(frames[-1].f_locals.get("self"), kind)

@@ -4,7 +4,6 @@ import os
 import pickle
 import pickletools
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,13 @@ from torch.serialization import get_unsafe_globals_in_checkpoint
 from sciml.errors import CheckpointError
 
 
-def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, Any]:
+def read_checkpoint(path: str | os.PathLike[str], map_location: Any = "cpu", *, mmap: bool = False) -> dict[str, Any]:
     """A checkpoint's content, tensors and plain values only: nothing in the file is ever executed.
+
+    Args:
+        path: The file.
+        map_location: Where tensors go, as in `torch.load`.
+        mmap: Leave tensors on the disk until they are used.
 
     Raises:
         CheckpointError: there is no such file, or it is truncated, damaged, of another kind, or asks for code
@@ -24,15 +28,16 @@ def read_checkpoint(path: str | Path, map_location: Any = "cpu") -> dict[str, An
     if not Path(path).is_file():
         raise CheckpointError(f"{path}: no such checkpoint")
     try:
-        checkpoint = torch.load(path, map_location=map_location, weights_only=True)
+        checkpoint = torch.load(path, map_location=map_location, weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise CheckpointError(
-            f"{path}: refused: damaged, or it holds more than tensors and plain values ({reason}); use a "
-            "checkpoint that `sciml fit` wrote"
+            f"{path}: cannot be read: damaged, or it holds more than tensors and plain values, which is refused "
+            f"({reason}); use a checkpoint that `sciml fit` wrote"
         ) from error
     except Exception as error:  # a damaged file can make the unpickler raise nearly anything
-        raise CheckpointError(f"{path}: truncated or damaged ({error}); use another checkpoint") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"{path}: cannot be read: truncated or damaged ({reason}); use another one") from error
     if not isinstance(checkpoint, dict) or "state_dict" not in checkpoint:
         raise CheckpointError(f"{path}: no 'state_dict' in it; use a checkpoint that `sciml fit` wrote")
     return checkpoint
@@ -47,9 +52,7 @@ def unsafe_names(path: str | os.PathLike[str]) -> list[str]:
         with open(path, "rb") as file:
             if zipfile.is_zipfile(file):
                 return sorted(get_unsafe_globals_in_checkpoint(os.fspath(path)))
-            file.seek(
-                0
-            )  # torch < 1.6 wrote bare pickles: a number, its version, what it says of the machine, the object
+            file.seek(0)  # torch < 1.6 wrote bare pickles: a number, its version, the machine, the object
             operations = [(code.name, value) for _ in range(4) for code, value, _ in pickletools.genops(file)]
     except Exception:  # a damaged file can raise nearly anything
         return []
@@ -59,23 +62,12 @@ def unsafe_names(path: str | os.PathLike[str]) -> list[str]:
 
 
 def stamp(path: str | os.PathLike[str]) -> dict[str, int]:
-    """How far a checkpoint was trained: `step` and `epoch`. Reads no weights, and executes nothing in the file.
+    """How far a checkpoint was trained: `step` and `epoch`. Reads no weights.
 
     Raises CheckpointError when it cannot be read or does not say.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        return stamp_of(content)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    except Exception as error:  # a damaged file can make the unpickler raise nearly anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise CheckpointError(f"{path}: cannot be read ({reason[:120]})") from error
-
-
-def stamp_of(checkpoint: Mapping[str, Any]) -> dict[str, int]:
-    """`step` and `epoch` of what Lightning saved. Raises CheckpointError when they are not there."""
-    step, epoch = checkpoint.get("global_step"), checkpoint.get("epoch")
+    content = read_checkpoint(path, mmap=True)
+    step, epoch = content.get("global_step"), content.get("epoch")
     if not (isinstance(step, int) and isinstance(epoch, int)):
-        raise CheckpointError("it does not say at which step it was saved")
+        raise CheckpointError(f"{path}: it does not say at which step it was saved")
     return {"step": step, "epoch": epoch}

@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from sciml.mri.batches import SliceBatch
     from sciml.mri.data import MRIData
     from sciml.mri.data import MRIDataModule as MRIDataModule
+    from sciml.mri.losses import SSIMLoss
     from sciml.mri.models.modl import MoDL
     from sciml.mri.models.sense import Sense, SenseOperator
     from sciml.mri.models.unet import ImageUNet
@@ -16,16 +17,20 @@ if TYPE_CHECKING:
     from sciml.mri.physics.masks import Mask, undersampling_mask
     from sciml.mri.physics.moved import MovedObject
     from sciml.mri.physics.simulate import generate_mri
-    from sciml.mri.results import read_reconstructions, write_images, write_reconstructions
+    from sciml.mri.reconstructions import read_reconstructions, write_reconstructions
+    from sciml.mri.results import write_images
+    from sciml.mri.task import MRITask
 
 _MODULE = {
-    "read_reconstructions": "results",
+    "SSIMLoss": "losses",
+    "read_reconstructions": "reconstructions",
     "write_images": "results",
-    "write_reconstructions": "results",
+    "write_reconstructions": "reconstructions",
     "Fourier2d": "physics.fourier",
     "ImageUNet": "models.unet",
     "MRIData": "data",
     "MRIDataModule": "data",
+    "MRITask": "task",
     "Mask": "physics.masks",
     "MoDL": "models.modl",
     "MovedObject": "physics.moved",
@@ -43,9 +48,11 @@ __all__ = [
     "Fourier2d",
     "ImageUNet",
     "MRIData",
+    "MRITask",
     "Mask",
     "MoDL",
     "MovedObject",
+    "SSIMLoss",
     "Sense",
     "SenseOperator",
     "SliceBatch",

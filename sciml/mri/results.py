@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -10,19 +10,56 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from torch import nn
+from torch import Tensor, nn
 
 from sciml.errors import BadSchema, NonFinite
-from sciml.io import hdf5
 from sciml.io.atomic import replacing_together
+from sciml.mri.data import MRIData
 from sciml.mri.figures import reconstruction
-from sciml.mri.formats.fastmri import write_reconstruction
 from sciml.mri.metrics import volume_metrics
-from sciml.mri.volumes import METRICS, Volume
+from sciml.mri.reconstructions import check_names, first_bad_slice, store, write_reconstructions
+from sciml.mri.volumes import METRICS, Volume, VolumeStack
 from sciml.runs.files import Drawing, as_json, earlier_entries, record_figures, remove, replace_figures
+from sciml.runs.measures import Column, described
+from sciml.training.results import Results
 from sciml.transforms.figures import factors
 
 GROUPS = ("acceleration", "acquisition")
+MEASURED = described(
+    [
+        Column("nmse", "NMSE"),
+        Column("psnr", "PSNR (dB)", ".2f", "high"),
+        Column("ssim", "SSIM", better="high"),
+    ],
+    groups=["zero_filled", *(f"by_{group}" for group in GROUPS), "volumes"],
+)
+
+
+class VolumeResults(Results):
+    """Keeps slices and stacks them to volumes; writes metrics.json, reconstructions/ and figures."""
+
+    def __init__(self) -> None:
+        self.stack = VolumeStack()
+
+    def add(self, batch: Any, prediction: Tensor) -> None:
+        self.stack.add(batch, prediction)
+
+    def gather(self) -> None:
+        self.stack = self.stack.gathered()
+
+    def write_evaluation(
+        self, folder: str | os.PathLike[str], data: MRIData, net: nn.Module, info: Mapping[str, Any]
+    ) -> Path:
+        """See `Results` and `write_images`."""
+        about = {
+            volume.name: {"acceleration": data.acceleration(volume.name), "acquisition": volume.acquisition}
+            for volume in data.dataset("test").infos
+        }
+        return write_images(folder, self.stack.volumes(), about=about, net=net, info=info)
+
+    def write_predictions(self, folder: str | os.PathLike[str], data: MRIData) -> Path:
+        """See `write_reconstructions`."""
+        return write_reconstructions(folder, self.stack.volumes())
 
 
 def write_images(
@@ -43,7 +80,8 @@ def write_images(
     convention); the same of what the data give without a network under `zero_filled`; by_acceleration, by_acquisition;
     every volume under `volumes`; samples; excluded, the volumes without a target or whose target is zero everywhere;
     diverged, the volumes that hold NaN or infinity, and then first_bad_volume and first_bad_slice (no mean that such a
-    volume belongs to is a number, so it is null); figures; then `info`.
+    volume belongs to is a number, so it is null); figures; measures, the description of all these for a table; then
+    `info`.
 
     Args:
         run_dir: the folder.
@@ -57,7 +95,7 @@ def write_images(
         BadSchema: no volumes, one whose name or size does not do, an entry of `info` that JSON cannot hold; before
             anything is written.
     """
-    _check_names(volumes)
+    check_names(volumes)
     found = {v.name: _measured(v, v.prediction) | dict(about[v.name]) for v in volumes}
     drawings = _figures(volumes, found, net)
     metrics = _summary(volumes, found, info or {})
@@ -65,7 +103,7 @@ def write_images(
     folder = Path(run_dir)
     earlier = earlier_entries(folder)
     with replacing_together() as temporary:
-        _store(folder / "reconstructions", volumes, temporary)
+        store(folder / "reconstructions", volumes, temporary)
         temporary(folder / "metrics.json").write_text(text, encoding="utf-8")
     remove(folder / "reconstructions", [name for name in earlier["volumes"] if name not in found])
     drawn = replace_figures(folder / "figures", drawings, earlier["figures"])
@@ -79,61 +117,6 @@ def write_images(
             "that volume's data, or train longer or at a lower rate"
         )
     return folder / "metrics.json"
-
-
-def write_reconstructions(run_dir: str | os.PathLike[str], volumes: Sequence[Volume]) -> Path:
-    """reconstructions/NAME.h5 in the layout of fastMRI's leaderboard; the folder. All take their places together.
-
-    Raises NonFinite, before anything is written, when a reconstruction holds NaN or infinity.
-    """
-    _check_names(volumes)
-    for volume in volumes:
-        if (k := _first_bad_slice(volume)) is not None:
-            bad = int((~np.isfinite(volume.prediction)).sum())
-            raise NonFinite(
-                f"{volume.name}: {bad} values of the reconstruction are NaN or infinite, the first in slice {k}; "
-                "nothing was written. Look at that slice's data, or train longer or at a lower rate"
-            )
-    folder = Path(run_dir) / "reconstructions"
-    with replacing_together() as temporary:
-        _store(folder, volumes, temporary)
-    return folder
-
-
-def read_reconstructions(run_dir: str | os.PathLike[str]) -> dict[str, np.ndarray]:
-    """(slice, y, x) float32 by file name: what `write_images` and `write_reconstructions` stored.
-
-    Raises BadSchema when there is none; CorruptFile, UnsafeFile: see `sciml.io.hdf5`.
-    """
-    folder = Path(run_dir) / "reconstructions"
-    paths = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
-    if not paths:
-        raise BadSchema(f"{folder}: no reconstructions; make them with `sciml test` or `sciml predict`")
-    found = {}
-    for path in paths:
-        with hdf5.reading(path) as file:
-            data = hdf5.dataset(file, "reconstruction")
-            found[path.name] = hdf5.read_samples(data, 0, data.shape[0])
-    return found
-
-
-def _check_names(volumes: Sequence[Volume]) -> None:
-    if not volumes:
-        raise BadSchema("no volume to write: the data set is empty")
-    for volume in volumes:
-        if Path(volume.name).name != volume.name:
-            raise BadSchema(f"volume {volume.name!r}: expected a plain file name")
-
-
-def _store(folder: Path, volumes: Sequence[Volume], temporary: Callable[[Path], Path]) -> None:
-    for volume in volumes:
-        path = temporary(folder / volume.name)
-        write_reconstruction(path.parent, path.name, volume.prediction)
-
-
-def _first_bad_slice(volume: Volume) -> int | None:
-    bad = ~np.isfinite(volume.prediction).reshape(len(volume.prediction), -1).all(1)
-    return int(bad.argmax()) if bad.any() else None
 
 
 def _measured(volume: Volume, image: np.ndarray) -> dict[str, float]:
@@ -158,11 +141,12 @@ def _summary(
         kinds = sorted({str(m[group]) for m in found.values()})
         summary[f"by_{group}"] = {k: _means(m for m in found.values() if str(m[group]) == k) for k in kinds}
     summary["volumes"] = {name: {k: _plain(v) for k, v in m.items()} for name, m in found.items()}
-    bad = {v.name: k for v in volumes if (k := _first_bad_slice(v)) is not None}
+    bad = {v.name: k for v in volumes if (k := first_bad_slice(v)) is not None}
     summary["diverged"] = len(bad)
     if bad:
-        summary["first_bad_volume"], summary["first_bad_slice"] = next(iter(bad.items()))
-    return summary
+        name, k = next(iter(bad.items()))
+        summary |= {"first_bad": f"{name}, slice {k}", "first_bad_volume": name, "first_bad_slice": k}
+    return summary | MEASURED
 
 
 def _figures(volumes: Sequence[Volume], found: Mapping[str, Mapping[str, Any]], net: nn.Module | None) -> list[Drawing]:

@@ -1,39 +1,30 @@
 """Learning to reconstruct images from undersampled k-space."""
 
 import math
-from collections.abc import Callable
+from copy import deepcopy
 from statistics import fmean
-from typing import Any, Literal
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
-from torch.nn.functional import l1_loss, mse_loss
 
 from sciml.errors import BadSchema, ConfigError, NonFinite
 from sciml.mri.batches import SliceBatch
-from sciml.mri.metrics import ssim
+from sciml.mri.losses import SSIMLoss
 from sciml.mri.physics.images import crop_centre
 from sciml.mri.volumes import METRICS, VolumeStack
 from sciml.training import ranks
+from sciml.training.results import Results
 from sciml.training.schedules import AnySchedule
 from sciml.training.task import Task
-
-
-def _one_minus_ssim(prediction: Tensor, target: Tensor) -> Tensor:
-    return 1 - ssim(prediction, target, torch.ones_like(target[:, 0, 0])).mean()
-
-
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": l1_loss, "mse": mse_loss, "ssim": _one_minus_ssim}
 
 
 class MRITask(Task):
     """Trains `net(kspace, mask, maps)`, an image (B, y, x), toward the magnitude of the fully sampled one.
 
-    A complex output counts by its magnitude, and the centre of the target's size is compared. Loss: of prediction and
-    target, both divided by the volume's maximum: l1, mse, or ssim (1 − SSIM with data range 1, as E2E-VarNet's); slices
-    whose target is zero everywhere have none and do not count in its means.
+    A complex output counts by its magnitude, and the centre of the target's size is compared. Loss: `loss(prediction,
+    target)` of images (B, y, x), both divided by the volume's maximum: `SSIMLoss`, `torch.nn.L1Loss` or
+    `torch.nn.MSELoss`. Slices whose target is zero everywhere have none and do not count in its means.
     Logged at the end of each epoch: `*_loss`; in validation also `val_nmse`, `val_psnr`, `val_ssim`, means over whole
     volumes with the file's maximum as range, as fastMRI does while training. Volumes whose target is zero everywhere
     are left out of these; `val_excluded` counts them where there are any. NonFinite is raised for a reconstruction that
@@ -49,12 +40,12 @@ class MRITask(Task):
         optimizer: OptimizerCallable,
         scheduler: AnySchedule | None = None,
         *,
-        loss: Literal["l1", "mse", "ssim"] = "ssim",
+        loss: nn.Module = SSIMLoss(),  # noqa: B008 - never used itself: each task has a copy
         factor_lr: float | None = None,
         factor_decay: float = 0.0,
     ) -> None:
         super().__init__(net, optimizer, scheduler, factor_lr=factor_lr, factor_decay=factor_decay)
-        self.loss = LOSSES[loss]
+        self.loss = deepcopy(loss)
         self._validation = VolumeStack()
 
     def forward(self, batch: SliceBatch) -> Tensor:
@@ -74,6 +65,11 @@ class MRITask(Task):
             return crop_centre(image, size)
         except ValueError as error:
             raise BadSchema(f"{batch.volume[0]}: slice {batch.slice[0]}: {size} wanted: {error}") from error
+
+    def results(self) -> Results:
+        from sciml.mri.results import VolumeResults  # brings matplotlib, which training needs not
+
+        return VolumeResults()
 
     def check_data(self, batch: SliceBatch) -> None:
         """Raise ConfigError unless the network can be trained on such slices."""
@@ -107,7 +103,7 @@ class MRITask(Task):
 
     def on_validation_epoch_end(self) -> None:
         super().on_validation_epoch_end()
-        whole, self._validation = gathered(self._validation), VolumeStack()
+        whole, self._validation = self._validation.gathered(), VolumeStack()
         found = ranks.from_zero([v.metrics(v.maxval or None) for v in whole.volumes()])
         for name in METRICS:
             values = [m[name] for m in found if math.isfinite(m[name])]
@@ -155,33 +151,3 @@ def _check_finite(prediction: Tensor, batch: SliceBatch) -> None:
         f"{batch.volume[first]}: slice {batch.slice[first]}: {int(bad[first])} values of the reconstruction are NaN or "
         "infinite; the data are finite, so lower the learning rate or raise trainer.precision"
     )
-
-
-class VolumeCollector(Callback):
-    """Keeps the volumes of a test or predict run, on the CPU; when it has ended, those of all devices on rank zero."""
-
-    def __init__(self) -> None:
-        self.stack = VolumeStack()
-
-    def on_test_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        prediction, batch = args[:2]
-        if batch is not None:
-            self.stack.add(batch, prediction)
-
-    def on_predict_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
-        self.on_test_batch_end(trainer, pl_module, *args)
-
-    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.stack = gathered(self.stack)
-
-    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.stack = gathered(self.stack)
-
-
-def gathered(stack: VolumeStack) -> VolumeStack:
-    """The slices of all devices, whose batches may cut a volume, on rank zero; empty elsewhere."""
-    whole = VolumeStack()
-    for name in sorted(set().union(*ranks.gather(list(stack.slices)))):  # one at a time: they are large
-        for part in ranks.gather_on_zero(stack.slices.get(name, {})):
-            whole.slices.setdefault(name, {}).update(part)
-    return whole

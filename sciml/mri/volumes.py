@@ -10,6 +10,7 @@ from sciml.mri.metrics import volume_metrics
 from sciml.mri.physics.coils import combine, rss
 from sciml.mri.physics.fourier import ifft2c
 from sciml.mri.physics.images import crop_centre
+from sciml.training import ranks
 
 METRICS = ("nmse", "psnr", "ssim")
 
@@ -44,6 +45,14 @@ class VolumeStack:
         arrays = [_numpy(t) for t in (prediction, plain, batch.target, batch.mask[:, 0], batch.maxval)]
         for i, (name, k) in enumerate(zip(batch.volume, batch.slice, strict=True)):
             self.slices.setdefault(name, {})[k] = tuple(None if a is None else a[i] for a in arrays)
+
+    def gathered(self) -> "VolumeStack":
+        """The slices of all devices, whose batches may cut a volume, on rank zero; empty elsewhere. All call it."""
+        whole = VolumeStack()
+        for name in sorted(set().union(*ranks.gather(list(self.slices)))):  # one at a time: they are large
+            for part in ranks.gather_on_zero(self.slices.get(name, {})):
+                whole.slices.setdefault(name, {}).update(part)
+        return whole
 
     def volumes(self) -> list[Volume]:
         """By name; the mask is the first slice's."""

@@ -8,12 +8,14 @@ if TYPE_CHECKING:
     from sciml.pde.data import PDEDataModule as PDEDataModule
     from sciml.pde.equations.burgers import Burgers, generate_burgers, solve_burgers
     from sciml.pde.equations.navier_stokes import NavierStokes, generate_navier_stokes, solve_navier_stokes
+    from sciml.pde.losses import RelativeL2Loss
     from sciml.pde.models.fno import fno, monarchize
     from sciml.pde.models.spectral_conv import MonarchSpectralConv
     from sciml.pde.results.evaluation import Evaluation
     from sciml.pde.results.predictions import Predictions, read_predictions, write_predictions
     from sciml.pde.results.storage import read_evaluation, write_evaluation
     from sciml.pde.symmetry import Symmetry
+    from sciml.pde.task import PDETask
 
 _MODULE = {
     "Burgers": "equations.burgers",
@@ -27,6 +29,8 @@ _MODULE = {
     "NavierStokes": "equations.navier_stokes",
     "PDEData": "data",
     "PDEDataModule": "data",
+    "PDETask": "task",
+    "RelativeL2Loss": "losses",
     "Symmetry": "symmetry",
     "fno": "models.fno",
     "generate_burgers": "equations.burgers",
@@ -41,7 +45,9 @@ __all__ = [
     "MonarchSpectralConv",
     "NavierStokes",
     "PDEData",
+    "PDETask",
     "Predictions",
+    "RelativeL2Loss",
     "Symmetry",
     "fno",
     "generate_burgers",

@@ -1,6 +1,7 @@
 """Learning the evolution of a field, or a static map between fields."""
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import Any, Protocol
 
 import torch
@@ -8,8 +9,10 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from sciml.errors import BadSchema, ConfigError
+from sciml.pde.losses import RelativeL2Loss
 from sciml.pde.metrics import counted_mean, is_zero, relative_l2_per_sample
 from sciml.pde.models.state import without_metadata
+from sciml.training.results import Results
 from sciml.training.schedules import AnySchedule
 from sciml.training.task import Task
 from sciml.transforms import factor_parameters
@@ -41,10 +44,9 @@ class PDETask(Task):
     The network maps the last T_in frames to the next one or several; the rollout feeds them back until T_out
     frames are there, and gradients flow through all of it. A static map is a rollout of one call.
 
-    Loss: the sum over frames of ‖prediction − target‖₂ / ‖target‖₂, averaged over the batch (a frame whose
-    target is zero everywhere counts nothing). Logged at the end of each epoch: `*_loss`; for validation and
-    test also `*_relative_l2`, over the whole trajectory, and `*_relative_l2_step`, the mean over frames of
-    the error at each, both averaged over samples.
+    Loss: `loss(prediction, target)`, of fields (B, T_out, *grid). Logged at the end of each epoch: `*_loss`; for
+    validation and test also `*_relative_l2`, over the whole trajectory, and `*_relative_l2_step`, the mean over frames
+    of the error at each, both averaged over samples.
 
     With `normalize`, the network works on (field − mean) / std of the training set. Loss and metrics are
     taken in the data's own units. The statistics are buffers, so a checkpoint carries them.
@@ -64,12 +66,14 @@ class PDETask(Task):
         optimizer: OptimizerCallable,
         scheduler: AnySchedule | None = None,
         *,
+        loss: nn.Module = RelativeL2Loss(),  # noqa: B008 - never used itself: each task has a copy
         factor_lr: float | None = None,
         factor_decay: float = 0.0,
         normalize: bool = False,
     ) -> None:
         super().__init__(net, optimizer, scheduler, factor_lr=factor_lr, factor_decay=factor_decay)
         self.register_state_dict_post_hook(without_metadata)  # of neuralop's models
+        self.loss = deepcopy(loss)
         self.normalize = normalize
         for name in STATISTICS:
             self.register_buffer(name, torch.full((), float(name.endswith("std"))))
@@ -115,6 +119,11 @@ class PDETask(Task):
             predicted.append(self(window))
         return torch.cat(predicted, dim=1)
 
+    def results(self) -> Results:
+        from sciml.pde.results.field_results import FieldResults  # brings matplotlib, which training needs not
+
+        return FieldResults()
+
     def check_data(self, batch: FieldPair) -> None:
         """Raise ConfigError, naming the shapes, unless the network can be trained on such inputs and targets."""
         grids = learned_grids(self.net, lambda: self._check_shapes(batch.input, batch.target.shape[1], batch.target))
@@ -154,7 +163,7 @@ class PDETask(Task):
 
     def training_step(self, batch: FieldPair, batch_idx: int) -> Tensor:
         prediction = self.rollout(batch.input, batch.target.shape[1])
-        loss = summed_relative_l2(prediction, batch.target)
+        loss = self.loss(prediction, batch.target)
         self.trained.add("train_loss", loss.detach(), len(batch.target))
         return loss
 
@@ -183,7 +192,7 @@ class PDETask(Task):
         steps = relative_l2_per_sample(prediction, batch.target, batch_dims=2)
         trajectory = relative_l2_per_sample(prediction, batch.target)
         zero_step, zero = is_zero(batch.target, batch_dims=2), is_zero(batch.target)
-        self.measured.add(f"{stage}_loss", summed_relative_l2(prediction, batch.target), len(batch.target))
+        self.measured.add(f"{stage}_loss", self.loss(prediction, batch.target), len(batch.target))
         for name, errors, excluded in (("", trajectory, zero), ("_step", steps, zero_step)):
             # Weighted by what was counted, so that the epoch's mean is the mean over what has an error.
             mean = counted_mean(errors, excluded=excluded).mean
@@ -214,9 +223,3 @@ def learned_grids(net: nn.Module, run: Callable[[], Any]) -> dict[str, tuple[tup
         for hook in hooks:
             hook.remove()
     return found
-
-
-def summed_relative_l2(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean over the batch of the sum over frames of the relative L2 error; (B, T, *grid) each."""
-    errors = relative_l2_per_sample(prediction, target, batch_dims=2)
-    return errors.masked_fill(is_zero(target, batch_dims=2), 0.0).sum(1).mean()

@@ -1,11 +1,13 @@
-"""Which weights a run's metrics belong to, and whether they are still the ones that are there."""
+"""A run's checkpoints: do they fit a network, and are they still the ones that metrics were measured on."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sciml.errors import CheckpointError
+from torch import nn
+
+from sciml.errors import CheckpointError, ConfigError, listed
 from sciml.io.checkpoints import stamp
 
 NAMES = ("best", "last")  # what `sciml test` looks for, in this order
@@ -43,3 +45,44 @@ def _difference(now: Path, measured: Path | None, metrics: Mapping[str, Any]) ->
     if found != then:
         return f"measured on {name} at step {then['step']}, but {now.name} is at step {found['step']} now; {AGAIN}"
     return None
+
+
+def check_weights(net: nn.Module, checkpoint: Mapping[str, Any], path: object) -> None:
+    """Raise CheckpointError unless the checkpoint has the network's parameters and buffers, in name and shape."""
+    prefix = "net."
+    have = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+    want = {k: v for k, v in net.state_dict().items() if k != "_metadata"}
+    missing, surplus = [k for k in want if k not in have], [k for k in have if k not in want]
+    shapes = [
+        f"{k} {_shape(have[k])} for {_shape(want[k])}"
+        for k in want
+        if k in have and getattr(have[k], "shape", None) != want[k].shape
+    ]
+    reasons = [f"it lacks {listed(missing)}"] * bool(missing) + [f"it has {listed(surplus)}"] * bool(surplus)
+    if shapes:
+        reasons.append(f"it has {shapes[0]}" + (f", and {len(shapes) - 1} more of other shapes" if shapes[1:] else ""))
+    if reasons:
+        raise CheckpointError(
+            f"{path}: of another network ({_likely(missing, surplus)}): {'; '.join(reasons)}; use the config.yaml of "
+            "the run it belongs to"
+        )
+
+
+def _likely(missing: list[str], surplus: list[str]) -> str:
+    if missing and surplus:
+        return "likely another transform"
+    return "likely of more or fewer layers" if missing or surplus else "likely of another width, grid, modes or heads"
+
+
+def check_progress(checkpoint: Mapping[str, Any], max_epochs: int | None, max_steps: int, path: object) -> None:
+    """Raise ConfigError if the training that is asked for is shorter than what the checkpoint has behind it."""
+    done = checkpoint.get("loops", {}).get("fit_loop", {}).get("epoch_progress", {}).get("current", {})
+    epochs, steps = int(done.get("processed", 0)), int(checkpoint.get("global_step", 0))
+    if max_epochs is not None and 0 <= max_epochs < epochs:
+        raise ConfigError(f"trainer.max_epochs: {max_epochs}, but {path} has {epochs} epochs behind it; ask for more")
+    if 0 <= max_steps < steps:
+        raise ConfigError(f"trainer.max_steps: {max_steps}, but {path} has {steps} steps behind it; ask for more")
+
+
+def _shape(value: Any) -> str:
+    return "×".join(map(str, value.shape)) or "a number" if hasattr(value, "shape") else type(value).__name__

@@ -17,7 +17,21 @@ from sciml.io.checkpoints import read_checkpoint
 
 
 class SafeCheckpointIO(TorchCheckpointIO):
-    """Saves atomically, in the folder itself, and loads with `read_checkpoint` whatever a caller asks for."""
+    """Saves atomically, in the folder itself, and loads with `read_checkpoint` whatever a caller asks for.
+
+    What `read` has read, to be checked before a run begins, is handed over to the next load of the same file.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._read: tuple[Path, tuple[int, ...], dict[str, Any]] | None = None
+
+    def read(self, path: str | os.PathLike[str]) -> dict[str, Any]:
+        """The file's content, on the CPU; see `read_checkpoint`."""
+        place, state = Path(path).resolve(), _state(path)
+        content = read_checkpoint(path)
+        self._read = place, state, content
+        return content
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -25,7 +39,24 @@ class SafeCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, temporary)
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True) -> dict[str, Any]:
+        kept, self._read = self._read, None  # once: whoever loads may change it
+        if kept and map_location == "cpu" and kept[:2] == (Path(path).resolve(), _state(path)):
+            return kept[2]
         return read_checkpoint(path, map_location)
+
+
+def loggers(run_dir: Path, *, resume: bool) -> list[Logger]:
+    """Those of a run: its table, and its curves."""
+    return [MetricsCSV(run_dir / "metrics.csv", resume=resume), Curves(run_dir / "tensorboard")]
+
+
+def _state(path: str | os.PathLike[str]) -> tuple[int, ...]:
+    """Differs when the file was replaced or written to; () if it is not there."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class MetricsCSV(Logger):

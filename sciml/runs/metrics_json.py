@@ -5,20 +5,26 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sciml.errors import BadSchema, CorruptFile, listed
+from sciml.runs.measures import MEASURES, columns, named
 
 REMEDY = "evaluate the run again with `sciml test`"
-NUMBERS = {
-    *("relative_l2", "relative_l2_final", "relative_h1", "spectrum_error", "nmse", "psnr", "ssim"),
-    *("samples", "excluded", "excluded_frames", "excluded_spectrum", "diverged"),
-    *("parameters", "factor_parameters", "seconds_per_epoch", "peak_memory_mb", "epochs", "step", "epoch"),
+NUMBERS = {  # of every evaluation; which others there are, it says itself
+    *("samples", "excluded", "diverged", "step", "epoch"),
+    *("parameters", "factor_parameters", "seconds_per_epoch", "peak_memory_mb", "epochs"),
 }
-TEXTS = {"checkpoint"}
-LISTS = {"relative_l2_step", "time"}
-DICTS = {"zero_filled", "by_acceleration", "by_acquisition", "volumes", "data"}
-DESCRIPTIONS = {"data"}  # whose entries are compared with one another, and mean nothing here
+TEXTS = {"checkpoint", "first_bad"}
+DESCRIPTIONS = {"data", MEASURES}  # whose entries are no measures
+
+
+class Kinds(NamedTuple):
+    """Which entries of a metrics.json hold what."""
+
+    numbers: set[str]
+    series: set[str]
+    groups: set[str]
 
 
 def read_metrics(run_dir: str | os.PathLike[str]) -> dict[str, Any]:
@@ -41,7 +47,7 @@ def read_metrics(run_dir: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(metrics, dict):
         raise CorruptFile(f"{path}: expected a JSON object, found a {type(metrics).__name__}; {REMEDY}")
     try:
-        _check(path, metrics, "")
+        _check(path, metrics, "", _kinds(path, metrics))
     except RecursionError as error:
         raise CorruptFile(f"{path}: nested too deep; {REMEDY}") from error
     return metrics
@@ -54,22 +60,35 @@ def missing(path: Path) -> str:
     return f"{path.parent}: {path.name} is missing ({found}); evaluate the run with `sciml test` first"
 
 
-def _check(path: Path, entries: Mapping[str, Any], prefix: str) -> None:
+def wrong_number(path: Path, name: str, value: Any) -> CorruptFile | None:
+    """The error of an entry that is neither a finite number nor null; None if it is fine."""
+    return None if value is None or _is_number(value) else _wrong(path, name, "a finite number", value)
+
+
+def _kinds(path: Path, metrics: Mapping[str, Any]) -> Kinds:
+    try:
+        described = {column.key for column in columns(metrics)}
+    except ValueError as error:
+        raise CorruptFile(f"{path}: {MEASURES}: {error}; {REMEDY}") from error
+    return Kinds(NUMBERS | described, named(metrics, "series"), named(metrics, "groups") | DESCRIPTIONS)
+
+
+def _check(path: Path, entries: Mapping[str, Any], prefix: str, kinds: Kinds) -> None:
     for key, value in entries.items():
         name = f"{prefix}{key}"
-        if key in DICTS and not isinstance(value, dict):
+        if key in kinds.groups and not isinstance(value, dict):
             raise _wrong(path, name, "a JSON object", value)
         if key in TEXTS and not isinstance(value, str | None):
             raise _wrong(path, name, "text", value)
-        if key in LISTS and not isinstance(value, list):
+        if key in kinds.series and not isinstance(value, list):
             raise _wrong(path, name, "a list of numbers", value)
-        if key in NUMBERS and value is not None and not _is_number(value):
-            raise _wrong(path, name, "a finite number", value)
+        if key in kinds.numbers and (error := wrong_number(path, name, value)):
+            raise error
         if isinstance(value, dict) and key not in DESCRIPTIONS:
-            _check(path, value, f"{name}.")
-        for number, entry in enumerate(value if key in LISTS else ()):
-            if entry is not None and not _is_number(entry):
-                raise _wrong(path, f"{name}[{number}]", "a finite number", entry)
+            _check(path, value, f"{name}.", kinds)
+        for number, entry in enumerate(value if key in kinds.series else ()):
+            if error := wrong_number(path, f"{name}[{number}]", entry):
+                raise error
         _refuse_nan(path, name, value)
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from sciml.errors import CheckpointError, ConfigError, CorruptFile
 from sciml.io.safe_yaml import LARGEST, parse_yaml, read_yaml
+from sciml.runs.earlier import upgraded
 
 SETTINGS = "settings"  # a checkpoint's key: the text of config.yaml as it was when the checkpoint was written
 
@@ -37,7 +38,7 @@ MUST_CONTINUE_WITH = (
     "trainer.overfit_batches",
 )
 # The rest of a configuration's `model` has no part in what a trained network computes.
-TRAINING_ONLY = ("model.optimizer*", "model.scheduler*", "model.loss", "model.factor_lr", "model.factor_decay")
+TRAINING_ONLY = ("model.optimizer*", "model.scheduler*", "model.loss*", "model.factor_lr", "model.factor_decay")
 # The rest of `data` decides which samples are tested, and how they come out.
 NOT_TESTED = (
     "data.n_train",
@@ -144,14 +145,14 @@ class Change(NamedTuple):
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """A run's config.yaml. CorruptFile when it is damaged, or no mapping."""
+    """A run's config.yaml, in today's form. CorruptFile when it is damaged, or no mapping."""
     try:
         config = read_yaml(path)
+        if isinstance(config, dict):
+            return upgraded(config)
     except (OSError, ConfigError) as error:
         raise CorruptFile(f"{path}: cannot be read ({error})") from error
-    if not isinstance(config, dict):
-        raise CorruptFile(f"{path}: expected settings by name, found {type(config).__name__}")
-    return config
+    raise CorruptFile(f"{path}: expected settings by name, found {type(config).__name__}")
 
 
 def _config_of(checkpoint: Path) -> Path:
@@ -168,11 +169,11 @@ def _settings_in(checkpoint: Mapping[str, Any], path: Path) -> dict[str, Any]:
         return {}
     try:
         found = parse_yaml(text, str(path)) if isinstance(text, str) and len(text) <= LARGEST else None
+        if isinstance(found, dict):
+            return upgraded(found)
     except ConfigError as error:
         raise CheckpointError(f"{path}: {SETTINGS}: cannot be read ({error}); use another checkpoint") from error
-    if not isinstance(found, dict):
-        raise CheckpointError(f"{path}: {SETTINGS}: expected settings by name; use another checkpoint")
-    return found
+    raise CheckpointError(f"{path}: {SETTINGS}: expected settings by name; use another checkpoint")
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -8,23 +8,13 @@ from typing import Any
 
 from sciml.errors import BadSchema, listed
 from sciml.runs.checkpoints import staleness
-from sciml.runs.metrics_json import read_metrics
+from sciml.runs.measures import MEASURES, Column, columns
+from sciml.runs.metrics_json import NUMBERS, read_metrics, wrong_number
 from sciml.runs.same_data import different_data, unknown_data
 from sciml.runs.settings import flat, read_config
 
-ERRORS = {
-    "relative_l2": "relative L2",
-    "relative_l2_final": "final step",
-    "relative_h1": "relative H1",
-    "spectrum_error": "spectrum (decades)",
-}
-IMAGES = {"nmse": "NMSE", "psnr": "PSNR (dB)", "ssim": "SSIM"}
-STYLES: dict[str, Callable[[Any], str]] = {"psnr": "{:.2f}".format}
-BETTER_HIGH = {"psnr", "ssim"}
-COSTS: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "seconds_per_epoch": ("s/epoch", lambda value: f"{value:.3g}"),
-    "peak_memory_mb": ("peak memory (MB)", lambda value: f"{value:,.0f}"),
-}
+PARAMETERS = Column("parameters", "parameters", ",", None)
+COSTS = (Column("seconds_per_epoch", "s/epoch", ".3g"), Column("peak_memory_mb", "peak memory (MB)", ",.0f"))
 PLACES = {
     *("run_dir", "config", "default_root_dir", "save_dir", "dirpath", "ckpt_path", "overwrite"),
     *("verbose", "weights_only", "return_predictions"),  # of `sciml test`: they change no result
@@ -34,8 +24,9 @@ PLACES = {
 def compare(run_dirs: Sequence[str | os.PathLike[str]], *, any_data: bool = False) -> str:
     """A Markdown table, one line a run: parameters, errors, seconds an epoch, peak memory; the best in bold.
 
-    The errors are those of fields, or NMSE, PSNR and SSIM if the first run reconstructed images. Where a run left
-    samples out, a column says how many. A cost that a run did not record is shown as –.
+    Which errors there are, how they are called, and which of them are better, the evaluations describe themselves. An
+    evaluation of an earlier version does not: beside others it has their columns, alone its numbers by their keys,
+    none in bold. Where a run left samples out, a column says how many. A cost that a run did not record is shown as –.
 
     Below it, notes: a run marked † was measured on other weights than the best (else the last) checkpoint that it has
     now; runs whose predictions diverged; runs that do not say on which data they were evaluated. Then, where settings
@@ -53,14 +44,16 @@ def compare(run_dirs: Sequence[str | os.PathLike[str]], *, any_data: bool = Fals
         raise BadSchema("no run directories given; name at least one")
     paths = [Path(run) for run in run_dirs]
     names = _distinct_names(paths)
-    measures = IMAGES if "ssim" in read_metrics(paths[0]) else ERRORS
-    metrics = [_checked_metrics(run, measures) for run in paths]
+    metrics = [read_metrics(run) for run in paths]
+    measures = _measures(metrics)
+    for run, found in zip(paths, metrics, strict=True):
+        _check_measures(run, found, measures)
     configs = [_flat_config(run) for run in paths]
     data = different_data(names, metrics, any_data=any_data)
     stale = [staleness(run, found) for run, found in zip(paths, metrics, strict=True)]
-    columns = _columns(metrics, measures) | ({"data": data} if data else {})
+    cells = _columns(metrics, measures) | ({"data": data} if data else {})
     labels = [f"`{name}`{' †' if reason else ''}" for name, reason in zip(names, stale, strict=True)]
-    table = _markdown(["run", *columns], [list(row) for row in zip(labels, *columns.values(), strict=True)])
+    table = _markdown(["run", *cells], [list(row) for row in zip(labels, *cells.values(), strict=True)])
     notes = [f"† `{n}`: {reason}." for n, reason in zip(names, stale, strict=True) if reason]
     notes += [*_diverged(names, metrics), *unknown_data(names, metrics)]
     table += "".join(f"\n{note}\n" for note in notes)
@@ -71,16 +64,28 @@ def compare(run_dirs: Sequence[str | os.PathLike[str]], *, any_data: bool = Fals
     return table + "\nSettings that differ:\n\n" + _markdown(["setting", *(f"`{name}`" for name in names)], rows)
 
 
-def _columns(metrics: list[dict[str, Any]], measures: Mapping[str, str]) -> dict[str, list[str]]:
-    columns = {"parameters": [_format(m.get("parameters"), "{:,}".format) for m in metrics]}
-    for key, title in measures.items():
-        style = STYLES.get(key, "{:.4f}".format)
-        columns[title] = _best_in_bold([m[key] for m in metrics], style, highest=key in BETTER_HIGH)
+def _columns(metrics: Sequence[Mapping[str, Any]], measures: Sequence[Column]) -> dict[str, list[str]]:
+    found = {c.label: _best_in_bold([m.get(c.key) for m in metrics], c) for c in (PARAMETERS, *measures)}
     if any(m.get("excluded") for m in metrics):
-        columns["left out"] = [_left_out(m) for m in metrics]
-    for key, (title, style) in COSTS.items():
-        columns[title] = _best_in_bold([m.get(key) for m in metrics], style)
-    return columns
+        found["left out"] = [_left_out(m) for m in metrics]
+    return found | {c.label: _best_in_bold([m.get(c.key) for m in metrics], c) for c in COSTS}
+
+
+def _measures(metrics: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """As the first evaluation that describes itself does; else the numbers that the first one has, by key."""
+    if found := next(filter(None, map(columns, metrics)), None):
+        return found
+    numbers = [key for key, value in metrics[0].items() if _is_number(value) and not _is_known(key)]
+    return [Column(key, key, better=None) for key in numbers]
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _is_known(key: str) -> bool:
+    """Whether an entry is no error of predictions."""
+    return key in NUMBERS or key.startswith(("excluded", "first_bad"))
 
 
 def _left_out(metrics: Mapping[str, Any]) -> str:
@@ -93,13 +98,8 @@ def _diverged(names: Sequence[str], metrics: Sequence[Mapping[str, Any]]) -> lis
     notes = []
     for name, found in zip(names, metrics, strict=True):
         if count := found.get("diverged"):
-            volume, step = found.get("first_bad_volume"), found.get("first_bad_step")
-            first = (
-                f"{volume}, slice {found.get('first_bad_slice')}"
-                if volume
-                else (f"sample {found.get('first_bad_sample')} at step {step}")
-            )
-            notes.append(f"`{name}`: {count} of {found.get('samples')} predictions diverged, the first is {first}.")
+            first = f", the first is {found['first_bad']}" if "first_bad" in found else ""
+            notes.append(f"`{name}`: {count} of {found.get('samples')} predictions diverged{first}.")
     return notes
 
 
@@ -113,19 +113,17 @@ def _name(run: Path) -> str:
     return "/".join(run.parts[-3:]) if run.parent.name == "evaluations" else run.name
 
 
-def _checked_metrics(run: Path, measures: Mapping[str, str]) -> dict[str, Any]:
-    metrics = read_metrics(run)
-    lacking = [key for key in measures if key not in metrics]
-    if ("ssim" in metrics) != (measures is IMAGES):
-        kinds = "images", "fields"
-        first, second = kinds if measures is IMAGES else kinds[::-1]
-        raise BadSchema(f"{run}: a run on {second}, but the first is one on {first}; compare like with like")
-    if lacking:
+def _check_measures(run: Path, metrics: Mapping[str, Any], measures: Sequence[Column]) -> None:
+    path = run / "metrics.json"
+    if lacking := [column.key for column in measures if column.key not in metrics]:
+        there = listed(key for key in metrics if key != MEASURES)
         raise BadSchema(
-            f"{run / 'metrics.json'}: no {', '.join(lacking)}; it has {listed(metrics)}; "
-            "evaluate the run again with `sciml test`"
+            f"{path}: no {', '.join(lacking)}; it has {there}; compare like with like, or evaluate the run again with "
+            "`sciml test`"
         )
-    return metrics
+    for column in measures:
+        if error := wrong_number(path, column.key, metrics[column.key]):
+            raise error
 
 
 def _flat_config(run: Path) -> dict[str, Any]:
@@ -145,13 +143,13 @@ def _format(value: Any, style: Callable[[Any], str]) -> str:
     return "–" if value is None else style(value)
 
 
-def _best_in_bold(values: list[float | None], style: Callable[[Any], str], *, highest: bool = False) -> list[str]:
-    cells = [_format(value, style) for value in values]
+def _best_in_bold(values: Sequence[float | None], column: Column) -> list[str]:
+    cells = [_format(value, column.shown) for value in values]
     known = [value for value in values if value is not None and math.isfinite(value)]
-    if len(set(cells)) < 2 or len(known) < 2:
+    if len(set(cells)) < 2 or len(known) < 2 or column.better is None:
         return cells
-    best = style(max(known) if highest else min(known))  # as printed: what reads the same is equally good
-    return [f"**{cell}**" if cell == best else cell for cell in cells]
+    best = column.shown(max(known) if column.better == "high" else min(known))  # as printed: what reads the same is
+    return [f"**{cell}**" if cell == best else cell for cell in cells]  # equally good
 
 
 def _markdown(header: list[str], rows: list[list[str]]) -> str:

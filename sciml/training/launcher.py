@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch import Trainer
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher  # it has no public launcher to build on
@@ -25,6 +26,15 @@ PARENT = "SCIML_PARENT"
 def is_rank_zero() -> bool:
     """Whether this process writes; known before the others are started."""
     return getattr(rank_zero_only, "rank", 0) == 0
+
+
+def environment_plugins() -> list[LightningEnvironment]:
+    """What keeps Lightning from counting on srun where a batch job or an interactive one has set SLURM's variables.
+
+    srun starts a process for each task of a step; a shell in an allocation is one task alone, or none.
+    """
+    alone = int(os.environ.get("SLURM_STEP_NUM_TASKS") or 1) == 1
+    return [LightningEnvironment()] if "SLURM_NTASKS" in os.environ and alone else []
 
 
 class Launcher(_SubprocessScriptLauncher):

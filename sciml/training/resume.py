@@ -1,4 +1,4 @@
-"""Continuing a run: does the checkpoint fit, and what changes from there on."""
+"""Continuing a run: does the optimizer fit, and what changes from there on."""
 
 import warnings
 from collections.abc import Mapping
@@ -9,49 +9,12 @@ from torch import nn
 from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 
-from sciml.errors import CheckpointError, ConfigError, listed
+from sciml.errors import CheckpointError
 from sciml.training.schedules import Schedule
 from sciml.training.task import Task
 from sciml.transforms import factor_parameters
 
 RATES = ("lr", "initial_lr", "max_lr", "min_lr")
-
-
-def check_weights(net: nn.Module, checkpoint: Mapping[str, Any], path: object) -> None:
-    """Raise CheckpointError unless the checkpoint has the network's parameters and buffers, in name and shape."""
-    prefix = "net."
-    have = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
-    want = {k: v for k, v in net.state_dict().items() if k != "_metadata"}
-    missing, surplus = [k for k in want if k not in have], [k for k in have if k not in want]
-    shapes = [
-        f"{k} {_shape(have[k])} for {_shape(want[k])}"
-        for k in want
-        if k in have and getattr(have[k], "shape", None) != want[k].shape
-    ]
-    reasons = [f"it lacks {listed(missing)}"] * bool(missing) + [f"it has {listed(surplus)}"] * bool(surplus)
-    if shapes:
-        reasons.append(f"it has {shapes[0]}" + (f", and {len(shapes) - 1} more of other shapes" if shapes[1:] else ""))
-    if reasons:
-        raise CheckpointError(
-            f"{path}: of another network ({_likely(missing, surplus)}): {'; '.join(reasons)}; use the config.yaml of "
-            "the run it belongs to"
-        )
-
-
-def _likely(missing: list[str], surplus: list[str]) -> str:
-    if missing and surplus:
-        return "likely another transform"
-    return "likely of more or fewer layers" if missing or surplus else "likely of another width, grid, modes or heads"
-
-
-def check_progress(checkpoint: Mapping[str, Any], max_epochs: int | None, max_steps: int, path: object) -> None:
-    """Raise ConfigError if the training that is asked for is shorter than what the checkpoint has behind it."""
-    done = checkpoint.get("loops", {}).get("fit_loop", {}).get("epoch_progress", {}).get("current", {})
-    epochs, steps = int(done.get("processed", 0)), int(checkpoint.get("global_step", 0))
-    if max_epochs is not None and 0 <= max_epochs < epochs:
-        raise ConfigError(f"trainer.max_epochs: {max_epochs}, but {path} has {epochs} epochs behind it; ask for more")
-    if 0 <= max_steps < steps:
-        raise ConfigError(f"trainer.max_steps: {max_steps}, but {path} has {steps} steps behind it; ask for more")
 
 
 def check_optimizer(task: Task, checkpoint: Mapping[str, Any], path: object) -> None:
@@ -116,7 +79,3 @@ def _stretch(schedule: LRScheduler, build: Schedule, total_steps: int) -> None:
             rates = schedule.get_lr()
         for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
-
-
-def _shape(value: Any) -> str:
-    return "×".join(map(str, value.shape)) or "a number" if hasattr(value, "shape") else type(value).__name__

@@ -1,7 +1,9 @@
 """Learning-rate schedules, one value a training step. Each scales every parameter group's own rate.
 
-A configuration names a schedule's shape alone; the number of steps follows from the data and the epochs. torch's own
-schedulers may stand in their place (`stepping`).
+A configuration names a schedule's shape alone. What torch's own schedulers lack is the number of steps: it follows from
+data, epochs and devices, is known from the trainer alone, and changes when a run is continued for longer, which
+stretches these, bitwise. Where none of this matters, torch's own may stand in their place (`stepping`); rates that stay
+as they are need none.
 """
 
 import math
@@ -66,13 +68,6 @@ class Halving(Schedule):
 
     def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
         return LambdaLR(optimizer, lambda step: 0.5 ** min(self.stages - 1, step * self.stages // total_steps))
-
-
-class Constant(Schedule):
-    """Keeps each group's rate."""
-
-    def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
-        return LambdaLR(optimizer, lambda step: 1.0)
 
 
 # From the optimizer alone: torch.optim.lr_scheduler's classes, by their class_path.

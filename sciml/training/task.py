@@ -17,6 +17,7 @@ from sciml.training import ranks
 from sciml.training.means import EpochMeans
 from sciml.training.optimizers import check_step, without_groups
 from sciml.training.progress import all_batches_done
+from sciml.training.results import Results
 from sciml.training.schedules import AnySchedule, Schedule, stepping
 from sciml.transforms import factor_parameters, initial_factors
 
@@ -65,6 +66,20 @@ class Task(LightningModule):
         self.training_cost: dict[str, Any] = {}  # filled by TrainingCost, kept in the checkpoint
         self.loaded: dict[str, int] = {}  # `step` and `epoch` of the checkpoint whose weights these are
         self.trained, self.measured = EpochMeans(), EpochMeans()
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """For metrics.json: the network's sizes, which weights these are, and what their training cost."""
+        return {
+            "parameters": count_parameters(self.net.parameters()),
+            "factor_parameters": count_parameters(factor_parameters(self.net)),
+            **self.loaded,
+            **self.training_cost,
+        }
+
+    @abstractmethod
+    def results(self) -> Results:
+        """A fresh one, to keep and write what a test or a prediction gives."""
 
     @abstractmethod
     def check_data(self, batch: Any) -> None:
@@ -217,6 +232,14 @@ class Task(LightningModule):
         self.loaded = {name: value for name, value in kept.items() if value is not None}
         parts = checkpoint.get("trained", [])
         self.trained.load_state_dict(parts[ranks.rank()] if len(parts) == ranks.world() else {})
+
+
+def check_has_end(trainer: Trainer) -> None:
+    """Raise ConfigError for a training without an end, or without a batch."""
+    if trainer.max_epochs == -1 and trainer.max_steps == -1:
+        raise ConfigError("trainer.max_epochs: -1, and trainer.max_steps is not set either: no end in sight")
+    if trainer.limit_train_batches == 0:
+        raise ConfigError("trainer.limit_train_batches: 0: there is nothing to train; leave it out")
 
 
 def training_steps(trainer: Trainer, n_batches: int) -> float:

@@ -199,11 +199,11 @@ CALLBACKS = "lightning.pytorch.callbacks"
         ("--model.net.init_args.n_modes=[4,0]", ["n_modes[1]=0", "1 to 16"]),
         ("--model.net.init_args.n_modes=[-4,4]", ["n_modes[0]=-4", "1 to 16"]),
         ("--model.net.init_args.n_modes=[4,17]", ["n_modes[1]=17", "1 to 16"]),
-        ("--model.net.init_args.transform=ftt", ["model.net: transform", "'fft'", "'ftt'"]),
+        ("--model.net.init_args.transform=ftt", ["model.net.transform", "'fft'", "'ftt'"]),
         ("--model.net.init_args.grid=[32,32]", ["model.net does not fit the data", "[32, 32]", "[16, 16]"]),
         ("--model.net.init_args.in_channels=5", ["model.net does not fit the data", "(4, 16, 16)"]),
         ("--model.optimizer=torch.optim.Adamm", ["torch.optim has no Adamm", "'Adam'"]),
-        ("--model.optimizer.init_args.lr=fast", ["model.optimizer: lr", "float", "'fast'"]),
+        ("--model.optimizer.init_args.lr=fast", ["model.optimizer.lr", "float", "'fast'"]),
         ("--model.optimizer.init_args.lr=-1", ["learning rate"]),
         ("--model.factor_lr=0", ["factor_lr=0"]),
         ("--model.scheduler=sciml.training.schedules.OneCycel", ["schedules has no OneCycel", "'OneCycle'"]),
@@ -428,5 +428,5 @@ def test_unknown_command_is_answered_without_importing_torch() -> None:
 def test_a_command_without_a_configuration_asks_for_one(sciml: Sciml, command: str) -> None:
     status, printed = sciml(command, config=None)
     assert status == 2
-    assert "ConfigError: it needs model.net, model.optimizer, data.path" in printed
+    assert "ConfigError: it needs model, data;" in printed
     assert "name a configuration (--config FILE" in printed

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+import sciml.mri.application
+import sciml.pde.application
+from sciml import mri, pde
 from sciml.cli import help as texts
 from sciml.cli import main
 from sciml.mri import Fourier2d, ImageUNet, Mask, MoDL, MRIData, Sense, VarNet, generate_mri
@@ -19,6 +22,8 @@ from sciml.pde.data import PDEData
 from sciml.pde.models.fno import fno
 from sciml.pde.task import PDETask
 from sciml.training import schedules
+from sciml.training.data import DataModule
+from sciml.training.task import Task
 
 COMMANDS = ["fit", "validate", "test", "predict", "compare", "verify", "data"]
 ENTRY = re.compile(r"^  ([a-z][\w-]*) +(?:\[([^\]]*)\] )?\S", re.MULTILINE)
@@ -42,16 +47,16 @@ def spelt(value: Any) -> str | None:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-NETS = section(texts.NETWORKS, "Networks for images", " sciml.mri.Fourier2d\n")
-BOTH, FIELDS_MODEL, IMAGES_MODEL = re.split(r"model\.KEY, for .* alone\n", texts.MODEL)
+FIELDS, IMAGES = pde.application.SETTINGS, mri.application.SETTINGS
+NETWORKS = "\nNetworks for "
 OWNERS: list[tuple[str, list[Callable[..., Any]], str]] = [
-    ("fields' task", [PDETask], BOTH + FIELDS_MODEL),
-    ("images' task", [MRITask], BOTH + IMAGES_MODEL),
-    ("fields' data", [PDEData], texts.FIELDS_DATA),
-    ("images' data", [MRIData], texts.IMAGES_DATA),
-    ("fno", [fno], section(texts.NETWORKS, " sciml.pde.fno", "Networks for images")),
-    ("images' networks", [VarNet, MoDL, Sense], NETS),
-    ("Fourier2d", [Fourier2d], section(texts.NETWORKS, " sciml.mri.Fourier2d\n")),
+    ("fields' task", [PDETask], texts.MODEL + section(FIELDS, "model.KEY", NETWORKS)),
+    ("images' task", [MRITask], texts.MODEL + section(IMAGES, "model.KEY", NETWORKS)),
+    ("fields' data", [PDEData], section(FIELDS, "data.KEY")),
+    ("images' data", [MRIData], section(IMAGES, "data.KEY")),
+    ("fno", [fno], section(FIELDS, NETWORKS, "data.KEY")),
+    ("images' networks", [VarNet, MoDL, Sense], section(IMAGES, NETWORKS, " sciml.mri.Fourier2d\n")),
+    ("Fourier2d", [Fourier2d], section(IMAGES, " sciml.mri.Fourier2d\n", "data.KEY")),
     *((name, [made.load()], made.help) for name, made in texts.GENERATORS.items()),
 ]
 
@@ -61,6 +66,14 @@ def test_every_argument_is_in_the_help_with_its_default_and_nothing_else(owners:
     signatures = [inspect.signature(owner).parameters for owner in owners]
     real = {name: spelt(p.default) for found in reversed(signatures) for name, p in found.items()}
     assert entries(text) == real
+
+
+def test_every_application_says_what_it_takes() -> None:
+    assert [mri.application, pde.application] == texts.APPLICATIONS
+    for said in texts.APPLICATIONS:
+        assert issubclass(getattr(sciml, said.TASK.removeprefix("sciml.")), Task)
+        assert issubclass(getattr(sciml, said.DATA.removeprefix("sciml.")), DataModule)
+        assert f"{said.TASK} for {said.KIND}" in texts.OPTIONS
 
 
 def test_every_application_says_what_it_generates() -> None:
@@ -75,16 +88,16 @@ def test_every_application_says_what_it_generates() -> None:
 def test_what_is_told_in_passing_is_true_too() -> None:
     assert set(inspect.signature(ImageUNet).parameters) == {"chans", "pools"}
     assert inspect.signature(ImageUNet).parameters["chans"].default == 32
-    words = re.search(r"^  mask .*\n.*$", texts.IMAGES_DATA, re.MULTILINE)
+    words = re.search(r"^  mask .*\n.*$", IMAGES, re.MULTILINE)
     assert words
     for name in inspect.signature(Mask).parameters:
         assert re.search(rf"\b{name}\b", words[0])
     for kind in re.search(r"or (equispaced, .*\n.*?)\)", words[0])[1].split(","):  # type: ignore[index]
         Mask(kind.strip())  # type: ignore[arg-type]
-    for kind in ("OneCycle", "Cosine", "Halving", "Constant"):
+    for kind in ("OneCycle", "Cosine", "Halving"):
         for name, p in inspect.signature(getattr(schedules, kind)).parameters.items():
             assert f"{kind} ({name} [{p.default}])" in texts.MODEL
-    for path in re.findall(r"sciml\.[\w.]+[a-z]\.\w+", texts.NETWORKS):
+    for path in re.findall(r"sciml\.[\w.]+[a-z]\.\w+", FIELDS + IMAGES):
         module, name = path.rsplit(".", 1)
         assert hasattr(__import__(module, fromlist=[name]), name)
 

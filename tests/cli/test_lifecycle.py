@@ -82,7 +82,7 @@ def test_a_refused_resume_leaves_the_run_as_it_was(
 
 
 def test_learning_rates_that_change_on_resume_are_applied_and_recorded(folder: Path, sciml: Sciml) -> None:
-    constant = "--model.scheduler=sciml.training.schedules.Constant"
+    constant = "--model.scheduler=null"
     assert sciml("fit", constant)[0] == 0
     assert rates(LAST) == [1e-3, 1e-2]
     changed = ["--model.optimizer.init_args.lr=1e-4", "--model.factor_lr=1e-5", "--trainer.max_epochs=3"]
@@ -91,7 +91,7 @@ def test_learning_rates_that_change_on_resume_are_applied_and_recorded(folder: P
     assert rates(LAST) == pytest.approx([1e-4, 1e-5], rel=1e-12)
     assert "model.optimizer.lr: 0.001 to 0.0001" in printed
     written = yaml.safe_load((RUN / "config.yaml").read_text())
-    assert written["model"]["optimizer"]["init_args"]["lr"] == 1e-4
+    assert written["model"]["init_args"]["optimizer"]["init_args"]["lr"] == 1e-4
     assert written["trainer"]["max_epochs"] == 3
 
 

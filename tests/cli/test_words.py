@@ -7,17 +7,18 @@ import pytest
 import torch
 import yaml
 from tiny_cli import CONFIG as LEARNED
-from tiny_cli import Sciml
+from tiny_cli import MODEL, Sciml
 
 from sciml.cli import main
-from sciml.cli.allowed import given, settle
-from sciml.cli.arguments import normalised
+from sciml.cli.arguments import normalised, settled
 from sciml.errors import ConfigError
 from sciml.io.checkpoints import read_checkpoint
+from sciml.runs.allowed import allowed
 
-NET = LEARNED["model"]["net"]
+NET = MODEL["net"]
+PLAIN = {"net": NET, "optimizer": MODEL["optimizer"]}
 CONFIG = {
-    "model": {"net": NET, "optimizer": LEARNED["model"]["optimizer"]},
+    "model": {"class_path": "sciml.PDETask", "init_args": PLAIN},
     "data": LEARNED["data"],
     "trainer": LEARNED["trainer"] | {"max_epochs": 1},
 }
@@ -41,7 +42,8 @@ def made(folder: Path) -> set[str]:
 
 
 def with_net(net: dict, **model: object) -> None:
-    Path("tiny.yaml").write_text(yaml.safe_dump(CONFIG | {"model": CONFIG["model"] | {"net": net} | model}))
+    options = {"class_path": "sciml.PDETask", "init_args": PLAIN | {"net": net} | model}
+    Path("tiny.yaml").write_text(yaml.safe_dump(CONFIG | {"model": options}))
 
 
 def test_a_word_after_the_command_is_a_run_or_a_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,7 +82,8 @@ def test_a_run_is_evaluated_by_its_folders_name(folder: Path, sciml: Sciml) -> N
 
 
 def test_the_short_option_chooses_the_application_too(sciml: Sciml) -> None:
-    Path("mri.yaml").write_text("task: mri\ndata: {paths: nothing}\n")
+    data = "data: {class_path: sciml.MRIData, init_args: {paths: nothing}}"
+    Path("mri.yaml").write_text(f"model: {{class_path: sciml.MRITask}}\n{data}\n")
     status, printed = sciml("fit", "-c", "mri.yaml")
     assert status == 2
     assert "data.paths" in printed
@@ -139,10 +142,10 @@ def test_a_configuration_may_name_ones_own_module_if_allowed_each_time(folder: P
     try:
         status, printed = sciml("fit", "tiny.yaml", "--allow", "mynet")
         assert status == 0, printed
-        assert given() == ["--allow=mynet"]  # for the processes of further devices
+        assert allowed() == ["mynet"]  # for the processes of further devices
         assert "allow" not in Path("runs/tiny/config.yaml").read_text()
         assert sciml("test", "runs/tiny")[0] == 2  # said once is not said for ever
-        assert given() == []
+        assert allowed() == []
         assert sciml("test", "runs/tiny", "--allow=mynet")[0] == 0
     finally:
         sys.path[:] = [path for path in sys.path if path != str(folder)]
@@ -152,7 +155,7 @@ def test_a_configuration_may_name_ones_own_module_if_allowed_each_time(folder: P
 @pytest.mark.parametrize("name", ["", "a b", "../evil", "*", "nonesuch", "jsonargparse"])
 def test_what_may_not_be_allowed(name: str) -> None:
     with pytest.raises(ConfigError, match="--allow"):
-        settle(["fit", "--allow", name])
+        settled(["fit", "--allow", name])
 
 
 def test_torchs_own_optimizers_and_schedulers_train(sciml: Sciml) -> None:
@@ -234,7 +237,8 @@ def test_a_resumed_run_ends_as_the_whole_one_with_torchs_own(
             ["--model.scheduler=5"],
             ["sciml.training.schedules.Schedule, torch.optim.lr_scheduler.LRScheduler, null", "'5'"],
         ),
-        (["--data=5"], ["data: expected settings by name", "5"]),
+        (["--data=5"], ["data: expected settings by name", "sciml.PDEData", "5"]),
+        (["--model=sciml.MRITask"], ["data.class_path: PDEData", "sciml.MRITask and sciml.MRIData"]),
         (["--seed_everything=-1"], ["seed_everything", "-1"]),
         (["--seed_everything=99999999999"], ["seed_everything", "4294967295"]),
         (["--run_dir="], ["--run_dir: empty"]),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sciml.cli.applications import chosen
+from sciml.cli.arguments import check_configurations
 from sciml.errors import BadSchema, ConfigError, CorruptFile
 from sciml.io.safe_yaml import LARGEST, read_yaml
 from sciml.runs.table import _flat_config
@@ -44,7 +44,7 @@ def within_a_second(read: object, path: Path) -> str:
 
 READERS = (
     read_yaml,
-    lambda path: chosen(["fit", "--config", str(path)]),
+    lambda path: check_configurations(["fit", "--config", str(path)]),
     lambda path: _flat_config(path.parent),
 )
 
@@ -84,7 +84,7 @@ def test_settings_must_be_there(tmp_path: Path, text: str, word: str) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(text)
     with pytest.raises(ConfigError, match=f"config.yaml: .*{word}"):
-        chosen(["fit", "--config", str(path)])
+        check_configurations(["fit", "--config", str(path)])
 
 
 def test_a_run_without_a_configuration_is_still_named(tmp_path: Path) -> None:
@@ -97,4 +97,4 @@ def test_a_pipe_that_a_configuration_names_is_never_read(tmp_path: Path) -> None
     path = tmp_path / "config.yaml"
     for text in (f"model: {tmp_path}/pipe\n", f"data:\n  path: {tmp_path}/pipe\n", f"x: [{tmp_path}/pipe]\n"):
         path.write_text(text)
-        assert "pipe" in within_a_second(lambda path: chosen(["fit", "--config", str(path)]), path)
+        assert "pipe" in within_a_second(lambda path: check_configurations(["fit", "--config", str(path)]), path)

@@ -23,24 +23,25 @@ FOURIER = {
     "class_path": "sciml.mri.Fourier2d",
     "init_args": {"transform": "monarch", "size": [24, 24], "heads": 2},
 }
+MODEL = {
+    "net": {
+        "class_path": "sciml.mri.VarNet",
+        "init_args": {"fourier": FOURIER, "cascades": 1, "chans": 2, "pools": 1, "sens_chans": 2, "sens_pools": 1},
+    },
+    "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 1e-3}},
+    "factor_lr": 1e-3,
+}
+DATA = {
+    "path": "data",
+    "mask": {
+        "class_path": "sciml.mri.Mask",
+        "init_args": {"kind": "random", "center_fractions": [0.2, 0.1], "accelerations": [2, 4]},
+    },
+    "augment": {"class_path": "sciml.mri.MovedObject", "init_args": {"maps": "file"}},
+}
 CONFIG = {
-    "task": "mri",
-    "model": {
-        "net": {
-            "class_path": "sciml.mri.VarNet",
-            "init_args": {"fourier": FOURIER, "cascades": 1, "chans": 2, "pools": 1, "sens_chans": 2, "sens_pools": 1},
-        },
-        "optimizer": {"class_path": "torch.optim.Adam", "init_args": {"lr": 1e-3}},
-        "factor_lr": 1e-3,
-    },
-    "data": {
-        "path": "data",
-        "mask": {
-            "class_path": "sciml.mri.Mask",
-            "init_args": {"kind": "random", "center_fractions": [0.2, 0.1], "accelerations": [2, 4]},
-        },
-        "augment": {"class_path": "sciml.mri.MovedObject", "init_args": {"maps": "file"}},
-    },
+    "model": {"class_path": "sciml.MRITask", "init_args": MODEL},
+    "data": {"class_path": "sciml.MRIData", "init_args": DATA},
     "trainer": {"max_epochs": 2, "enable_progress_bar": False, "accelerator": "cpu"},
 }
 
@@ -141,9 +142,10 @@ def test_empty_volume_is_left_out_and_counted(folder: Path, sciml: Sciml) -> Non
 
 
 def test_network_without_parameters_runs(folder: Path, sciml: Sciml) -> None:
-    config = {**CONFIG, "data": {**CONFIG["data"], "maps": "file"}}
+    config = {**CONFIG, "data": {**CONFIG["data"], "init_args": {**DATA, "maps": "file"}}}
     for name in ("CGSense", "L1Wavelet", "ZeroFilled"):
-        config["model"] = {**CONFIG["model"], "net": {"class_path": f"sciml.mri.models.classical.{name}"}}
+        model = {**MODEL, "net": {"class_path": f"sciml.mri.models.classical.{name}"}}
+        config["model"] = {"class_path": "sciml.MRITask", "init_args": model}
         (folder / f"{name}.yaml").write_text(yaml.safe_dump(config))
         for command in ("fit", "test"):
             status, printed = sciml(command, config=f"{name}.yaml")
@@ -170,7 +172,7 @@ def test_data_mri_and_verify(folder: Path, sciml: Sciml) -> None:
         (["--data.challenge=singlecoil", "--data.test_split=multicoil_test"], 1, "singlecoil"),
         (["--data.maps=file"], 2, "sens_chans"),
         (["--model.loss=mae"], 2, "loss"),
-        (["--task=mir"], 2, "mri"),
+        (["--model.class_path=sciml.MIRTask"], 2, "MRITask"),
         (["--data.maks.init_args.kind=random"], 2, "mask"),
         (["--data.path=nowhere"], 1, "nowhere"),
     ],

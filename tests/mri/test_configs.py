@@ -20,13 +20,15 @@ SMALL = {"cascades": 1, "iterations": 1, "chans": 2, "pools": 1, "sens_chans": 2
 
 def overlay(config: dict, folder: Path) -> Path:
     """The same run, small: of the network's own settings those that it has."""
-    options = config["model"]["net"]["init_args"]
+    options = config["model"]["init_args"]["net"]["init_args"]
     small: dict[str, object] = {key: value for key, value in SMALL.items() if options.get(key)}
     operators = [key for key in ("fourier", "start") if key in options]
     small |= {key: {"init_args": {"size": [SIZE, SIZE], "heads": 2}} for key in operators}
     data = {"path": str(folder / "data"), "num_workers": 0}
     path = folder / "tiny.yaml"
-    path.write_text(yaml.safe_dump({"model": {"net": {"init_args": small}}, "data": data}))
+    path.write_text(
+        yaml.safe_dump({"model": {"init_args": {"net": {"init_args": small}}}, "data": {"init_args": data}})
+    )
     return path
 
 
@@ -67,5 +69,5 @@ def test_the_pairs_promised_are_there() -> None:
 
 
 def test_varnet_is_the_papers_at_full_size() -> None:
-    options = yaml.safe_load((FOLDER / "varnet_fastmri_fft.yaml").read_text())["model"]["net"]["init_args"]
+    options = yaml.safe_load((FOLDER / "varnet_fastmri_fft.yaml").read_text())["model"]["init_args"]["net"]["init_args"]
     assert (options["cascades"], options["chans"], options["sens_chans"]) == (12, 18, 8)

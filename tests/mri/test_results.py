@@ -11,7 +11,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 from sciml import plots
 from sciml.errors import BadSchema, NonFinite
-from sciml.mri import results
+from sciml.mri import reconstructions, results
 from sciml.mri import results as images
 from sciml.mri.volumes import Volume
 
@@ -78,7 +78,7 @@ def test_a_volume_with_nan_is_named_and_the_others_are_measured(tmp_path: Path) 
     assert found["by_acceleration"]["4"]["psnr"] == pytest.approx(np.mean(expected))
     assert found["excluded"] == 0
     assert found["zero_filled"]["psnr"] < 20
-    kept = images.read_reconstructions(tmp_path)
+    kept = reconstructions.read_reconstructions(tmp_path)
     assert [int(np.isnan(kept[v.name]).sum()) for v in volumes] == [0, 1, 0]
 
 
@@ -86,16 +86,16 @@ def test_predictions_with_nan_are_refused_before_anything_is_written(tmp_path: P
     bad = volume("b.h5", 0.1)
     bad.prediction[1, 3, 4] = np.nan
     with pytest.raises(NonFinite, match=r"b\.h5: 1 values of the reconstruction.*the first in slice 1"):
-        images.write_reconstructions(tmp_path / "run", [volume("a.h5", 0.1), bad])
+        reconstructions.write_reconstructions(tmp_path / "run", [volume("a.h5", 0.1), bad])
     assert not (tmp_path / "run").exists()
 
 
 def test_reconstructions_read_back(tmp_path: Path) -> None:
     with pytest.raises(BadSchema, match=r"no reconstructions.*sciml predict"):
-        images.read_reconstructions(tmp_path)
+        reconstructions.read_reconstructions(tmp_path)
     volumes = [volume("a.h5", 0.1), volume("b.h5", 0.2, 1)]
-    images.write_reconstructions(tmp_path, volumes)
-    found = images.read_reconstructions(tmp_path)
+    reconstructions.write_reconstructions(tmp_path, volumes)
+    found = reconstructions.read_reconstructions(tmp_path)
     assert list(found) == ["a.h5", "b.h5"]
     np.testing.assert_array_equal(found["b.h5"], volumes[1].prediction)
 
@@ -104,14 +104,14 @@ def test_reconstructions_read_back(tmp_path: Path) -> None:
 def test_a_failure_keeps_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images.write_images(tmp_path, [volume("a.h5", 0.1), volume("b.h5", 0.1)], about=ABOUT)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    write = images.write_reconstruction
+    write = reconstructions.write_reconstruction
 
     def disk_full(folder: Path, name: str, values: np.ndarray) -> Path:
         if "b.h5" in name:
             raise OSError(28, "No space left on device")
         return write(folder, name, values)
 
-    monkeypatch.setattr(images, "write_reconstruction", disk_full)
+    monkeypatch.setattr(reconstructions, "write_reconstruction", disk_full)
     with pytest.raises(OSError, match="No space"):
         images.write_images(tmp_path, [volume("a.h5", 0.3), volume("b.h5", 0.3)], about=ABOUT)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

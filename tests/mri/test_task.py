@@ -14,6 +14,7 @@ from sciml.mri.batches import SliceBatch
 from sciml.mri.data import MRIData
 from sciml.mri.formats.fastmri import write_volume
 from sciml.mri.formats.header import write_header
+from sciml.mri.losses import SSIMLoss
 from sciml.mri.models.classical import ZeroFilled
 from sciml.mri.models.sense import Sense
 from sciml.mri.physics.fourier import Fourier2d, fft2c, ifft2c
@@ -63,9 +64,13 @@ def test_losses_are_those_of_images_divided_by_the_maximum(scale: float) -> None
     ssim = [
         skimage.metrics.structural_similarity(p.numpy(), t.numpy(), data_range=1.0) for p, t in zip(a, b, strict=True)
     ]
-    expected = {"l1": (a - b).abs().mean(), "mse": (a - b).square().mean(), "ssim": torch.tensor(1 - sum(ssim) / 2)}
-    for name, value in expected.items():
-        task = MRITask(Answers(image), ADAM, loss=name)
+    expected = [
+        (nn.L1Loss(), (a - b).abs().mean()),
+        (nn.MSELoss(), (a - b).square().mean()),
+        (SSIMLoss(), torch.tensor(1 - sum(ssim) / 2)),
+    ]
+    for loss, value in expected:
+        task = MRITask(Answers(image), ADAM, loss=loss)
         found = task._loss(task(given), given)
         torch.testing.assert_close(found, value.float(), rtol=1e-4, atol=1e-4)
         found.backward()
@@ -137,8 +142,8 @@ def test_nothing_to_train_is_no_error() -> None:
     assert task.configure_optimizers() is None
 
 
-@pytest.mark.parametrize("loss", ["l1", "mse", "ssim"])
-def test_empty_slices_do_not_count_in_the_loss(loss: str) -> None:
+@pytest.mark.parametrize("loss", [nn.L1Loss(), nn.MSELoss(), SSIMLoss()])
+def test_empty_slices_do_not_count_in_the_loss(loss: nn.Module) -> None:
     given = batch(4)
     empty = torch.tensor([False, True, False, True])
     given.target[empty] = 0

@@ -17,9 +17,14 @@ CONFIGS = sorted(path for path in FOLDER.glob("*.yaml") if path != SMOKE)
 NAMES = sorted({path.stem.rsplit("_", 1)[0] for path in CONFIGS})
 
 
+def settings(config: dict) -> tuple[dict, dict]:
+    """Those of the data and of the network."""
+    return config["data"]["init_args"], config["model"]["init_args"]["net"]["init_args"]
+
+
 def write_data(config: dict) -> None:
     """Where the configuration expects them: fields of the size that its network expects."""
-    data, net = config["data"], config["model"]["net"]["init_args"]
+    data, net = settings(config)
     size = net["grid"][0] * data.get("subsample", 1)
     for path in (Path(data[key]) for key in ("path", "test_path") if key in data):
         if path.suffix == ".pt":
@@ -45,7 +50,7 @@ def test_config_trains_tests_and_predicts(
         assert main([command, *files]) == 0, capsys.readouterr().err
     run = tmp_path / "runs" / path.stem
     metrics = json.loads((run / "metrics.json").read_text())
-    steps = config["data"].get("output_frames", 1)
+    steps = settings(config)[0].get("output_frames", 1)
     assert len(metrics["relative_l2_step"]) == steps
     assert metrics["samples"] == 2
     assert (metrics["factor_parameters"] > 0) == path.stem.endswith("monarch")
@@ -53,14 +58,15 @@ def test_config_trains_tests_and_predicts(
     assert main(["predict", "--config", str(run / "config.yaml")]) == 0, capsys.readouterr().err
     (written,) = (run / "predict").glob("*/predictions.h5")
     with reading(written) as file:
-        grid = config["model"]["net"]["init_args"]["grid"]
+        grid = settings(config)[1]["grid"]
         assert dataset(file, "prediction").shape == (2, steps, *grid)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_commands_that_make_the_data_give_the_grid_that_the_network_expects(path: Path) -> None:
     config = yaml.safe_load(path.read_text())
-    data, grid = config["data"], config["model"]["net"]["init_args"]["grid"]
+    data, net = settings(config)
+    grid = net["grid"]
     assert data["grid"] == grid
     makefile = (FOLDER.parents[1] / "Makefile").read_text().replace("\\\n", " ")
     lines = (path.read_text() + makefile.replace("$${nu}", "1e-3") + makefile.replace("$${nu}", "1e-5")).splitlines()

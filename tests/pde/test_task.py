@@ -14,9 +14,10 @@ from torch.utils.data import DataLoader
 
 from sciml.errors import BadSchema, ConfigError
 from sciml.pde.batches import InputBatch, Inputs, Pairs, Statistics, mean_std
+from sciml.pde.losses import RelativeL2Loss
 from sciml.pde.models.fno import fno
-from sciml.pde.results.collector import Collector
-from sciml.pde.task import PDETask, summed_relative_l2
+from sciml.pde.results.field_results import FieldResults
+from sciml.pde.task import PDETask
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
 
@@ -94,14 +95,14 @@ def test_loss_is_the_sum_over_steps_of_relative_l2() -> None:
             if (sample, step) != (1, 2):
                 error = (prediction[sample, step] - target[sample, step]).norm()
                 expected += error / target[sample, step].norm() / 3
-    torch.testing.assert_close(summed_relative_l2(prediction, target), expected)
+    torch.testing.assert_close(RelativeL2Loss()(prediction, target), expected)
 
 
 def test_loss_has_finite_gradients_at_zero_targets_and_at_the_solution() -> None:
     target = torch.randn(2, 3, 8)
     target[0, 1] = 0
     prediction = target.clone().requires_grad_()
-    summed_relative_l2(prediction, target).backward()
+    RelativeL2Loss()(prediction, target).backward()
     assert prediction.grad is not None
     assert bool(prediction.grad.isfinite().all())
 
@@ -208,7 +209,7 @@ class NoTargets(lightning.LightningDataModule):
 @pytest.mark.filterwarnings("ignore:.*does not have many workers", "ignore:.*LeafSpec.*:FutureWarning")
 @pytest.mark.parametrize(("horizon", "steps"), [(6, 6), (None, 2)])
 def test_prediction_without_targets_goes_as_far_as_asked(horizon: int | None, steps: int) -> None:
-    data, task, collector = NoTargets(), PDETask(Recurrence(2), ADAM), Collector()
+    data, task, collector = NoTargets(), PDETask(Recurrence(2), ADAM), FieldResults()
     data.horizon = horizon
     Trainer(
         accelerator="cpu", logger=False, enable_progress_bar=False, enable_checkpointing=False, callbacks=[collector]

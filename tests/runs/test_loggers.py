@@ -28,6 +28,25 @@ def test_what_was_saved_is_read_and_nothing_else_is_left(checkpoint: Path) -> No
     assert [p.name for p in checkpoint.parent.iterdir()] == ["last.ckpt"]
 
 
+def test_what_was_read_to_be_checked_is_handed_over_once(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda path, **options: (read.append(Path(path)), load(path, **options))[1])
+    io = SafeCheckpointIO()
+    content = io.read(checkpoint)
+    assert io.load_checkpoint(checkpoint) is content
+    assert len(read) == 1
+    assert io.load_checkpoint(checkpoint) is not content  # whoever loaded it may have changed it
+    assert len(read) == 2
+    io.read(checkpoint)
+    SafeCheckpointIO().save_checkpoint({**CONTENT, "epoch": 4}, checkpoint)
+    assert io.load_checkpoint(checkpoint)["epoch"] == 4  # replaced since
+    io.read(checkpoint)
+    other = checkpoint.with_name("other.ckpt")
+    SafeCheckpointIO().save_checkpoint({**CONTENT, "epoch": 5}, other)
+    assert io.load_checkpoint(other)["epoch"] == 5
+
+
 @pytest.mark.parametrize("keep", [0, 1, 100, -1])
 def test_truncated_checkpoint_is_named(checkpoint: Path, keep: int) -> None:
     checkpoint.write_bytes(checkpoint.read_bytes()[:keep])

@@ -11,13 +11,20 @@ import torch
 from sciml import runs
 from sciml.cli import main
 from sciml.errors import BadSchema, CorruptFile
+from sciml.mri import results as images
+from sciml.pde.results import storage as fields
+from sciml.runs.measures import MEASURES, Column, described
 
-FIELDS = {
+FIELDS = fields.MEASURED | {
     **{"relative_l2": 0.1, "relative_l2_step": [0.1], "relative_l2_final": 0.1, "relative_h1": 0.2},
     **{"spectrum_error": 0.3, "samples": 5, "excluded": 0, "parameters": 10},
 }
 GROUP = {"nmse": 0.1, "psnr": 30.0, "ssim": 0.8, "samples": 2, "excluded": 0}
-IMAGES = {**GROUP, "zero_filled": {"nmse": 0.5, "psnr": 20.0, "ssim": 0.4}, "by_acceleration": {"4": GROUP}}
+IMAGES = images.MEASURED | {
+    **GROUP,
+    "zero_filled": {"nmse": 0.5, "psnr": 20.0, "ssim": 0.4},
+    "by_acceleration": {"4": GROUP},
+}
 DATA = {"path": "/data/a.h5", "samples": [0, 5], "grid": [64, 64]}
 
 
@@ -57,8 +64,8 @@ class TestMalformedMetrics:
             ({"zero_filled": {"nmse": [1]}}, r"zero_filled\.nmse"),
             ({"volumes": {"a.h5": {"psnr": True}}}, r"volumes\.a\.h5\.psnr"),
             ({"volumes": [1]}, "volumes"),
-            ({"relative_l2_step": [0.1, "x"]}, r"relative_l2_step\[1\]"),
-            ({"relative_l2_step": 0.1}, "relative_l2_step"),
+            (fields.MEASURED | {"relative_l2_step": [0.1, "x"]}, r"relative_l2_step\[1\]"),
+            (fields.MEASURED | {"relative_l2_step": 0.1}, "relative_l2_step"),
             ({"more": {"deep": [1, float("nan")]}}, r"more\.deep\.1"),
             ({"data": "here"}, "data"),
             ({"checkpoint": 3}, "checkpoint"),
@@ -199,8 +206,49 @@ def test_what_was_left_out_is_shown(tmp_path: Path) -> None:
 
 def test_what_diverged_is_said(tmp_path: Path) -> None:
     nothing = dict.fromkeys(("relative_l2", "relative_l2_final", "relative_h1", "spectrum_error"))
-    a = make(tmp_path / "a", **nothing, diverged=2, first_bad_sample=3, first_bad_step=7)
+    a = make(tmp_path / "a", **nothing, diverged=2, first_bad="sample 3 at step 7")
     assert "`a`: 2 of 5 predictions diverged, the first is sample 3 at step 7." in runs.compare([a])
     nothing = dict.fromkeys(("nmse", "psnr", "ssim"))
-    b = make(tmp_path / "b", IMAGES, **nothing, diverged=1, first_bad_volume="x.h5", first_bad_slice=4)
+    b = make(tmp_path / "b", IMAGES, **nothing, diverged=1, first_bad="x.h5, slice 4")
     assert "`b`: 1 of 2 predictions diverged, the first is x.h5, slice 4." in runs.compare([b])
+
+
+class TestDescription:
+    def test_an_evaluation_without_one_takes_that_of_the_others(self, tmp_path: Path) -> None:
+        plain = {key: value for key, value in FIELDS.items() if key != MEASURES}
+        old, new = make(tmp_path / "old", plain, relative_l2=0.2), make(tmp_path / "new")
+        for pair in ([old, new], [new, old]):
+            header, _, *rows = runs.compare(pair).splitlines()[:4]
+            assert "| relative L2 | final step |" in header
+            assert sum("**0.1000**" in row for row in rows) == 1
+
+    def test_without_any_the_numbers_are_shown_by_their_keys_and_none_is_best(self, tmp_path: Path) -> None:
+        plain = {key: value for key, value in IMAGES.items() if key != MEASURES}
+        table = runs.compare([make(tmp_path / "a", plain), make(tmp_path / "b", plain, psnr=31.0)])
+        assert table.splitlines()[0].startswith("| run | parameters | nmse | psnr | ssim |")
+        assert "**" not in table
+
+    def test_a_third_application_needs_no_change_of_the_table(self, tmp_path: Path) -> None:
+        of_its_own = described([Column("error_k", "error (K)", ".1f"), Column("recall", "recall", ".0%", "high")])
+        a, b = (
+            make(tmp_path / n, of_its_own, error_k=e, recall=r) for n, e, r in (("a", 2, 0.5), ("b", 3.14159, 0.75))
+        )
+        header, _, first, second = runs.compare([a, b]).splitlines()[:4]
+        assert "| error (K) | recall |" in header
+        assert "| **2.0** | 50% |" in first
+        assert "| 3.1 | **75%** |" in second
+
+    @pytest.mark.parametrize(
+        "bad",
+        [
+            3,
+            {"columns": 3},
+            {"columns": [{"key": "relative_l2"}]},
+            {"columns": [{"key": "relative_l2", "label": 3}]},
+            {"columns": [{"key": "relative_l2", "label": "x", "format": "zz"}]},
+            {"columns": [{"key": "relative_l2", "label": "x", "better": "up"}]},
+        ],
+    )
+    def test_what_is_none_is_named(self, tmp_path: Path, bad: Any) -> None:
+        with pytest.raises(CorruptFile, match=r"a/metrics\.json: measures: .*sciml test"):
+            runs.compare([make(tmp_path / "a", **{MEASURES: bad})])

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 from sciml.errors import NonFinite
 from sciml.io.checkpoints import read_checkpoint
 from sciml.pde.data import Batch
-from sciml.pde.results.collector import Collector
+from sciml.pde.results.field_results import FieldResults
 from sciml.pde.task import PDETask
 from sciml.runs.loggers import SafeCheckpointIO
 from sciml.training.callbacks import Checkpoints, DivergenceGuard, TrainingCost
@@ -118,7 +118,7 @@ def test_cost_is_kept_in_the_checkpoint(tmp_path: Path) -> None:
 
 
 def test_collector_keeps_all_samples_in_order() -> None:
-    collector, model = Collector(), task()
+    collector, model = FieldResults(), task()
     trainer(collector).test(model, loader(), verbose=False)
     fields = collector.fields()
     torch.testing.assert_close(fields["target"], 2 * fields["input"])

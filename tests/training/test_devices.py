@@ -47,22 +47,40 @@ TRAINER = {"max_epochs": 2, "enable_progress_bar": False, "accelerator": "cpu"}
 CONFIGS = {
     "pde": {
         "model": {
-            "net": {"class_path": "sciml.pde.fno", "init_args": FNO},
-            "optimizer": ADAM,
-            "normalize": True,
+            "class_path": "sciml.PDETask",
+            "init_args": {
+                "net": {"class_path": "sciml.pde.fno", "init_args": FNO},
+                "optimizer": ADAM,
+                "normalize": True,
+            },
         },
-        "data": {"path": "data.h5", "n_train": 2, "n_val": 1, "n_test": 3, "input_frames": 4, "output_frames": 2},
+        "data": {
+            "class_path": "sciml.PDEData",
+            "init_args": {
+                "path": "data.h5",
+                "n_train": 2,
+                "n_val": 1,
+                "n_test": 3,
+                "input_frames": 4,
+                "output_frames": 2,
+            },
+        },
     },
     "mri": {
-        "task": "mri",
-        "model": {"net": {"class_path": "sciml.mri.VarNet", "init_args": VARNET}, "optimizer": ADAM},
+        "model": {
+            "class_path": "sciml.MRITask",
+            "init_args": {"net": {"class_path": "sciml.mri.VarNet", "init_args": VARNET}, "optimizer": ADAM},
+        },
         "data": {
-            "path": "volumes",
-            "mask": {
-                "class_path": "sciml.mri.Mask",
-                "init_args": {"kind": "equispaced", "center_fractions": [0.2], "accelerations": [3]},
+            "class_path": "sciml.MRIData",
+            "init_args": {
+                "path": "volumes",
+                "mask": {
+                    "class_path": "sciml.mri.Mask",
+                    "init_args": {"kind": "equispaced", "center_fractions": [0.2], "accelerations": [3]},
+                },
+                "maps": "file",
             },
-            "maps": "file",
         },
     },
 }

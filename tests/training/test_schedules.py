@@ -6,7 +6,7 @@ from torch import nn
 from torch.optim.lr_scheduler import StepLR
 
 from sciml.errors import ConfigError
-from sciml.training.schedules import Constant, Cosine, Halving, OneCycle, Schedule
+from sciml.training.schedules import Cosine, Halving, OneCycle, Schedule
 
 RATES = (1e-2, 3e-3)
 
@@ -28,7 +28,7 @@ def course(schedule: Schedule, steps: int) -> torch.Tensor:
     return torch.tensor(rates, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("schedule", [OneCycle(), Cosine(), Halving(), Constant()])
+@pytest.mark.parametrize("schedule", [OneCycle(), Cosine(), Halving()])
 def test_every_group_keeps_its_share(schedule: Schedule) -> None:
     rates = course(schedule, 50)
     torch.testing.assert_close(rates[:, 1] / rates[:, 0], torch.full((50,), 0.3, dtype=torch.float64))

@@ -17,9 +17,20 @@ from sciml.pde.results.evaluation import FIELDS, Evaluation
 from sciml.pde.results.fields_file import add_field, add_times, read_field, read_settings, read_times
 from sciml.pde.results.measures import Measures, first_bad, measure
 from sciml.runs.files import as_json, earlier_entries, record_figures, replace_figures
+from sciml.runs.measures import Column, described
 from sciml.runs.metrics_json import REMEDY, missing, read_metrics
 
 __all__ = ["read_evaluation", "read_metrics", "summary", "write_evaluation"]
+
+MEASURED = described(
+    [
+        Column("relative_l2", "relative L2"),
+        Column("relative_l2_final", "final step"),
+        Column("relative_h1", "relative H1"),
+        Column("spectrum_error", "spectrum (decades)"),
+    ],
+    series=["relative_l2_step", "time"],
+)
 
 
 def write_evaluation(run_dir: str | os.PathLike[str], evaluation: Evaluation, *, net: nn.Module | None = None) -> Path:
@@ -32,7 +43,8 @@ def write_evaluation(run_dir: str | os.PathLike[str], evaluation: Evaluation, *,
     relative_h1, spectrum_error (decades), each the mean over samples; samples; excluded, the samples left out since
     their target is zero, excluded_frames, those left out of relative_l2_step, and excluded_spectrum, the samples whose
     target is constant; diverged, the samples whose prediction holds NaN or infinity, and then first_bad_step and
-    first_bad_sample (from 0): no mean over all samples is a number from there on, so it is null; figures; then `info`.
+    first_bad_sample (from 0): no mean over all samples is a number from there on, so it is null; figures; measures, the
+    description of all these for a table; then `info`.
     Figures show the first, the median and the worst sample by relative_l2, and what the transforms of `net` learned.
 
     Raises:
@@ -89,7 +101,7 @@ def read_evaluation(run_dir: str | os.PathLike[str]) -> Evaluation:
 def summary(measures: Measures, evaluation: Evaluation) -> dict[str, Any]:
     """Numbers for JSON, which has no NaN: null where no sample has the measure, or where one diverged."""
     steps = [_mean(step) for step in measures.relative_l2_step.T]
-    own = {
+    own: dict[str, Any] = {
         "relative_l2": _mean(measures.relative_l2),
         "relative_l2_step": steps,
         "relative_l2_final": steps[-1],
@@ -102,10 +114,11 @@ def summary(measures: Measures, evaluation: Evaluation) -> dict[str, Any]:
         "diverged": int(measures.diverged.any(1).sum()),
     }
     if (bad := first_bad(measures.diverged)) is not None:
-        own |= {"first_bad_sample": bad[0], "first_bad_step": bad[1]}
+        sample, step = bad
+        own |= {"first_bad": f"sample {sample} at step {step}", "first_bad_sample": sample, "first_bad_step": step}
     if evaluation.time is not None:
         own["time"] = np.asarray(evaluation.time, dtype=float).tolist()
-    return dict(evaluation.info) | own
+    return dict(evaluation.info) | own | MEASURED
 
 
 def _mean(values: Tensor) -> float | None:

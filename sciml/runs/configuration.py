@@ -1,4 +1,4 @@
-"""Settings written as YAML that parses back."""
+"""config.yaml: the settings of a run, written as YAML that parses back."""
 
 from enum import Enum
 from typing import Any
@@ -8,6 +8,19 @@ from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from sciml.errors import ConfigError
 
 PLAIN = (str, int, float, bool, type(None))
+
+
+OF_ONE_COMMAND = ("verbose", "weights_only", "return_predictions")  # the rest serves `fit`, `test` and `predict` alike
+
+
+def configuration(parser: ArgumentParser, settings: Namespace) -> str:
+    """The text of a run's config.yaml. ConfigError unless it parses back to the same settings."""
+    kept = settings.clone()
+    kept.run_dir = kept.ckpt_path = None  # it is the directory it lies in, and stays so when moved
+    kept.overwrite = False
+    for key in OF_ONE_COMMAND:
+        kept.pop(key, None)
+    return dumped(parser, kept)
 
 
 def dumped(parser: ArgumentParser, settings: Namespace) -> str:

@@ -2,7 +2,6 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tiny_data
@@ -10,11 +9,11 @@ import torch
 from torch import nn
 
 from sciml import pde, runs
-from sciml.cli.evaluate import evaluate_fields
 from sciml.errors import NonFinite
 from sciml.pde.data import PDEData
-from sciml.pde.results.collector import Collector
+from sciml.pde.results.field_results import FieldResults
 from sciml.pde.task import PDETask
+from sciml.runs.evaluations import info
 
 
 class Scale(nn.Module):
@@ -36,13 +35,13 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PDEData:
 
 
 @torch.no_grad()
-def evaluate(run: Path, data: PDEData, factor: float = 1.0, **options: Any) -> Path:
+def evaluate(run: Path, data: PDEData, factor: float = 1.0, *, checkpoint: str | None) -> Path:
     task = PDETask(Scale(factor), partial(torch.optim.Adam, lr=1e-3))
     task.on_load_checkpoint({"global_step": 12, "epoch": 3, "state_dict": {}})
-    found = Collector()
+    found = FieldResults()
     for batch in data.test_dataloader():
-        found.batches.append((batch.input, batch.target, task.rollout(batch.input, batch.target.shape[1])))
-    return evaluate_fields(run, found, data, task, **options)
+        found.add(batch, task.rollout(batch.input, batch.target.shape[1]))
+    return found.write_evaluation(run, data, task.net, info(run, checkpoint, task.facts, data.describe("test")))
 
 
 def test_metrics_name_their_weights_and_data(tmp_path: Path, data: PDEData, monkeypatch) -> None:

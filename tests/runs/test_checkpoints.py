@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from tiny_cli import CONFIG
+from tiny_cli import MODEL
 
 from sciml.errors import CheckpointError, ConfigError
 from sciml.pde import fno
-from sciml.training.resume import check_progress, check_weights
+from sciml.runs.checkpoints import check_progress, check_weights
 
-NET = CONFIG["model"]["net"]["init_args"]
+NET = MODEL["net"]["init_args"]
 
 
 def saved(net: torch.nn.Module) -> dict:

@@ -1,0 +1,61 @@
+"""What a network made of a test set: kept while it runs, then written."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+
+class Results(Callback, ABC):
+    """Keeps what test and predict give, on the CPU; in the end those of all devices on rank zero, in samples' order.
+
+    An application says what it keeps of a batch, how the devices' parts become one, and which files it writes.
+    """
+
+    @abstractmethod
+    def add(self, batch: Any, prediction: Tensor) -> None:
+        """Keeps a batch with what the network made of it."""
+
+    @abstractmethod
+    def gather(self) -> None:
+        """Brings what all devices keep to rank zero. All must call it."""
+
+    @abstractmethod
+    def write_evaluation(
+        self, folder: str | os.PathLike[str], data: Any, net: nn.Module, info: Mapping[str, Any]
+    ) -> Path:
+        """Metrics, predictions and figures of the test set; the path of metrics.json.
+
+        Args:
+            folder: Where to.
+            data: The application's data module, whose test samples these are.
+            net: Its learned transforms are drawn.
+            info: Further entries of metrics.json.
+
+        Raises NonFinite for predictions that are not finite, once everything is written.
+        """
+
+    @abstractmethod
+    def write_predictions(self, folder: str | os.PathLike[str], data: Any) -> Path:
+        """Predictions alone; their path."""
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        if batch is not None:  # this device's share of the samples has ended
+            self.add(batch, outputs)
+
+    def on_predict_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        self.on_test_batch_end(trainer, pl_module, outputs, batch)
+
+    def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.gather()
+
+    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.gather()
