@@ -70,13 +70,15 @@ def _unknown_setting(message: str, parser: "ArgumentParser") -> str | None:
     if unknown := re.search(r"unrecognized arguments: (-*)([^\s=]+)", message):
         if not unknown[1]:
             return f"{unknown[2]!r} is not expected there; settings are --KEY VALUE, and a run comes first"
-        return f"{unknown[2]}: no such setting{nearest(unknown[2], keys)}"
+        owner, above = _owner(message), _where(message).replace(": ", ".")
+        word, known = (unknown[2].split(".")[0], _parameters(owner)) if owner else (unknown[2], keys)
+        return f"{above}{unknown[2]}: no such setting{nearest(word, known)}"
     if unknown := re.search(r"does not accept option '([^']+)'", message):
         return f"{unknown[1]}: no such setting{nearest(unknown[1], keys)}"
     if unknown := re.search(r"Option '([^']+)' is not accepted", message):
         owner, above = _owner(message), _where(message).replace(": ", ".")
         known = _parameters(owner) if owner else keys
-        return f"{above}{unknown[1]}: no such setting{nearest(unknown[1], known)}"
+        return f"{above}{unknown[1]}: no such setting{nearest(unknown[1].split('.')[0], known)}"
     return None
 
 
