@@ -12,10 +12,12 @@ if TYPE_CHECKING:
     from sciml.mri.models.sense import Sense, SenseOperator
     from sciml.mri.models.unet import ImageUNet
     from sciml.mri.models.varnet import VarNet
+    from sciml.mri.physics.coils import Coils
     from sciml.mri.physics.fourier import Fourier2d, fft2c, ifft2c
     from sciml.mri.physics.maps import espirit_maps
     from sciml.mri.physics.masks import Mask, undersampling_mask
     from sciml.mri.physics.moved import MovedObject
+    from sciml.mri.physics.sampling import Sampling
     from sciml.mri.physics.simulate import generate_mri
     from sciml.mri.reconstructions import read_reconstructions, write_reconstructions
     from sciml.mri.results import write_images
@@ -26,6 +28,7 @@ _MODULE = {
     "read_reconstructions": "reconstructions",
     "write_images": "results",
     "write_reconstructions": "reconstructions",
+    "Coils": "physics.coils",
     "Fourier2d": "physics.fourier",
     "ImageUNet": "models.unet",
     "MRIData": "data",
@@ -34,6 +37,7 @@ _MODULE = {
     "Mask": "physics.masks",
     "MoDL": "models.modl",
     "MovedObject": "physics.moved",
+    "Sampling": "physics.sampling",
     "Sense": "models.sense",
     "SenseOperator": "models.sense",
     "SliceBatch": "batches",
@@ -45,6 +49,7 @@ _MODULE = {
     "undersampling_mask": "physics.masks",
 }
 __all__ = [
+    "Coils",
     "Fourier2d",
     "ImageUNet",
     "MRIData",
@@ -53,6 +58,7 @@ __all__ = [
     "MoDL",
     "MovedObject",
     "SSIMLoss",
+    "Sampling",
     "Sense",
     "SenseOperator",
     "SliceBatch",
