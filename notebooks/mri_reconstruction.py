@@ -73,9 +73,9 @@ print({name: tuple(value.shape) for name, value in batch._asdict().items() if is
 #
 # ## 2. Without learning
 #
-# The encoding is `A = Sampling(mask) @ fourier @ Coils(maps)`, and zero-filled SENSE is `A.H(kspace)`: the coils' aliased
-# images, combined. CG-SENSE solves the least-squares problem, L1-wavelet looks for the image that is sparse in
-# wavelets; both are sigpy's, and both know the true maps here.
+# The encoding is `A = Sampling(mask) @ fourier @ Coils(maps)`, and zero-filled SENSE is `A.H(kspace)`: the aliased
+# images of the coils, combined. CG-SENSE solves the least-squares problem, L1-wavelet looks for the image that is
+# sparse in wavelets; both are sigpy's, and both know the true maps here.
 
 
 # %%
