@@ -69,11 +69,7 @@ def dataset(file: h5py.File, key: str, *, rows: int | None = None) -> h5py.Datas
     _refuse_links_out(file, key)
     try:
         found = file[key]
-    except KeyError as error:
-        if file.get(key, getlink=True) is None:
-            raise _missing(file, key) from error
-        raise CorruptFile(f"{file.filename}: {key}: unreadable header ({error}); fetch it again") from error
-    except OSError as error:
+    except (KeyError, OSError) as error:
         raise CorruptFile(f"{file.filename}: {key}: unreadable header ({error}); fetch it again") from error
     if not isinstance(found, h5py.Dataset):
         raise BadSchema(f"{file.filename}: {key}: expected a dataset, found a {type(found).__name__.lower()}")
