@@ -50,6 +50,11 @@ class StopRequest:
             self.number, self._since = number, now
 
 
+def ending(status: int) -> str:
+    """How a process ended, in words; its exit status is negative where a signal ended it."""
+    return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
+
+
 def end_at_once() -> None:
     """From here on a signal ends the program where it is: nothing is to be saved, as in an evaluation."""
     if threading.current_thread() is threading.main_thread():
