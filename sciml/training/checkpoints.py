@@ -73,8 +73,7 @@ class Checkpoints(Checkpoint):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         end_at_once()
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        end_at_once()
+    on_predict_start = on_test_start
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         score = trainer.callback_metrics.get(self.monitor)
@@ -125,7 +124,7 @@ class Checkpoints(Checkpoint):
 
 
 def _generators() -> dict[str, Any]:
-    """The states of the global generators, as tensors and plain values."""
+    """The states of the global generators, as tensors and plain values: NumPy arrays are no part of safe checkpoints."""
     name, keys, *rest = np.random.get_state()  # noqa: NPY002 - other libraries draw from it
     return {
         "torch": torch.get_rng_state(),

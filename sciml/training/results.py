@@ -49,13 +49,7 @@ class Results(Callback, ABC):
         if batch is not None:  # this device's share of the samples has ended
             self.add(batch, outputs)
 
-    def on_predict_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *args: Any, **kwargs: Any
-    ) -> None:
-        self.on_test_batch_end(trainer, pl_module, outputs, batch)
-
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.gather()
 
-    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.gather()
+    on_predict_batch_end, on_predict_epoch_end = on_test_batch_end, on_test_epoch_end
