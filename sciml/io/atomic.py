@@ -1,4 +1,7 @@
-"""Files that appear whole or not at all: a crash leaves the previous ones."""
+"""Files that appear whole or not at all: a crash leaves the previous ones.
+
+`os.replace` alone could leave an empty file when the machine stops: bytes and folders are synced.
+"""
 
 import os
 from collections.abc import Callable, Iterator

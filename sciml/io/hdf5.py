@@ -1,6 +1,7 @@
 """Reading HDF5 files that may be damaged or hostile, and writing them so that a crash loses nothing.
 
-Everything raised here names the file, and the dataset and sample where there is one.
+h5py follows links into other files, believes any size that a file declares, and writes in place. Everything raised here
+names the file, and the dataset and sample where there is one.
 """
 
 import math

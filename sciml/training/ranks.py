@@ -1,6 +1,7 @@
 """The processes of a run on several devices: which one this is, and what they tell each other.
 
-One process is the only rank of one: every function here then returns at once, so that callers have one path.
+One process is the only rank of one: every function here then returns at once, so that callers have one path. Lightning
+gathers tensors alone, of equal shape and by a trainer.
 """
 
 from collections.abc import Iterator

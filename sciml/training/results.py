@@ -14,6 +14,7 @@ class Results(Callback, ABC):
     """Keeps what test and predict give, on the CPU; in the end those of all devices on rank zero, in samples' order.
 
     An application says what it keeps of a batch, how the devices' parts become one, and which files it writes.
+    Lightning's BasePredictionWriter knows predictions alone, on each device by itself.
     """
 
     @abstractmethod

@@ -32,7 +32,7 @@ def check_optimizer(task: Task, checkpoint: Mapping[str, Any], path: object) -> 
 
 
 class Continued(Callback):
-    """Applies new learning rates and a new length of training when a run is continued.
+    """Applies new learning rates and a new length of training when a run is continued: Lightning restores the old ones.
 
     Args:
         rate: By what the optimizer's rate has changed.

@@ -1,4 +1,7 @@
-"""SIGTERM and Ctrl-C: training ends where it can be continued, on all devices at the same step."""
+"""SIGTERM and Ctrl-C: training ends where it can be continued, on all devices at the same step.
+
+Lightning alone ends at SIGTERM without a checkpoint, and at Ctrl-C wherever the program is.
+"""
 
 import signal
 import threading
