@@ -35,8 +35,9 @@ class DivergenceGuard(Callback):
 class TrainingCost(Callback):
     """Measures the seconds of each epoch (training alone) and the peak memory of the process or of the GPU.
 
-    Lightning's Timer knows no epochs, and counts validation as training. Logs `seconds_per_epoch`; leaves `seconds_per_epoch` (the median, which the first, slower epoch does not
-    move), `epochs` and `peak_memory_mb` in `pl_module.training_cost`, and with it in every checkpoint.
+    Lightning's Timer knows no epochs, and counts validation as training. Logs `seconds_per_epoch`; leaves
+    `seconds_per_epoch` (the median, which the first, slower epoch does not move), `epochs` and `peak_memory_mb` in
+    `pl_module.training_cost`, and with it in every checkpoint.
     """
 
     def __init__(self) -> None:
