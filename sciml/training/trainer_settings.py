@@ -180,7 +180,7 @@ def _check_devices(settings: Mapping[str, Any]) -> None:
     if accelerator == "cpu" or (accelerator == "auto" and not gpus):
         most = max(8, os.cpu_count() or 1)
         number = str(devices)
-        good, expected = number.isdigit() and 1 <= int(number) <= most, f"auto or a number of processes, 1 to {most}"
+        good, expected = number.isdecimal() and 1 <= int(number) <= most, f"auto or a number of processes, 1 to {most}"
     else:
         numbers = ",".join(map(str, devices)) if isinstance(devices, (list, tuple)) else str(devices)
         good = bool(re.fullmatch(r"(\s*-?\d+\s*(,|$))+", numbers))
