@@ -165,11 +165,8 @@ class RunDirectory:
     def settle(self) -> None:
         """Finish what a killed process has left between `begin` and `confirm`."""
         if (self.path / ASIDE).is_dir():
-            self.lock()
-            try:
+            with exclusive(self.path):
                 self.withdraw()
-            finally:
-                self.unlock()
 
     def write_config(self, text: str) -> None:
         with replacing(self.path / "config.yaml") as temporary:
