@@ -28,7 +28,6 @@ from torch.utils.data import DataLoader
 
 from sciml.pde.models.replace import _CALLED, _FLAGS
 from sciml.runs.allowed import allowing
-from sciml.runs.parser import Parser
 from sciml.training.progress import batches_done, epochs_done, limit_steps
 from sciml.transforms.modules import Moved
 
@@ -148,7 +147,7 @@ def launchers() -> None:
 
 
 def command_lines() -> None:
-    """LightningCLI calls these, with these arguments: sciml/cli/one_command.py."""
+    """LightningCLI calls these, with these arguments: sciml/cli/configured.py."""
     arguments = {
         "_add_subcommands": ["self", "parser", "kwargs"],
         "_prepare_subcommand_parser": ["self", "klass", "subcommand", "kwargs"],
@@ -159,13 +158,6 @@ def command_lines() -> None:
         assert list(inspect.signature(getattr(LightningCLI, name)).parameters) == expected
         assert f"self.{name}(" in inspect.getsource(LightningCLI)
     assert "self._subcommand_parsers[subcommand]" in inspect.getsource(LightningCLI._parser)
-
-
-def actions() -> None:
-    """A parser's arguments by name: sciml/cli/messages.py."""
-    parser = Parser()
-    parser.add_argument("--a.b", type=int)
-    assert "a.b" in [action.dest for action in parser._actions]
 
 
 def policy() -> None:
@@ -233,7 +225,6 @@ CHECKS: dict[str, Callable[[], None]] = {
     "_check_can_spawn_children": launchers,
     "_prepare_subcommand_parser": command_lines,
     "_run_subcommand": command_lines,
-    "_actions": actions,
     "_common": policy,
     "_init_kwargs": constructor_arguments,
     "_contract_dense": contraction,

@@ -36,11 +36,13 @@ class Task(LightningModule):
 
     Attributes:
         monitor: The logged metric whose least value marks the best checkpoint.
+        logged: The metrics that it logs in `fit`.
         trained, measured: What the batches of the epoch gave so far, in training and in evaluation: logged at its
             end as means over all devices.
     """
 
     monitor: str
+    logged: tuple[str, ...] = ()
     shown: tuple[str, ...] = ("train_loss",)  # in the progress bar
 
     def __init__(
