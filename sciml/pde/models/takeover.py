@@ -10,6 +10,7 @@ from torch import nn
 from sciml.errors import ConfigError
 from sciml.pde.models.fno_blocks import fuse_blocks
 from sciml.pde.models.grids_inside import grids_inside
+from sciml.pde.models.modes import as_tuple
 from sciml.pde.models.replace import places, put, share_hooks
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.pde.models.state import tensor_state
@@ -83,16 +84,18 @@ def monarchize(
             cannot be kept; it does not run, calls a layer on several grids or not at all, or is a wrapper. The model
             is left as it was.
     """
+    grid = as_tuple(grid)
     names = places(model, lambda module: isinstance(module, SpectralConv) and module is not model)
     if not names:
         raise ConfigError(f"{type(model).__name__} has no neuralop SpectralConv to replace")
-    grids = grids_inside(model, names, (grid,) if isinstance(grid, int) else tuple(grid))
+    grids = grids_inside(model, names, grid)
     settings = [Replacement(tuple(c.n_modes), *g, heads, transform, corrected) for c, g in grids.items()]
     made = [_replaced(names[conv][0], conv, s) for conv, s in zip(grids, settings, strict=True)]
     for (conv, its_names), new in zip(names.items(), made, strict=True):
         share_hooks(conv, new.train(conv.training))
         put(model, its_names, new)
     rebuild_with(model, settings)
+    model.grid = grid  # type: ignore[assignment]  # torch declares tensors and modules alone
     return tensor_state(fuse_blocks(model))
 
 
