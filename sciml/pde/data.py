@@ -9,8 +9,8 @@ from torch import Tensor
 
 from sciml.errors import ConfigError
 from sciml.pde.batches import Batch, Inputs, Pairs, Statistics, Windows
+from sciml.pde.equations.equation import Sampling
 from sciml.pde.formats.arrays import array_source
-from sciml.pde.formats.checks import Sampling
 from sciml.pde.formats.frames import Frames
 from sciml.pde.formats.selection import Selection
 from sciml.pde.formats.source import Source, open_source

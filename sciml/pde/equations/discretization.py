@@ -66,6 +66,18 @@ class Discretization:
         return found if self.n_frames is None else {**found, "n_frames": self.n_frames}
 
 
+def coarsened(fields: np.ndarray, factor: int, *, axes: int, cells: bool) -> np.ndarray:
+    """Of the last `axes` axes every factor-th point, or, of averages over cells, the mean of each `factor` cells."""
+    first = fields.ndim - axes
+    if not cells:
+        return np.ascontiguousarray(fields[(slice(None),) * first + (slice(None, None, factor),) * axes])
+    wide = np.complex128 if fields.dtype.kind == "c" else np.float64  # a sum may leave single precision
+    for axis in range(first, fields.ndim):
+        blocks = fields.reshape(*fields.shape[:axis], -1, factor, *fields.shape[axis + 1 :])
+        fields = blocks.mean(axis=axis + 1, dtype=wide).astype(fields.dtype)
+    return np.ascontiguousarray(fields)
+
+
 def equal_steps(duration: float, dt: float) -> int:
     """The fewest equal steps of at most dt, to rounding, that make up the duration."""
     return math.ceil(duration / dt * (1 - 1e-9))

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from sciml.errors import BadSchema
-from sciml.pde.formats.checks import Sampling, channels_or_axis, check_numbers, checked_length, checked_times, expect
+from sciml.pde.equations.equation import Sampling
+from sciml.pde.formats.checks import channels_or_axis, check_numbers, checked_length, checked_times, expect
 from sciml.pde.formats.source import Source
 
 

@@ -3,15 +3,13 @@
 import logging
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from sciml.errors import BadSchema, NonFinite, listed
 
 logger = logging.getLogger(__name__)
-
-Sampling = Literal["periodic", "cells", "points"]
 
 
 def require_file(path: Path) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sciml.errors import ConfigError, NonFinite
+from sciml.pde.equations.discretization import coarsened
 from sciml.pde.formats.source import Source
 
 BLOCK_BYTES = 2**28  # of a file, held beside what is kept of it
@@ -57,7 +58,8 @@ def read_fields(
         found = dict(zip(source.names, arrays, strict=True))
         for name, part in parts.items():
             checked = _checked(found[name], source, name, first)
-            part.append(torch.from_numpy(_subsampled(checked, source, subsample)))
+            kept = coarsened(checked, subsample, axes=len(source.grid), cells=source.sampling == "cells")
+            part.append(torch.from_numpy(kept))
     source.release()
     return [torch.cat(part) for part in parts.values()]
 
@@ -75,15 +77,3 @@ def _checked(array: np.ndarray, source: Source, name: str, first: int) -> np.nda
             f"{first + len(array) - 1}; remove or regenerate them"
         )
     return array
-
-
-def _subsampled(array: np.ndarray, source: Source, factor: int) -> np.ndarray:
-    n_axes = len(source.grid)
-    if source.sampling == "cells":
-        for axis in range(array.ndim - n_axes, array.ndim):
-            blocks = (*array.shape[:axis], -1, factor, *array.shape[axis + 1 :])
-            wide = np.complex128 if array.dtype.kind == "c" else np.float64  # a sum may leave single precision
-            array = array.reshape(blocks).mean(axis=axis + 1, dtype=wide).astype(array.dtype)
-    else:
-        array = array[(slice(None),) * (array.ndim - n_axes) + (slice(None, None, factor),) * n_axes]
-    return np.ascontiguousarray(array)

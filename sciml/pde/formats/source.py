@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from sciml.errors import BadSchema, CorruptFile
-from sciml.pde.formats.checks import Sampling, require_file
+from sciml.pde.equations.equation import Sampling
+from sciml.pde.formats.checks import require_file
 from sciml.pde.formats.foreign import described
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
