@@ -1,4 +1,7 @@
-"""The parts of predictions.h5, each with a checksum: fields, times, and what they mean."""
+"""predictions.h5: fields and times, each with a checksum, and what they mean."""
+
+from collections.abc import Sequence
+from typing import Any
 
 import h5py
 import numpy as np
@@ -11,33 +14,42 @@ from sciml.io import hdf5
 SETTINGS = ("periodic", "length", "quantity")
 
 
-def add_field(file: h5py.File, name: str, field: Tensor) -> np.ndarray:
-    """Stores (N, T, *grid); returns it as stored.
+def store(file: h5py.File, kept: Any, fields: Sequence[str], times: Sequence[str]) -> list[np.ndarray]:
+    """Stores these attributes of an object: fields (N, T, *grid), times (T,) or None; and its SETTINGS.
 
-    float32, or float64 where float32 would turn a number into infinity or all of them into zero.
+    Returns the fields as stored: float32, or float64 where float32 would turn a number into infinity or all of them
+    into zero.
     """
-    values = field.detach().cpu()
-    if values.dtype != torch.float64 or not _needs_float64(values):
-        values = values.float()
-    hdf5.add_samples(file, name, values.numpy())
-    return values.numpy()
+    stored = [_in_float(getattr(kept, name)) for name in fields]
+    for name, values in zip(fields, stored, strict=True):
+        hdf5.add_samples(file, name, values)
+    for name in times:
+        if getattr(kept, name) is not None:
+            values = np.asarray(getattr(kept, name), dtype=np.float64)
+            file.create_dataset(name, data=values, chunks=values.shape, fletcher32=True)
+    file.attrs.update({name: getattr(kept, name) for name in SETTINGS})
+    return stored
 
 
-def add_times(file: h5py.File, name: str, times: np.ndarray) -> None:
-    values = np.asarray(times, dtype=np.float64)
-    file.create_dataset(name, data=values, chunks=values.shape, fletcher32=True)
+def read(file: h5py.File, fields: Sequence[str], times: Sequence[str], *, remedy: str) -> dict[str, Any]:
+    """What `store` stored, by name; times that are not there are None.
+
+    Raises BadSchema for what is missing, a field that is no array of floating-point numbers, times that are not finite
+    numbers in a row.
+    """
+    found = {name: _read_field(file, name) for name in fields} | {name: _read_times(file, name) for name in times}
+    return found | _read_settings(file, remedy)
 
 
-def read_field(file: h5py.File, name: str) -> Tensor:
-    """(N, ...), as stored. Raises BadSchema for what is no array of floating-point numbers."""
+def _read_field(file: h5py.File, name: str) -> Tensor:
     data = hdf5.dataset(file, name)
     if not data.shape or data.dtype.kind != "f":
         raise BadSchema(f"{file.filename}: {name}: expected floats (N, T, *grid), found {data.dtype} {data.shape}")
     return torch.from_numpy(hdf5.read_samples(data, 0, data.shape[0]))
 
 
-def read_times(file: h5py.File, name: str) -> np.ndarray | None:
-    """None where the file has none. Raises BadSchema unless they are finite numbers in a row."""
+def _read_times(file: h5py.File, name: str) -> np.ndarray | None:
+    """None where the file has none."""
     if name not in file:
         return None
     data = hdf5.dataset(file, name)
@@ -49,15 +61,19 @@ def read_times(file: h5py.File, name: str) -> np.ndarray | None:
     return times
 
 
-def read_settings(file: h5py.File, remedy: str) -> tuple[bool, float, str]:
-    """periodic, length, quantity. Raises BadSchema when one is missing or of another type."""
+def _read_settings(file: h5py.File, remedy: str) -> dict[str, Any]:
     found = {name: hdf5.attribute(file, name) for name in SETTINGS}
     if lacking := [name for name, value in found.items() if value is None]:
         raise BadSchema(f"{file.filename}: no attributes {', '.join(lacking)}; {remedy}")
     periodic, length, quantity = found.values()
     if isinstance(length, str) or isinstance(periodic, str):
         raise BadSchema(f"{file.filename}: expected a truth value and a number; found {periodic=}, {length=}; {remedy}")
-    return bool(periodic), float(length), str(quantity)
+    return {"periodic": bool(periodic), "length": float(length), "quantity": str(quantity)}
+
+
+def _in_float(field: Tensor) -> np.ndarray:
+    values = field.detach().cpu()
+    return (values if values.dtype == torch.float64 and _needs_float64(values) else values.float()).numpy()
 
 
 def _needs_float64(values: Tensor) -> bool:

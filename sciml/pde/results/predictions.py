@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sciml.errors import BadSchema
 from sciml.io import hdf5
-from sciml.pde.results.fields_file import add_field, add_times, read_field, read_settings, read_times
+from sciml.pde.results.fields_file import read, store
 from sciml.pde.results.measures import diverged_frames, first_bad
 
 FIELDS = ("prediction", "input")
@@ -53,12 +53,7 @@ def write_predictions(folder: str | os.PathLike[str], predictions: Predictions) 
         said = (path, count, total, *bad)
         logger.warning("%s: %d of %d predictions diverged, the first is sample %d at step %d", *said)
     with hdf5.writing(path) as file:
-        for name in FIELDS:
-            add_field(file, name, getattr(predictions, name))
-        for name in TIMES:
-            if (times := getattr(predictions, name)) is not None:
-                add_times(file, name, times)
-        file.attrs.update(periodic=predictions.periodic, length=predictions.length, quantity=predictions.quantity)
+        store(file, predictions, FIELDS, TIMES)
     return path
 
 
@@ -72,22 +67,12 @@ def read_predictions(folder: str | os.PathLike[str]) -> Predictions:
     if not path.exists():
         raise BadSchema(f"{folder}: predictions.h5 is missing; make it with `sciml predict`")
     with hdf5.reading(path) as file:
-        fields = {name: read_field(file, name) for name in FIELDS}
-        times = {name: read_times(file, name) for name in TIMES}
-        periodic, length, quantity = read_settings(file, "predict again with `sciml predict`")
-    shapes = tuple(fields["prediction"].shape), tuple(fields["input"].shape)
+        found = Predictions(**read(file, FIELDS, TIMES, remedy="predict again with `sciml predict`"))
+    shapes = tuple(found.prediction.shape), tuple(found.input.shape)
     if len(shapes[0]) < 3 or len(shapes[0]) != len(shapes[1]) or shapes[0][0] != shapes[1][0]:
         raise BadSchema(f"{path}: prediction and input: expected (N, T, *grid) with one N; found {shapes}")
-    for name, field in zip(TIMES, FIELDS, strict=True):
-        stored, expected = times[name], tuple(fields[field].shape[1:2])
+    for name, shape in zip(TIMES, shapes, strict=True):
+        stored, expected = getattr(found, name), shape[1:2]
         if stored is not None and stored.shape != expected:
             raise BadSchema(f"{path}: {name}: expected {expected}, one for each frame; found {stored.shape}")
-    return Predictions(
-        prediction=fields["prediction"],
-        input=fields["input"],
-        time=times["time"],
-        input_time=times["input_time"],
-        periodic=periodic,
-        length=length,
-        quantity=quantity,
-    )
+    return found
