@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sciml.errors import BadSchema
 from sciml.pde.equations.equation import Sampling
-from sciml.pde.formats.checks import channels_or_axis, check_numbers, checked_length, checked_times, expect
+from sciml.pde.formats.checks import check_numbers, checked_length, expect
 from sciml.pde.formats.source import Source
 
 
@@ -94,14 +94,12 @@ class TrajectorySource(Source):
         length: float = 1.0,
     ) -> None:
         super().__init__(path)
-        (name,) = self.names = ("trajectories",)
+        name, shape = "trajectories", tuple(trajectories.shape)
         self._frames = _plain(path, name, trajectories)
-        shape = tuple(trajectories.shape)
         expect(len(shape) >= 3, path, name, "(sample, time, *grid)", shape)
         expect(np.shape(time) == shape[1:2], path, "time", shape[1:2], np.shape(time))
-        self.n_samples, self.grid, self.time = shape[0], shape[2:], checked_times(path, "time", time)
+        self._take_trajectories(name, shape, time, self._frames.numpy().dtype, axes)
         self.sampling, self.length = sampling, checked_length(path, length)
-        self.ambiguous = channels_or_axis(path, name, shape, axes)
 
     def fields(self, start: int, stop: int, frames: slice) -> tuple[np.ndarray, ...]:
         return (self._frames[start:stop, frames].numpy(),)
@@ -153,14 +151,13 @@ def _plain(path: Path, key: str, tensor: Tensor) -> Tensor:
         raise BadSchema(f"{path}: {key}: expected a dense tensor, found {kind}; store a plain one (.to_dense())")
     if tensor.dtype.is_floating_point and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
         tensor = tensor.float()  # bfloat16 and shorter
-    tensor = tensor.to(torch.complex64) if tensor.dtype is torch.complex32 else tensor.resolve_conj().resolve_neg()
-    check_numbers(path, key, tensor.numpy().dtype)
-    return tensor
+    return tensor.to(torch.complex64) if tensor.dtype is torch.complex32 else tensor.resolve_conj().resolve_neg()
 
 
 def _with_channels(path: Path, key: str, tensor: Tensor, axes: int | None) -> Tensor:
     """(N, channel, *grid) of what may lack the channel axis."""
     tensor, shape = _plain(path, key, tensor), tuple(tensor.shape)
+    check_numbers(path, key, tensor.numpy().dtype)
     if axes is None:
         wanted = f"(N, y, x) or (N, channel, y, x){', or the points of a 1-D grid in data.grid' * (tensor.ndim == 2)}"
         expect(3 <= tensor.ndim <= 5, path, key, wanted, shape)

@@ -50,25 +50,27 @@ class Selection:
 
     def inputs(self) -> Tensor:
         """The test samples' inputs; targets, stored or not, are not read."""
-        source, subsample, start, stop = self.place("predict")
+        source = self.test_source
         seen = slice(None) if source.time is None else self.frames.seen
-        (inputs,) = read_fields(source, start, stop, subsample=subsample, frames=seen, names=source.names[:1])
+        (inputs,) = self._read("predict", seen, source.names[:1])
         return inputs
 
     def pairs(self, split: str) -> tuple[Tensor, Tensor]:
         """Inputs and targets."""
-        source, subsample, start, stop = self.place(split)
-        if source.time is None:
-            input, target = read_fields(source, start, stop, subsample=subsample)
+        if self.place(split).source.time is None:
+            input, target = self._read(split)
             return input, target
-        (fields,) = read_fields(source, start, stop, subsample=subsample, frames=self.frames.kept)
+        (fields,) = self._read(split, self.frames.kept)
         return fields[:, : self.frames.input], fields[:, self.frames.input :]
 
     def trajectories(self, split: str) -> Tensor:
         """All frames, of a source that has time."""
-        source, subsample, start, stop = self.place(split)
-        (fields,) = read_fields(source, start, stop, subsample=subsample)
+        (fields,) = self._read(split)
         return fields
+
+    def _read(self, split: str, frames: slice = slice(None), names: Sequence[str] | None = None) -> list[Tensor]:
+        source, subsample, start, stop = self.place(split)
+        return read_fields(source, start, stop, subsample=subsample, frames=frames, names=names)
 
     def input_time(self) -> np.ndarray | None:
         """Of the test samples' input frames; None for pairs."""
