@@ -1,11 +1,11 @@
 """Neural operators with learnable transforms, and the equations to train them on."""
+# ruff: noqa: F401 - the names below, for type checkers
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sciml.pde.data import PDEData
-    from sciml.pde.data import PDEDataModule as PDEDataModule
+    from sciml.pde.data import PDEData, PDEDataModule
     from sciml.pde.equations.burgers import Burgers, generate_burgers, solve_burgers
     from sciml.pde.equations.navier_stokes import NavierStokes, generate_navier_stokes, solve_navier_stokes
     from sciml.pde.losses import RelativeL2Loss
@@ -17,49 +17,21 @@ if TYPE_CHECKING:
     from sciml.pde.symmetry import Symmetry
     from sciml.pde.task import PDETask
 
-_MODULE = {
-    "Burgers": "equations.burgers",
-    "Evaluation": "results.evaluation",
-    "Predictions": "results.predictions",
-    "read_evaluation": "results.storage",
-    "read_predictions": "results.predictions",
-    "write_evaluation": "results.storage",
-    "write_predictions": "results.predictions",
-    "MonarchSpectralConv": "models.spectral_conv",
-    "NavierStokes": "equations.navier_stokes",
-    "PDEData": "data",
-    "PDEDataModule": "data",
-    "PDETask": "task",
-    "RelativeL2Loss": "losses",
-    "Symmetry": "symmetry",
-    "fno": "models.fno",
-    "generate_burgers": "equations.burgers",
-    "generate_navier_stokes": "equations.navier_stokes",
-    "monarchize": "models.fno",
-    "solve_burgers": "equations.burgers",
-    "solve_navier_stokes": "equations.navier_stokes",
+_NAMES = {
+    "data": ["PDEData", "PDEDataModule"],
+    "equations.burgers": ["Burgers", "generate_burgers", "solve_burgers"],
+    "equations.navier_stokes": ["NavierStokes", "generate_navier_stokes", "solve_navier_stokes"],
+    "losses": ["RelativeL2Loss"],
+    "models.fno": ["fno", "monarchize"],
+    "models.spectral_conv": ["MonarchSpectralConv"],
+    "results.evaluation": ["Evaluation"],
+    "results.predictions": ["Predictions", "read_predictions", "write_predictions"],
+    "results.storage": ["read_evaluation", "write_evaluation"],
+    "symmetry": ["Symmetry"],
+    "task": ["PDETask"],
 }
-__all__ = [
-    "Burgers",
-    "Evaluation",
-    "MonarchSpectralConv",
-    "NavierStokes",
-    "PDEData",
-    "PDETask",
-    "Predictions",
-    "RelativeL2Loss",
-    "Symmetry",
-    "fno",
-    "generate_burgers",
-    "generate_navier_stokes",
-    "monarchize",
-    "read_evaluation",
-    "read_predictions",
-    "solve_burgers",
-    "solve_navier_stokes",
-    "write_evaluation",
-    "write_predictions",
-]
+_MODULE = {name: module for module, names in _NAMES.items() for name in names}
+__all__ = sorted(_MODULE.keys() - {"PDEDataModule"})  # a second name
 
 
 def __getattr__(name: str) -> Any:
