@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -61,9 +61,8 @@ class Discretization:
     @property
     def attributes(self) -> dict[str, object]:
         """What a file records of it."""
-        found: dict[str, object] = {"grid": self.grid, "solver_grid": self.solver_grid, "dt": self.dt}
-        found |= {"t_final": float(self.t_final), "t_unit": 1.0}
-        return found if self.n_frames is None else {**found, "n_frames": self.n_frames}
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return {**given, "t_final": float(self.t_final), "t_unit": 1.0}
 
 
 def coarsened(fields: np.ndarray, factor: int, *, axes: int, cells: bool) -> np.ndarray:

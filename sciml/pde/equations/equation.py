@@ -145,7 +145,8 @@ class Viscous(Equation):
     viscosity: float
 
     def __post_init__(self) -> None:
-        self._require(0 < self.viscosity < math.inf or math.isnan(self.viscosity))
+        good = 0 < self.viscosity < math.inf or math.isnan(self.viscosity)
+        require("viscosity", self.viscosity, good, "finite and > 0")
 
     @classmethod
     def recorded(cls, attributes: Mapping[str, object]) -> Self:
@@ -153,7 +154,4 @@ class Viscous(Equation):
         return cls(viscosity=found if isinstance(found, int | float) and 0 < found < math.inf else math.nan)
 
     def check(self, discretization: Discretization) -> None:
-        self._require(not math.isnan(self.viscosity))
-
-    def _require(self, good: bool) -> None:
-        require("viscosity", self.viscosity, good, "finite and > 0")
+        require("viscosity", self.viscosity, not math.isnan(self.viscosity), "finite and > 0")

@@ -21,23 +21,14 @@ class PairSource(Source):
         path: The file that they are from, or what errors call them.
         pairs: Inputs, then targets, by the names that errors give them.
         axes: How many axes the grid has; None: two, or one more than three axes leave to the grid.
-        sampling, length: See `Source`.
 
     Raises:
         BadSchema: No numbers, no dense tensor, other axes than `axes`, or targets of another number or grid.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        pairs: Mapping[str, Tensor],
-        axes: int | None = None,
-        *,
-        sampling: Sampling = "points",
-        length: float = 1.0,
-    ) -> None:
+    def __init__(self, path: Path, pairs: Mapping[str, Tensor], axes: int | None = None) -> None:
         super().__init__(path)
-        self.names, self.sampling, self.length = tuple(pairs), sampling, checked_length(path, length)
+        self.names, self.sampling = tuple(pairs), "points"
         self._pairs = {key: _with_channels(path, key, tensor, axes) for key, tensor in pairs.items()}
         first, *others = self._pairs.items()
         for key, tensor in others:
@@ -76,30 +67,19 @@ class TrajectorySource(Source):
         trajectories: Real or complex numbers.
         time: (T,), the time of each frame.
         axes: How many axes the grid has; None: what the shape suggests.
-        sampling, length: See `Source`.
 
     Raises:
         BadSchema: No numbers, other axes, or times that are not T or do not increase.
         NonFinite: NaN or infinity among the times.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        trajectories: Tensor,
-        time: np.ndarray,
-        axes: int | None = None,
-        *,
-        sampling: Sampling = "periodic",
-        length: float = 1.0,
-    ) -> None:
+    def __init__(self, path: Path, trajectories: Tensor, time: np.ndarray, axes: int | None = None) -> None:
         super().__init__(path)
         name, shape = "trajectories", tuple(trajectories.shape)
         self._frames = _plain(path, name, trajectories)
         expect(len(shape) >= 3, path, name, "(sample, time, *grid)", shape)
         expect(np.shape(time) == shape[1:2], path, "time", shape[1:2], np.shape(time))
         self._take_trajectories(name, shape, time, self._frames.numpy().dtype, axes)
-        self.sampling, self.length = sampling, checked_length(path, length)
 
     def fields(self, start: int, stop: int, frames: slice) -> tuple[np.ndarray, ...]:
         return (self._frames[start:stop, frames].numpy(),)
@@ -126,13 +106,13 @@ def array_source(
     if trajectories is not None:
         frames = _tensor(path, "trajectories", trajectories)
         times = np.arange(frames.shape[1] if frames.ndim > 1 else 0) if time is None else np.asarray(time)
-        source: Source = TrajectorySource(path, frames, times, axes, sampling=sampling, length=length)
+        source: Source = TrajectorySource(path, frames, times, axes)
     else:
         expect(time is None, path, "time", "none, since input and target are pairs without time", "times")
         given = {"input": input} if target is None else {"input": input, "target": target}
         pairs = {key: _tensor(path, key, values) for key, values in given.items()}
-        source = PairSource(path, pairs, axes, sampling=sampling, length=length)
-    source.place = str(path)
+        source = PairSource(path, pairs, axes)
+    source.place, source.sampling, source.length = str(path), sampling, checked_length(path, length)
     return source
 
 

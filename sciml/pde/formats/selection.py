@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 from torch import Tensor
 
 from sciml.errors import BadSchema, ConfigError
@@ -71,21 +70,6 @@ class Selection:
     def _read(self, split: str, frames: slice = slice(None), names: Sequence[str] | None = None) -> list[Tensor]:
         source, subsample, start, stop = self.place(split)
         return read_fields(source, start, stop, subsample=subsample, frames=frames, names=names)
-
-    def input_time(self) -> np.ndarray | None:
-        """Of the test samples' input frames; None for pairs."""
-        source = self.test_source
-        return None if source.time is None else self.frames.stored_times(source)[: self.frames.input]
-
-    def target_time(self) -> np.ndarray | None:
-        """Of the frames that follow; None for pairs, and where the spacing is not uniform or unknown.
-
-        Beyond the stored frames they go on as in `source`, else with the spacing of the stored ones.
-        """
-        if self.test_source.time is None:
-            return None
-        times = self.frames.times(self.test_source, like=self.source)
-        return None if times is None else times[self.frames.input :]
 
     def require_targets(self, split: str) -> None:
         """Raise BadSchema unless a split has what predicting does without: targets, at the times of the training's."""
