@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,16 +53,14 @@ def read_fields(
     """
     n_frames = 1 if source.time is None else len(source.time)
     block = max(1, BLOCK_BYTES // (8 * n_frames * math.prod(source.grid)))
-    parts: dict[str, list[Tensor]] = {name: [] for name in names or source.names}
+    options: dict[str, Any] = {"axes": len(source.grid), "cells": source.sampling == "cells"}
+    blocks = []
     for first in range(start, stop, block):
-        arrays = source.fields(first, min(first + block, stop), frames)
-        found = dict(zip(source.names, arrays, strict=True))
-        for name, part in parts.items():
-            checked = _checked(found[name], source, name, first)
-            kept = coarsened(checked, subsample, axes=len(source.grid), cells=source.sampling == "cells")
-            part.append(torch.from_numpy(kept))
+        arrays = dict(zip(source.names, source.fields(first, min(first + block, stop), frames), strict=True))
+        checked = [_checked(arrays[name], source, name, first) for name in names or source.names]
+        blocks.append([torch.from_numpy(coarsened(array, subsample, **options)) for array in checked])
     source.release()
-    return [torch.cat(part) for part in parts.values()]
+    return [torch.cat(parts) for parts in zip(*blocks, strict=True)]
 
 
 def _checked(array: np.ndarray, source: Source, name: str, first: int) -> np.ndarray:
