@@ -133,18 +133,10 @@ class MonarchSpectralConv(Rowwise):
         if not corrected:
             neuralop_layer.refuse_misplaced(conv, grid, out_grid, modes)
         *counts, last = (len(axis.read) for axis in modes)
-        new = cls(
-            conv.in_channels,
-            conv.out_channels,
-            [*counts, last if conv.complex_data else max(1, 2 * (last - 1))],
-            grid=grid,
-            heads=heads,
-            transform=transform,
-            bias=conv.bias is not None,
-            separable=conv.separable,
-            complex_data=conv.complex_data,
-            resolution_scaling_factor=conv.resolution_scaling_factor,
-        )
+        n_modes = [*counts, last if conv.complex_data else max(1, 2 * (last - 1))]
+        own = {name: getattr(conv, name) for name in ("separable", "complex_data", "resolution_scaling_factor")}
+        own |= {"bias": conv.bias is not None, "heads": heads, "transform": transform}
+        new = cls(conv.in_channels, conv.out_channels, n_modes, grid=grid, **own)
         new.out_grid = out_grid
         new.kept = replace(new.kept, used=[axis.used for axis in modes], centre=[axis.centre for axis in modes])
         new._build_transforms(transform, heads, [axis.read for axis in modes], [axis.written for axis in modes])
