@@ -9,15 +9,13 @@ from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from sciml.errors import BadSchema, ConfigError
-from sciml.pde.batches import Batch, InputBatch
+from sciml.pde.batches import Batch, InputBatch, Statistics
 from sciml.pde.losses import RelativeL2Loss
 from sciml.pde.metrics import counted_mean, is_zero, relative_l2_per_sample
 from sciml.pde.models.state import without_metadata
 from sciml.training.results import Results
 from sciml.training.schedules import AnySchedule
 from sciml.training.task import Task
-
-STATISTICS = ("input_mean", "input_std", "target_mean", "target_std")
 
 
 class PDETask(Task):
@@ -57,7 +55,7 @@ class PDETask(Task):
         self.register_state_dict_post_hook(without_metadata)  # of neuralop's models
         self.loss = deepcopy(loss)
         self.normalize = normalize
-        for name in STATISTICS:
+        for name in Statistics._fields:
             self.register_buffer(name, torch.full((), float(name.endswith("std"))))
 
     def setup(self, stage: str) -> None:
@@ -71,7 +69,7 @@ class PDETask(Task):
         self._set_statistics(checkpoint["state_dict"])
 
     def _set_statistics(self, values: Mapping[str, Tensor]) -> None:
-        for name in values.keys() & set(STATISTICS):
+        for name in values.keys() & set(Statistics._fields):
             setattr(self, name, values[name].detach().clone().to(self.device))
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -173,11 +171,10 @@ class PDETask(Task):
         if batch_idx == 0:
             self._check_shapes(batch.input, batch.target.shape[1], batch.target)
         prediction = self.rollout(batch.input, batch.target.shape[1])
-        steps = relative_l2_per_sample(prediction, batch.target, batch_dims=2)
-        trajectory = relative_l2_per_sample(prediction, batch.target)
-        zero_step, zero = is_zero(batch.target, batch_dims=2), is_zero(batch.target)
         self.measured.add(f"{stage}_loss", self.loss(prediction, batch.target), len(batch.target))
-        for name, errors, excluded in (("", trajectory, zero), ("_step", steps, zero_step)):
+        for name, batch_dims in (("", 1), ("_step", 2)):
+            errors = relative_l2_per_sample(prediction, batch.target, batch_dims=batch_dims)
+            excluded = is_zero(batch.target, batch_dims=batch_dims)
             # Weighted by what was counted, so that the epoch's mean is the mean over what has an error.
             mean = counted_mean(errors, excluded=excluded).mean
             self.measured.add(f"{stage}_relative_l2{name}", mean, int((~excluded).sum()))
