@@ -9,8 +9,8 @@ from torch import Tensor
 
 from sciml.errors import ConfigError
 from sciml.pde.batches import Batch, Inputs, Pairs, Statistics, Windows
+from sciml.pde.equations.equation import Sampling
 from sciml.pde.formats.arrays import array_source
-from sciml.pde.formats.checks import Sampling
 from sciml.pde.formats.frames import Frames
 from sciml.pde.formats.selection import Selection
 from sciml.pde.formats.source import Source, open_source
@@ -168,12 +168,17 @@ class PDEData(DataModule):
     @property
     def input_time(self) -> np.ndarray | None:
         """Physical times of the first input frames of the test samples; None for pairs."""
-        return self.selection.input_time()
+        source, frames = self.test_source, self.selection.frames
+        return None if source.time is None else frames.stored_times(source)[: frames.input]
 
     @property
     def time(self) -> np.ndarray | None:
-        """Physical times of the frames that follow and are to be predicted; see `Selection.target_time`."""
-        return self.selection.target_time()
+        """Physical times of the frames that follow and are to be predicted; None for pairs, and where not known.
+
+        Beyond the stored frames they go on as in `source`, else with the spacing of the stored ones, if it is uniform.
+        """
+        times = self.selection.frames.times(self.test_source, like=self.source)
+        return None if times is None else times[self.selection.frames.input :]
 
     @property
     def horizon(self) -> int | None:

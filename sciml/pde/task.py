@@ -1,41 +1,21 @@
 """Learning the evolution of a field, or a static map between fields."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from lightning.pytorch.cli import OptimizerCallable
 from torch import Tensor, nn
 
 from sciml.errors import BadSchema, ConfigError
+from sciml.pde.batches import Batch, InputBatch, Statistics
 from sciml.pde.losses import RelativeL2Loss
 from sciml.pde.metrics import counted_mean, is_zero, relative_l2_per_sample
 from sciml.pde.models.state import without_metadata
 from sciml.training.results import Results
 from sciml.training.schedules import AnySchedule
 from sciml.training.task import Task
-from sciml.transforms import factor_parameters
-
-STATISTICS = ("input_mean", "input_std", "target_mean", "target_std")
-
-
-class FieldInput(Protocol):
-    """A batch to predict from: input (B, T_in, *grid), perhaps without a target."""
-
-    @property
-    def input(self) -> Tensor: ...
-    @property
-    def target(self) -> Tensor | None: ...
-
-
-class FieldPair(Protocol):
-    """A batch: input (B, T_in, *grid), target (B, T_out, *grid); a static map has channels for frames."""
-
-    @property
-    def input(self) -> Tensor: ...
-    @property
-    def target(self) -> Tensor: ...
 
 
 class PDETask(Task):
@@ -76,7 +56,7 @@ class PDETask(Task):
         self.register_state_dict_post_hook(without_metadata)  # of neuralop's models
         self.loss = deepcopy(loss)
         self.normalize = normalize
-        for name in STATISTICS:
+        for name in Statistics._fields:
             self.register_buffer(name, torch.full((), float(name.endswith("std"))))
 
     def setup(self, stage: str) -> None:
@@ -90,7 +70,7 @@ class PDETask(Task):
         self._set_statistics(checkpoint["state_dict"])
 
     def _set_statistics(self, values: Mapping[str, Tensor]) -> None:
-        for name in values.keys() & set(STATISTICS):
+        for name in values.keys() & set(Statistics._fields):
             setattr(self, name, values[name].detach().clone().to(self.device))
 
     def forward(self, frames: Tensor) -> Tensor:
@@ -125,17 +105,19 @@ class PDETask(Task):
 
         return FieldResults()
 
-    def check_data(self, batch: FieldPair) -> None:
-        """Raise ConfigError, naming the shapes, unless the network can be trained on such inputs and targets."""
-        grids = learned_grids(self.net, lambda: self._check_shapes(batch.input, batch.target.shape[1], batch.target))
-        for name, (own, found) in grids.items():
-            if own != found:  # would train, on carried matrices; but two grids in a configuration are a slip
-                grid = list(batch.input.shape[2:])
-                raise ConfigError(
-                    f"model.net does not fit the data: its learned transforms ({name}) are made for the grid "
-                    f"{list(own)} and get {list(found)} from data on {grid}; set model.net.init_args.grid to {grid}, "
-                    "or change data.subsample"
-                )
+    def check_data(self, batch: Batch) -> None:
+        """Raise ConfigError, naming the shapes, unless the network can be trained on such inputs and targets.
+
+        Learned transforms are served and trained on any grid, but begin as the DFT of the one that they are made for
+        (`sciml.pde.monarchize`): another one is taken for a slip.
+        """
+        self._check_shapes(batch.input, batch.target.shape[1], batch.target)
+        own, grid = getattr(self.net, "grid", None), list(batch.input.shape[2:])
+        if own is not None and list(own) != grid:
+            raise ConfigError(
+                f"model.net does not fit the data: its learned transforms are made for the grid {list(own)} and would "
+                f"learn from data on {grid}; set model.net.init_args.grid to {grid}, or change data.subsample"
+            )
 
     def _check_shapes(self, input: Tensor, n_steps: int | None, target: Tensor | None) -> None:
         """Raise ConfigError unless the network maps one such input to `n_steps` frames, as the target is."""
@@ -162,7 +144,7 @@ class PDETask(Task):
     def _continued(self, frames: Tensor, n_steps: int | None) -> Tensor:
         return self(frames) if n_steps is None else self.rollout(frames, n_steps)
 
-    def training_step(self, batch: FieldPair, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         prediction = self.rollout(batch.input, batch.target.shape[1])
         loss = self.loss(prediction, batch.target)
         self.trained.add("train_loss", loss.detach(), len(batch.target))
@@ -170,13 +152,13 @@ class PDETask(Task):
 
     # None for a batch: this device's share of the samples has ended.
 
-    def validation_step(self, batch: FieldPair | None, batch_idx: int) -> Tensor | None:
+    def validation_step(self, batch: Batch | None, batch_idx: int) -> Tensor | None:
         return None if batch is None else self._evaluate(batch, batch_idx, "val")
 
-    def test_step(self, batch: FieldPair | None, batch_idx: int) -> Tensor | None:
+    def test_step(self, batch: Batch | None, batch_idx: int) -> Tensor | None:
         return None if batch is None else self._evaluate(batch, batch_idx, "test")
 
-    def predict_step(self, batch: FieldInput | None, batch_idx: int) -> Tensor | None:
+    def predict_step(self, batch: Batch | InputBatch | None, batch_idx: int) -> Tensor | None:
         """As many frames as the target has; without one as the data module says, else what the network returns."""
         if batch is None:
             return None
@@ -186,15 +168,14 @@ class PDETask(Task):
             self._check_shapes(batch.input, n_steps, None)
         return self._continued(batch.input, n_steps)
 
-    def _evaluate(self, batch: FieldPair, batch_idx: int, stage: str) -> Tensor:
+    def _evaluate(self, batch: Batch, batch_idx: int, stage: str) -> Tensor:
         if batch_idx == 0:
             self._check_shapes(batch.input, batch.target.shape[1], batch.target)
         prediction = self.rollout(batch.input, batch.target.shape[1])
-        steps = relative_l2_per_sample(prediction, batch.target, batch_dims=2)
-        trajectory = relative_l2_per_sample(prediction, batch.target)
-        zero_step, zero = is_zero(batch.target, batch_dims=2), is_zero(batch.target)
         self.measured.add(f"{stage}_loss", self.loss(prediction, batch.target), len(batch.target))
-        for name, errors, excluded in (("", trajectory, zero), ("_step", steps, zero_step)):
+        for name, batch_dims in (("", 1), ("_step", 2)):
+            errors = relative_l2_per_sample(prediction, batch.target, batch_dims=batch_dims)
+            excluded = is_zero(batch.target, batch_dims=batch_dims)
             # Weighted by what was counted, so that the epoch's mean is the mean over what has an error.
             mean = counted_mean(errors, excluded=excluded).mean
             self.measured.add(f"{stage}_relative_l2{name}", mean, int((~excluded).sum()))
@@ -205,22 +186,3 @@ def _in_precision(output: Tensor, frames: Tensor) -> Tensor:
     """The output in the frames' precision: complex stays complex, real stays real."""
     dtype = frames.real.dtype
     return output.to(torch.promote_types(dtype, torch.complex32) if output.is_complex() else dtype)
-
-
-def learned_grids(net: nn.Module, run: Callable[[], Any]) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
-    """Of each spectral layer with learned factors that `run` calls: the grid it is made for, and that of its input."""
-    found: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
-
-    def note(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
-        return lambda layer, args: found.update({name: (tuple(layer.grid), tuple(args[0].shape[2:]))})  # type: ignore[arg-type]
-
-    learned = [
-        (name, m) for name, m in net.named_modules() if hasattr(m, "grid") and any(True for _ in factor_parameters(m))
-    ]
-    hooks = [layer.register_forward_pre_hook(note(name)) for name, layer in learned]
-    try:
-        run()
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return found

@@ -24,7 +24,6 @@ __all__ = ["Burgers", "generate_burgers", "random_burgers", "solve_burgers", "wa
 
 _N_MODES = 6
 FASTEST = 1 + sum(1 / k for k in range(1, _N_MODES + 1))  # no value of random_burgers exceeds it
-_WORK_ARRAYS = 20  # fields that the solver holds of a sample, beside its frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +41,7 @@ class Burgers(Viscous):
     dataset: ClassVar[str] = "u"
     sampling: ClassVar[Sampling] = "cells"
     dimensions: ClassVar[int] = 1
+    work_arrays: ClassVar[int] = 20
 
     def initial(self, indices: Sequence[int], *, grid: int, seed: int) -> Arrays:
         """Cell means `u` (sample, x) and wall values `boundary` (sample, 2): see `random_burgers`."""
@@ -53,9 +53,6 @@ class Burgers(Viscous):
         u = solve_burgers(initial["u"], initial["boundary"], viscosity=self.viscosity, **options)
         return {"u": u, "boundary": initial["boundary"]}
 
-    def coarsened(self, fields: np.ndarray, factor: int) -> np.ndarray:
-        return fields.reshape(*fields.shape[:-1], -1, factor).mean(-1)
-
     def check(self, discretization: Discretization) -> None:
         """Shocks resolved and steps stable, whatever is drawn."""
         super().check(discretization)
@@ -65,9 +62,6 @@ class Burgers(Viscous):
         require("solver_grid", cells, cells >= coarsest, enough)
         longest = COURANT_LIMIT / (FASTEST * cells)
         require("dt", discretization.dt, discretization.dt <= longest, f"<= {longest:.3g} at solver_grid={cells}")
-
-    def memory(self, samples: int, discretization: Discretization) -> int:
-        return 8 * samples * (discretization.frames + _WORK_ARRAYS) * discretization.solver_grid
 
     def check_symmetric(self, grid: Sequence[int]) -> None:
         """Nothing to check: the reflection is a symmetry on every grid."""

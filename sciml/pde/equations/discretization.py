@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -61,9 +61,20 @@ class Discretization:
     @property
     def attributes(self) -> dict[str, object]:
         """What a file records of it."""
-        found: dict[str, object] = {"grid": self.grid, "solver_grid": self.solver_grid, "dt": self.dt}
-        found |= {"t_final": float(self.t_final), "t_unit": 1.0}
-        return found if self.n_frames is None else {**found, "n_frames": self.n_frames}
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return {**given, "t_final": float(self.t_final), "t_unit": 1.0}
+
+
+def coarsened(fields: np.ndarray, factor: int, *, axes: int, cells: bool) -> np.ndarray:
+    """Of the last `axes` axes every factor-th point, or, of averages over cells, the mean of each `factor` cells."""
+    first = fields.ndim - axes
+    if not cells:
+        return np.ascontiguousarray(fields[(slice(None),) * first + (slice(None, None, factor),) * axes])
+    wide = np.complex128 if fields.dtype.kind == "c" else np.float64  # a sum may leave single precision
+    for axis in range(first, fields.ndim):
+        blocks = fields.reshape(*fields.shape[:axis], -1, factor, *fields.shape[axis + 1 :])
+        fields = blocks.mean(axis=axis + 1, dtype=wide).astype(fields.dtype)
+    return np.ascontiguousarray(fields)
 
 
 def equal_steps(duration: float, dt: float) -> int:

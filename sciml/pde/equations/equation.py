@@ -3,17 +3,17 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import ClassVar, Literal, NotRequired, Self, TypedDict, Unpack
 
 import numpy as np
 from torch import Tensor
 
 from sciml.errors import ConfigError, require
-from sciml.pde.equations.discretization import Discretization
+from sciml.pde.equations.discretization import Discretization, coarsened
 
 Arrays = dict[str, np.ndarray]  # name of a dataset to values whose first axis is the sample
-Sampling = Literal["periodic", "cells"]
+Sampling = Literal["periodic", "cells", "points"]
 
 
 class SolverOptions(TypedDict):
@@ -32,22 +32,28 @@ class SolverOptions(TypedDict):
     proceed: NotRequired[Callable[[], None]]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Equation(ABC):
-    """An equation that `generate` makes data of.
+    """An equation on a unit domain, that `generate` makes data of; its parameters are fields of a frozen dataclass.
 
-    Another one is a subclass in a module of this folder, and its name among those that the folder exports.
+    Another one is a subclass in a module of this folder, and its name among those that the folder exports. It names
+    its dataset, sampling and dimensions, draws (`initial`) and solves; the rest has a default.
 
     Attributes:
         name: what a file's attribute `equation` calls it.
         dataset: the dataset of a file that has its fields.
-        sampling: `periodic`: the fields are point values on a torus; `cells`: averages over cells.
+        sampling: `periodic`: the fields are point values on a torus; `cells`: averages over cells; `points`: point
+            values, ends perhaps included.
         dimensions: how many axes its grid has.
+        itemsize, work_arrays: bytes of a number, and fields that the solver holds of a sample beside its frames.
     """
 
     name: ClassVar[str]
     dataset: ClassVar[str]
     sampling: ClassVar[Sampling]
     dimensions: ClassVar[int]
+    itemsize: ClassVar[int] = 8
+    work_arrays: ClassVar[int] = 40
 
     @staticmethod
     def known() -> "dict[str, type[Equation]]":
@@ -74,14 +80,14 @@ class Equation(ABC):
         return found
 
     @classmethod
-    @abstractmethod
     def recorded(cls, attributes: Mapping[str, object]) -> Self:
-        """The equation with the parameters that a file of it records."""
+        """The equation with the parameters that a file of it records, others at their defaults."""
+        return cls(**{f.name: attributes[f.name] for f in fields(cls) if f.name in attributes})
 
     @property
-    @abstractmethod
     def attributes(self) -> dict[str, object]:
         """What a file records of the equation and of its solver."""
+        return {"equation": self.name, **asdict(self), "length": 1.0}
 
     @abstractmethod
     def initial(self, indices: Sequence[int], *, grid: int, seed: int) -> Arrays:
@@ -100,17 +106,12 @@ class Equation(ABC):
             NonFinite: a solution is not finite.
         """
 
-    @abstractmethod
     def coarsened(self, fields: np.ndarray, factor: int) -> np.ndarray:
         """Fields (…, *grid) on a grid with a `factor`-th of the points or cells along each axis."""
+        return coarsened(fields, factor, axes=self.dimensions, cells=self.sampling == "cells")
 
-    @abstractmethod
-    def check(self, discretization: Discretization) -> None:
+    def check(self, discretization: Discretization) -> None:  # noqa: B027 - some have nothing to check
         """Raise ConfigError if it cannot be solved so for every sample of `initial`."""
-
-    @abstractmethod
-    def memory(self, samples: int, discretization: Discretization) -> int:
-        """Bytes, about, that solving so many samples together takes."""
 
     def group(self, grid: int) -> int | None:
         """Samples to be solved together, always as many, in the same places; None: any number."""
@@ -121,18 +122,18 @@ class Equation(ABC):
         """Whether several threads gain from solving at once."""
         return True
 
-    @abstractmethod
     def check_symmetric(self, grid: Sequence[int]) -> None:
         """Raise ConfigError unless the equation has the symmetries of `random_symmetry` on this grid."""
+        raise ConfigError(f"augment: no symmetries of {self.name} are known; leave it out")
 
-    @abstractmethod
     def random_symmetry(self, fields: Tensor, rng: np.random.Generator) -> Tensor:
         """Fields of one sample, (frames, *grid), under a symmetry drawn uniformly: a solution again."""
+        return fields  # the identity, which every equation has
 
 
 @dataclass(frozen=True, kw_only=True)
 class Viscous(Equation):
-    """An equation on a unit domain with a viscosity.
+    """An equation with a viscosity.
 
     Attributes:
         viscosity: kinematic viscosity ν in length²/time, > 0; NaN: not known, of a file that does not record it.
@@ -144,19 +145,13 @@ class Viscous(Equation):
     viscosity: float
 
     def __post_init__(self) -> None:
-        self._require(0 < self.viscosity < math.inf or math.isnan(self.viscosity))
+        good = 0 < self.viscosity < math.inf or math.isnan(self.viscosity)
+        require("viscosity", self.viscosity, good, "finite and > 0")
 
     @classmethod
     def recorded(cls, attributes: Mapping[str, object]) -> Self:
         found = attributes.get("viscosity")
         return cls(viscosity=found if isinstance(found, int | float) and 0 < found < math.inf else math.nan)
 
-    @property
-    def attributes(self) -> dict[str, object]:
-        return {"equation": self.name, "viscosity": self.viscosity, "length": 1.0}
-
     def check(self, discretization: Discretization) -> None:
-        self._require(not math.isnan(self.viscosity))
-
-    def _require(self, good: bool) -> None:
-        require("viscosity", self.viscosity, good, "finite and > 0")
+        require("viscosity", self.viscosity, not math.isnan(self.viscosity), "finite and > 0")

@@ -58,12 +58,13 @@ def _require_room(path: Path, samples: Samples, n_samples: int, batch_size: int)
     equation, where = samples.equation, samples.discretization
     sample = 4 * where.frames * where.grid**equation.dimensions
     threads = torch.get_num_threads()
+    held = equation.itemsize * (where.frames + equation.work_arrays) * where.solver_grid**equation.dimensions
     waiting = 3 * threads * batch_size * sample  # batches on their way to the disk
     there = path.stat().st_size if path.is_file() else 0
     whole = n_samples * sample
     require_room(
         path,
         disk=2 * whole - there if whole > there else 0,  # parts, and the file they are joined to
-        memory=threads * equation.memory(samples.group or batch_size, where) + waiting,
+        memory=threads * (samples.group or batch_size) * held + waiting,
         remedy="lower n_samples, batch_size, grid, solver_grid or the number of frames",
     )

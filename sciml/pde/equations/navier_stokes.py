@@ -30,7 +30,6 @@ __all__ = ["NavierStokes", "flow_symmetry", "generate_navier_stokes", "solve_nav
 # FFT libraries round by the number of transforms, and vectorized loops by where an array ends.
 _GROUP = {"cpu": 16, "cuda": 256}
 _GROUP_CELLS = {"cpu": 2**16, "cuda": 2**20}
-_WORK_ARRAYS = 40  # fields that the solver holds of a sample, beside its frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +52,7 @@ class NavierStokes(Viscous):
     dataset: ClassVar[str] = "vorticity"
     sampling: ClassVar[Sampling] = "periodic"
     dimensions: ClassVar[int] = 2
+    itemsize: ClassVar[int] = 4
     scheme: ClassVar[str] = "IFAB3, steady states exact"  # samples of another scheme are others
 
     @classmethod
@@ -61,7 +61,7 @@ class NavierStokes(Viscous):
 
     @property
     def attributes(self) -> dict[str, object]:
-        return {**super().attributes, "forcing": self.forcing, "scheme": self.scheme, "device": self._device_type}
+        return {"equation": self.name, "scheme": self.scheme, **super().attributes, "device": self._device_type}
 
     def initial(self, indices: Sequence[int], *, grid: int, seed: int) -> Arrays:
         """`vorticity` (sample, y, x) float32: see `gaussian_random_vorticity`."""
@@ -75,9 +75,6 @@ class NavierStokes(Viscous):
         frames = solve_navier_stokes(vorticity, viscosity=self.viscosity, forcing=forcing, **options)
         return {"vorticity": frames.cpu().numpy()}
 
-    def coarsened(self, fields: np.ndarray, factor: int) -> np.ndarray:
-        return fields[..., ::factor, ::factor]
-
     def check(self, discretization: Discretization) -> None:
         super().check(discretization)
         self._require_forcing()
@@ -85,9 +82,6 @@ class NavierStokes(Viscous):
 
     def _require_forcing(self) -> None:
         require("forcing", self.forcing, self.forcing == FORCING, repr(FORCING))
-
-    def memory(self, samples: int, discretization: Discretization) -> int:
-        return 4 * samples * (discretization.frames + _WORK_ARRAYS) * discretization.solver_grid**2
 
     def group(self, grid: int) -> int | None:
         kind = self._device_type

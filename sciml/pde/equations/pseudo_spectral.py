@@ -19,7 +19,6 @@ from sciml.errors import ConfigError, NonFinite, require
 from sciml.pde.equations.discretization import equal_steps, require_times
 from sciml.pde.equations.exponential import COURANT_LIMIT, ExponentialStep
 
-SCHEME = "IFAB3, steady states exact"  # recorded with data: samples of another scheme are others
 _CHECK_EVERY = 16  # steps; a pass over the velocity costs as much as a tenth of a step
 _CPU_CELLS = 2**16  # cells of a sub-batch: its dozen work arrays stay in the cache
 _GPU_CELLS = 2**24

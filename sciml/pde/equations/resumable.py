@@ -31,10 +31,6 @@ class DataSet:
     samples: Samples
 
     @property
-    def attributes(self) -> Mapping[str, object]:
-        return self.samples.attributes
-
-    @property
     def parts(self) -> Path:
         return self.path.with_name(self.path.name + ".parts")
 
@@ -53,7 +49,7 @@ def write_data_set(data: DataSet, *, n_samples: int, batch_size: int) -> None:
         NonFinite: a sample could not be computed.
     """
     with continuable(data.path, lambda: f"{_kept(data)} samples"):
-        stored = n_stored(data.path, data.attributes) if data.path.exists() else 0
+        stored = n_stored(data.path, data.samples.attributes) if data.path.exists() else 0
         if stored < n_samples:
             _extend(data, stored, n_samples, batch_size)
 
@@ -84,11 +80,11 @@ def _extend(data: DataSet, stored: int, n_samples: int, batch_size: int) -> None
 
 def _ready(data: DataSet) -> dict[int, int]:
     """First sample and count of each part."""
-    return {int(part.stem): n_stored(part, data.attributes) for part in sorted(data.parts.glob("*.h5"))}
+    return {int(part.stem): n_stored(part, data.samples.attributes) for part in sorted(data.parts.glob("*.h5"))}
 
 
 def _kept(data: DataSet) -> int:
-    n = n_stored(data.path, data.attributes) if data.path.exists() else 0
+    n = n_stored(data.path, data.samples.attributes) if data.path.exists() else 0
     return n + sum(max(0, start + count - max(n, start)) for start, count in _ready(data).items())
 
 
@@ -149,7 +145,7 @@ def _write(path: Path, data: DataSet, blocks: Iterable[Arrays]) -> None:
     """Write a file of the schema, which appears at `path` whole."""
     with writing(path) as file:
         file["time"] = data.samples.discretization.times.astype(np.float64)
-        file.attrs.update(data.attributes)
+        file.attrs.update(data.samples.attributes)
         file.attrs["n_complete"] = 0
         for arrays in blocks:
             _append(file, arrays)

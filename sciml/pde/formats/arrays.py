@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from sciml.errors import BadSchema
-from sciml.pde.formats.checks import Sampling, channels_or_axis, check_numbers, checked_length, checked_times, expect
+from sciml.pde.equations.equation import Sampling
+from sciml.pde.formats.checks import check_numbers, checked_length, expect
 from sciml.pde.formats.source import Source
 
 
@@ -20,23 +21,14 @@ class PairSource(Source):
         path: The file that they are from, or what errors call them.
         pairs: Inputs, then targets, by the names that errors give them.
         axes: How many axes the grid has; None: two, or one more than three axes leave to the grid.
-        sampling, length: See `Source`.
 
     Raises:
         BadSchema: No numbers, no dense tensor, other axes than `axes`, or targets of another number or grid.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        pairs: Mapping[str, Tensor],
-        axes: int | None = None,
-        *,
-        sampling: Sampling = "points",
-        length: float = 1.0,
-    ) -> None:
+    def __init__(self, path: Path, pairs: Mapping[str, Tensor], axes: int | None = None) -> None:
         super().__init__(path)
-        self.names, self.sampling, self.length = tuple(pairs), sampling, checked_length(path, length)
+        self.names, self.sampling = tuple(pairs), "points"
         self._pairs = {key: _with_channels(path, key, tensor, axes) for key, tensor in pairs.items()}
         first, *others = self._pairs.items()
         for key, tensor in others:
@@ -75,32 +67,19 @@ class TrajectorySource(Source):
         trajectories: Real or complex numbers.
         time: (T,), the time of each frame.
         axes: How many axes the grid has; None: what the shape suggests.
-        sampling, length: See `Source`.
 
     Raises:
         BadSchema: No numbers, other axes, or times that are not T or do not increase.
         NonFinite: NaN or infinity among the times.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        trajectories: Tensor,
-        time: np.ndarray,
-        axes: int | None = None,
-        *,
-        sampling: Sampling = "periodic",
-        length: float = 1.0,
-    ) -> None:
+    def __init__(self, path: Path, trajectories: Tensor, time: np.ndarray, axes: int | None = None) -> None:
         super().__init__(path)
-        (name,) = self.names = ("trajectories",)
+        name, shape = "trajectories", tuple(trajectories.shape)
         self._frames = _plain(path, name, trajectories)
-        shape = tuple(trajectories.shape)
         expect(len(shape) >= 3, path, name, "(sample, time, *grid)", shape)
         expect(np.shape(time) == shape[1:2], path, "time", shape[1:2], np.shape(time))
-        self.n_samples, self.grid, self.time = shape[0], shape[2:], checked_times(path, "time", time)
-        self.sampling, self.length = sampling, checked_length(path, length)
-        self.ambiguous = channels_or_axis(path, name, shape, axes)
+        self._take_trajectories(name, shape, time, self._frames.numpy().dtype, axes)
 
     def fields(self, start: int, stop: int, frames: slice) -> tuple[np.ndarray, ...]:
         return (self._frames[start:stop, frames].numpy(),)
@@ -127,13 +106,13 @@ def array_source(
     if trajectories is not None:
         frames = _tensor(path, "trajectories", trajectories)
         times = np.arange(frames.shape[1] if frames.ndim > 1 else 0) if time is None else np.asarray(time)
-        source: Source = TrajectorySource(path, frames, times, axes, sampling=sampling, length=length)
+        source: Source = TrajectorySource(path, frames, times, axes)
     else:
         expect(time is None, path, "time", "none, since input and target are pairs without time", "times")
         given = {"input": input} if target is None else {"input": input, "target": target}
         pairs = {key: _tensor(path, key, values) for key, values in given.items()}
-        source = PairSource(path, pairs, axes, sampling=sampling, length=length)
-    source.place = str(path)
+        source = PairSource(path, pairs, axes)
+    source.place, source.sampling, source.length = str(path), sampling, checked_length(path, length)
     return source
 
 
@@ -152,14 +131,13 @@ def _plain(path: Path, key: str, tensor: Tensor) -> Tensor:
         raise BadSchema(f"{path}: {key}: expected a dense tensor, found {kind}; store a plain one (.to_dense())")
     if tensor.dtype.is_floating_point and tensor.dtype not in (torch.float16, torch.float32, torch.float64):
         tensor = tensor.float()  # bfloat16 and shorter
-    tensor = tensor.to(torch.complex64) if tensor.dtype is torch.complex32 else tensor.resolve_conj().resolve_neg()
-    check_numbers(path, key, tensor.numpy().dtype)
-    return tensor
+    return tensor.to(torch.complex64) if tensor.dtype is torch.complex32 else tensor.resolve_conj().resolve_neg()
 
 
 def _with_channels(path: Path, key: str, tensor: Tensor, axes: int | None) -> Tensor:
     """(N, channel, *grid) of what may lack the channel axis."""
     tensor, shape = _plain(path, key, tensor), tuple(tensor.shape)
+    check_numbers(path, key, tensor.numpy().dtype)
     if axes is None:
         wanted = f"(N, y, x) or (N, channel, y, x){', or the points of a 1-D grid in data.grid' * (tensor.ndim == 2)}"
         expect(3 <= tensor.ndim <= 5, path, key, wanted, shape)

@@ -3,15 +3,13 @@
 import logging
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from sciml.errors import BadSchema, NonFinite, listed
 
 logger = logging.getLogger(__name__)
-
-Sampling = Literal["periodic", "cells", "points"]
 
 
 def require_file(path: Path) -> None:
@@ -45,20 +43,21 @@ def channels_or_axis(path: Path, key: str, shape: tuple[int, ...], axes: int | N
         BadSchema: The grid has not the number of axes that was asked for.
     """
     found = len(shape) - 2
-    if axes is None and found >= 3:
+    if axes is None:
+        if found < 3:
+            return None
         grid, rest = " x ".join(map(str, shape[2:])), " x ".join(map(str, shape[3:]))
         return (
             f"{key}: {shape} is (sample, time, z, y, x) on a grid of {grid} points, or (sample, time, channel, y, x) "
             f"with {shape[2]} channels on {rest} points, which are not read: store one channel, (sample, time, y, x)"
         )
-    if axes is not None and found == axes + 1:
+    if found == axes + 1:
         raise BadSchema(
             f"{path}: {key}: expected (sample, time) and a grid of {axes} axes, found {shape}: if the third axis "
             f"has channels, store one of them, {shape[:2] + shape[3:]}; if it is part of the grid, name all "
             f"{found} axes in data.grid"
         )
-    if axes is not None:
-        expect(found == axes, path, key, f"(sample, time) and a grid of {axes} axes", shape)
+    expect(found == axes, path, key, f"(sample, time) and a grid of {axes} axes", shape)
     return None
 
 

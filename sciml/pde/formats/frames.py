@@ -48,14 +48,16 @@ class Frames(NamedTuple):
 
     def times(self, source: Source, like: Source) -> np.ndarray | None:
         """Times of all frames used, also beyond those stored: spaced as in `like`, if it has them all, else as those
-        that are stored. None where their spacing is not uniform, or not known.
+        that are stored. None for pairs, and where their spacing is not uniform, or not known.
         """
+        if source.time is None:
+            return None
         found, pattern = self.stored_times(source), self.stored_times(like)
         if self.complete(source):
             return found
         if self.complete(like):
             return pattern - pattern[0] + found[0]
-        steps = np.diff(source.time) if source.time is not None else np.zeros(0)
+        steps = np.diff(source.time)
         if not len(steps) or not np.allclose(steps, steps.mean(), rtol=SPACING, atol=0):
             return None
         return found[0] + steps.mean() * self.stride * np.arange(self.total)

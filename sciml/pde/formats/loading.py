@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sciml.errors import ConfigError, NonFinite
+from sciml.pde.equations.discretization import coarsened
 from sciml.pde.formats.source import Source
 
 BLOCK_BYTES = 2**28  # of a file, held beside what is kept of it
@@ -51,15 +53,14 @@ def read_fields(
     """
     n_frames = 1 if source.time is None else len(source.time)
     block = max(1, BLOCK_BYTES // (8 * n_frames * math.prod(source.grid)))
-    parts: dict[str, list[Tensor]] = {name: [] for name in names or source.names}
+    options: dict[str, Any] = {"axes": len(source.grid), "cells": source.sampling == "cells"}
+    blocks = []
     for first in range(start, stop, block):
-        arrays = source.fields(first, min(first + block, stop), frames)
-        found = dict(zip(source.names, arrays, strict=True))
-        for name, part in parts.items():
-            checked = _checked(found[name], source, name, first)
-            part.append(torch.from_numpy(_subsampled(checked, source, subsample)))
+        arrays = dict(zip(source.names, source.fields(first, min(first + block, stop), frames), strict=True))
+        checked = [_checked(arrays[name], source, name, first) for name in names or source.names]
+        blocks.append([torch.from_numpy(coarsened(array, subsample, **options)) for array in checked])
     source.release()
-    return [torch.cat(part) for part in parts.values()]
+    return [torch.cat(parts) for parts in zip(*blocks, strict=True)]
 
 
 def _checked(array: np.ndarray, source: Source, name: str, first: int) -> np.ndarray:
@@ -75,15 +76,3 @@ def _checked(array: np.ndarray, source: Source, name: str, first: int) -> np.nda
             f"{first + len(array) - 1}; remove or regenerate them"
         )
     return array
-
-
-def _subsampled(array: np.ndarray, source: Source, factor: int) -> np.ndarray:
-    n_axes = len(source.grid)
-    if source.sampling == "cells":
-        for axis in range(array.ndim - n_axes, array.ndim):
-            blocks = (*array.shape[:axis], -1, factor, *array.shape[axis + 1 :])
-            wide = np.complex128 if array.dtype.kind == "c" else np.float64  # a sum may leave single precision
-            array = array.reshape(blocks).mean(axis=axis + 1, dtype=wide).astype(array.dtype)
-    else:
-        array = array[(slice(None),) * (array.ndim - n_axes) + (slice(None, None, factor),) * n_axes]
-    return np.ascontiguousarray(array)

@@ -8,23 +8,17 @@ from sciml.errors import BadSchema, UnsafeFile, listed
 from sciml.io import hdf5
 from sciml.io.probe import require_safe
 from sciml.pde.formats import matlab5
-from sciml.pde.formats.checks import channels_or_axis, check_numbers, checked_times, expect
+from sciml.pde.formats.checks import expect
 from sciml.pde.formats.source import Source
 
 
 class MatSource(Source):
     """FNO's MATLAB files: `u` (N, y, x, T) or (N, x, T), and `t`."""
 
-    names = ("u",)
-
     def _set_header(self, shape: tuple[int, ...], time: np.ndarray, dtype: np.dtype, axes: int | None) -> None:
         expect(len(shape) >= 3, self.path, "u", "(N, y, x, T)", shape)
-        self.names = ("u",)
-        self.n_samples, self.grid = shape[0], tuple(shape[1:-1])
         expect(time.size == shape[-1], self.path, "t", f"{shape[-1]} times, as in u", time.size)
-        self.time = checked_times(self.path, "t", time.ravel())
-        check_numbers(self.path, "u", dtype)
-        self.ambiguous = channels_or_axis(self.path, "u", (shape[0], shape[-1], *shape[1:-1]), axes)
+        self._take_trajectories("u", (shape[0], shape[-1], *shape[1:-1]), time.ravel(), dtype, axes, key="t")
 
 
 class Mat73Source(MatSource):

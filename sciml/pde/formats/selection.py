@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 from torch import Tensor
 
 from sciml.errors import BadSchema, ConfigError
@@ -50,40 +49,27 @@ class Selection:
 
     def inputs(self) -> Tensor:
         """The test samples' inputs; targets, stored or not, are not read."""
-        source, subsample, start, stop = self.place("predict")
+        source = self.test_source
         seen = slice(None) if source.time is None else self.frames.seen
-        (inputs,) = read_fields(source, start, stop, subsample=subsample, frames=seen, names=source.names[:1])
+        (inputs,) = self._read("predict", seen, source.names[:1])
         return inputs
 
     def pairs(self, split: str) -> tuple[Tensor, Tensor]:
         """Inputs and targets."""
-        source, subsample, start, stop = self.place(split)
-        if source.time is None:
-            input, target = read_fields(source, start, stop, subsample=subsample)
+        if self.place(split).source.time is None:
+            input, target = self._read(split)
             return input, target
-        (fields,) = read_fields(source, start, stop, subsample=subsample, frames=self.frames.kept)
+        (fields,) = self._read(split, self.frames.kept)
         return fields[:, : self.frames.input], fields[:, self.frames.input :]
 
     def trajectories(self, split: str) -> Tensor:
         """All frames, of a source that has time."""
-        source, subsample, start, stop = self.place(split)
-        (fields,) = read_fields(source, start, stop, subsample=subsample)
+        (fields,) = self._read(split)
         return fields
 
-    def input_time(self) -> np.ndarray | None:
-        """Of the test samples' input frames; None for pairs."""
-        source = self.test_source
-        return None if source.time is None else self.frames.stored_times(source)[: self.frames.input]
-
-    def target_time(self) -> np.ndarray | None:
-        """Of the frames that follow; None for pairs, and where the spacing is not uniform or unknown.
-
-        Beyond the stored frames they go on as in `source`, else with the spacing of the stored ones.
-        """
-        if self.test_source.time is None:
-            return None
-        times = self.frames.times(self.test_source, like=self.source)
-        return None if times is None else times[self.frames.input :]
+    def _read(self, split: str, frames: slice = slice(None), names: Sequence[str] | None = None) -> list[Tensor]:
+        source, subsample, start, stop = self.place(split)
+        return read_fields(source, start, stop, subsample=subsample, frames=frames, names=names)
 
     def require_targets(self, split: str) -> None:
         """Raise BadSchema unless a split has what predicting does without: targets, at the times of the training's."""

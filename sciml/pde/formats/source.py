@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from sciml.errors import BadSchema, CorruptFile
-from sciml.pde.formats.checks import Sampling, require_file
+from sciml.pde.equations.equation import Sampling
+from sciml.pde.formats.checks import channels_or_axis, check_numbers, checked_times, require_file
 from sciml.pde.formats.foreign import described
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -47,6 +48,26 @@ class Source(ABC):
         self.length = 1.0
         self.sampling: Sampling = "periodic"
         self.ambiguous: str | None = None
+
+    def _take_trajectories(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        time: np.ndarray,
+        dtype: np.dtype,
+        axes: int | None,
+        *,
+        key: str = "time",
+    ) -> None:
+        """Take over the header of (sample, time, *grid) numbers, whose `key` are the times.
+
+        Raises:
+            BadSchema, NonFinite: See `checked_times`, `check_numbers` and `channels_or_axis`.
+        """
+        self.names, self.n_samples, self.grid = (name,), shape[0], tuple(shape[2:])
+        self.time = checked_times(self.path, key, time)
+        check_numbers(self.path, name, dtype)
+        self.ambiguous = channels_or_axis(self.path, name, shape, axes)
 
     @abstractmethod
     def fields(self, start: int, stop: int, frames: slice) -> tuple[np.ndarray, ...]:

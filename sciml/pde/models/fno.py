@@ -1,6 +1,5 @@
 """neuralop's FNO with the transform of one's choice."""
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -10,9 +9,9 @@ from neuralop.models import FNO
 from sciml.errors import ConfigError
 from sciml.pde.models.fno_blocks import fuse_blocks
 from sciml.pde.models.layers import FFTSpectralConv, use_any_precision, use_pointwise
+from sciml.pde.models.modes import check_counts
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.pde.models.state import tensor_state
-from sciml.pde.models.takeover import monarchize as monarchize
 from sciml.transforms import transform_class
 
 
@@ -52,7 +51,9 @@ def fno(
     """
     _check_positive(in_channels=in_channels, out_channels=out_channels, hidden_channels=hidden_channels)
     _check_positive(n_layers=n_layers, **({} if heads is None else {"heads": heads}))
-    _check_modes(n_modes, grid)
+    if len(n_modes) != len(grid) or not 1 <= len(grid) <= 3:
+        raise ConfigError(f"{n_modes=} and {grid=}: one number for each of 1 to 3 axes is needed")
+    check_counts(n_modes, grid)
     if domain_padding is not None and not 0 <= domain_padding <= 1:
         raise ConfigError(f"{domain_padding=}: allowed is a fraction of the grid from 0 to 1")
     if transform == "fft" and heads is not None:
@@ -72,6 +73,8 @@ def fno(
         separable=separable,
         conv_module=layer,
     )
+    if transform != "fft":
+        model.grid = tuple(grid)  # as `monarchize` leaves it
     return tensor_state(fuse_blocks(use_any_precision(use_pointwise(model))))
 
 
@@ -79,11 +82,3 @@ def _check_positive(**numbers: int) -> None:
     for name, value in numbers.items():
         if value < 1:
             raise ConfigError(f"{name}={value}: must be at least 1")
-
-
-def _check_modes(n_modes: Sequence[int], grid: Sequence[int]) -> None:
-    if len(n_modes) != len(grid) or not 1 <= len(grid) <= 3:
-        raise ConfigError(f"{n_modes=} and {grid=}: one number for each of 1 to 3 axes is needed")
-    for axis, (m, n) in enumerate(zip(n_modes, grid, strict=True)):
-        if not 1 <= m <= n:
-            raise ConfigError(f"n_modes[{axis}]={m} on a grid of {n} points: allowed are 1 to {n}")

@@ -70,11 +70,16 @@ def as_tuple(value: int | Sequence[int]) -> tuple[int, ...]:
     return (value,) if isinstance(value, int) else tuple(value)
 
 
+def check_counts(n_modes: Sequence[int], grid: Sequence[int]) -> None:
+    """Raise ConfigError for more modes than the grid has, or none."""
+    for axis, (m, n) in enumerate(zip(n_modes, grid, strict=True)):
+        if not 1 <= m <= n:
+            raise ConfigError(f"n_modes[{axis}]={m} on a grid of {n} points: allowed are 1 to {n}")
+
+
 def _count(n_modes: int | Sequence[int], grid: Sequence[int], half: Sequence[bool]) -> list[int]:
     n_modes = as_tuple(n_modes)
     if len(n_modes) != len(grid):
         raise ConfigError(f"{n_modes=} for the grid {tuple(grid)}: one number for each axis is needed")
-    for axis, (m, n) in enumerate(zip(n_modes, grid, strict=True)):
-        if not 1 <= m <= n:
-            raise ConfigError(f"n_modes[{axis}]={m} on a grid of {n} points: allowed are 1 to {n}")
+    check_counts(n_modes, grid)
     return [m // 2 + 1 if h else m for m, h in zip(n_modes, half, strict=True)]

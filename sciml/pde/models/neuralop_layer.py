@@ -1,8 +1,8 @@
 """What neuralop 2.0's SpectralConv does on a grid, as far as taking it over needs to know."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple, Self
 
 import torch
 from neuralop.layers.spectral_convolution import SpectralConv
@@ -10,14 +10,7 @@ from torch import Tensor, nn
 
 from sciml.errors import ConfigError
 from sciml.pde.models.layers import FFTSpectralConv
-from sciml.pde.models.modes import scaled
-from sciml.transforms import Transform
 from sciml.transforms.factors import lowest
-
-if TYPE_CHECKING:
-    from sciml.pde.models.spectral_conv import MonarchSpectralConv
-
-Layer = TypeVar("Layer", bound="MonarchSpectralConv")
 
 # Keywords that neuralop's FNO passes to every conv_module. Those that describe a factorization mean nothing without
 # one; of the others only these values are accepted.
@@ -46,68 +39,6 @@ class Keywords:
         names = {field.name for field in fields(cls)}
         refuse_unsupported({key: value for key, value in neuralop_kwargs.items() if key not in names})
         return cls(**{key: value for key, value in neuralop_kwargs.items() if key in names})
-
-
-def taken_over(
-    cls: type[Layer],
-    conv: SpectralConv,
-    grid: tuple[int, ...],
-    heads: int,
-    transform: type[Transform],
-    *,
-    out_grid: Sequence[int] | None = None,
-    corrected: bool = False,
-) -> Layer:
-    """The same function as a (trained) neuralop SpectralConv on this grid, with learnable transforms.
-
-    Its quirks are part of the trained function and are kept at this grid: on an odd leading axis neuralop
-    2.0 shifts twice by fftshift and so returns every frequency lowered by one; for complex data the last axis
-    keeps the frequencies from -(n // 2) up and returns them from 0 up. Weights in reserve (max_n_modes above
-    n_modes) are kept as far as the grid has their frequencies. What is frozen stays so, and the transforms are,
-    if the whole layer is.
-
-    Output on another grid than the input (resolution_scaling_factor, output_shape) is the exception: there
-    neuralop writes negative frequencies of the leading axes to wrong places, which no transform here can.
-
-    Args:
-        cls: of the new layer.
-        conv, grid: the layer and the points along each axis of its input.
-        heads, transform: as in the constructor.
-        out_grid: of the output, where it is not the scaled grid.
-        corrected: write those frequencies to the right places, another function than neuralop's.
-
-    Raises:
-        ConfigError: the layer is factorized, in reduced precision, changed by the user, or its function cannot be
-            kept.
-    """
-    refuse_other_functions(conv)
-    out_grid = scaled(grid, conv.resolution_scaling_factor) if out_grid is None else tuple(out_grid)
-    modes = modes_on_grid(conv, grid)
-    if not corrected:
-        refuse_misplaced(conv, grid, out_grid, modes)
-    counts = [len(axis.read) for axis in modes]
-    new = cls(
-        conv.in_channels,
-        conv.out_channels,
-        [*counts[:-1], counts[-1] if conv.complex_data else max(1, 2 * (counts[-1] - 1))],
-        grid=grid,
-        heads=heads,
-        transform=transform,
-        bias=conv.bias is not None,
-        separable=conv.separable,
-        complex_data=conv.complex_data,
-        resolution_scaling_factor=conv.resolution_scaling_factor,
-    )
-    new.out_grid = out_grid
-    new.kept = replace(new.kept, used=[axis.used for axis in modes], centre=[axis.centre for axis in modes])
-    new.build_transforms(transform, heads, [axis.read for axis in modes], [axis.written for axis in modes])
-    new.to(*device_and_type(conv))
-    copy_parameters(conv, modes, new.weight, new.bias)
-    for t in (*new.analysis.axes, *new.synthesis.axes):
-        t.requires_grad_(any(p.requires_grad for p in conv.parameters()))
-        if new.weight.dtype != torch.get_default_dtype():
-            t.reset()
-    return new
 
 
 def refuse_unsupported(neuralop_kwargs: dict[str, Any]) -> None:

@@ -1,12 +1,9 @@
 """Layers of a network that someone else built: where they are, and others in their place."""
 
 from collections.abc import Callable
-from typing import TypeVar
 
 from torch import nn
 from torch.nn.modules import module as of_all_modules
-
-M = TypeVar("M", bound=nn.Module)
 
 # nn.Module's own names: it has no public way to list hooks. What else belongs to them:
 _CALLED = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
@@ -35,17 +32,15 @@ def put(model: nn.Module, names: list[str], layer: nn.Module) -> nn.Module:
     return layer if "" in names else model
 
 
-def turned(layer: nn.Module, kind: type[M]) -> M:
-    """The layer as one of a subclass without state of its own: the very same tensors, hooks, mode and settings."""
-    new = kind.__new__(kind)
-    new.__setstate__(vars(layer))
-    return new
-
-
 def turn_layers(model: nn.Module, wanted: Callable[[nn.Module], bool], kind: type[nn.Module]) -> nn.Module:
-    """Put the wanted layers of a model, each `turned`, in their own places."""
+    """Make the wanted layers of a model ones of a subclass without state of its own, in their own places.
+
+    They keep the very same tensors, hooks, mode and settings.
+    """
     for layer, names in places(model, wanted).items():
-        model = put(model, names, turned(layer, kind))
+        new = kind.__new__(kind)
+        new.__setstate__(vars(layer))
+        model = put(model, names, new)
     return model
 
 

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Self
 
@@ -74,7 +75,7 @@ class MonarchSpectralConv(Rowwise):
         self.kept = KeptModes.counted(n_modes, keywords.max_n_modes, self.grid, half)
         shifts = [as_neuralop and n % 2 and not h for n, h in zip(self.grid, half, strict=True)]
         written = [range(f.start - s, f.stop - s) for f, s in zip(self.kept.frequencies, shifts, strict=True)]
-        self.build_transforms(transform, heads, self.kept.frequencies, written)
+        self._build_transforms(transform, heads, self.kept.frequencies, written)
 
         std = (2 / (in_channels + out_channels)) ** 0.5 if keywords.init_std == "auto" else float(keywords.init_std)
         # (m_1, …, m_d, in, 2, out), real and imaginary part on the axis before the last; (m_1, …, m_d, 2, channels).
@@ -89,7 +90,7 @@ class MonarchSpectralConv(Rowwise):
         modes_first = drawn.movedim(tuple(range(len(channels))), tuple(range(-len(channels), 0)))
         return torch.view_as_real(modes_first).movedim(-1, -2).contiguous()
 
-    def build_transforms(
+    def _build_transforms(
         self, transform: type[Transform], heads: int, analysis: Sequence[range], synthesis: Sequence[range]
     ) -> None:
         """Make A for `grid` and S for `out_grid`, of the frequencies read and written along each axis."""
@@ -117,10 +118,48 @@ class MonarchSpectralConv(Rowwise):
         out_grid: Sequence[int] | None = None,
         corrected: bool = False,
     ) -> Self:
-        """The same function as a (trained) neuralop SpectralConv on this grid: see `neuralop_layer.taken_over`."""
-        return neuralop_layer.taken_over(
-            cls, conv, as_tuple(grid), heads, transform, out_grid=out_grid, corrected=corrected
-        )
+        """The same function as a (trained) neuralop SpectralConv on this grid, with learnable transforms.
+
+        Its quirks are part of the trained function and are kept at this grid: on an odd leading axis neuralop 2.0
+        shifts twice by fftshift and so returns every frequency lowered by one; for complex data the last axis keeps
+        the frequencies from -(n // 2) up and returns them from 0 up. Weights in reserve (max_n_modes above n_modes)
+        are kept as far as the grid has their frequencies. What is frozen stays so, and the transforms are, if the
+        whole layer is.
+
+        Output on another grid than the input (resolution_scaling_factor, output_shape) is the exception: there
+        neuralop writes negative frequencies of the leading axes to wrong places, which no transform here can.
+
+        Args:
+            conv, grid: the layer and the points along each axis of its input.
+            heads, transform: as in the constructor.
+            out_grid: of the output, where it is not the scaled grid.
+            corrected: write those frequencies to the right places, another function than neuralop's.
+
+        Raises:
+            ConfigError: the layer is factorized, in reduced precision, changed by the user, or its function cannot be
+                kept.
+        """
+        neuralop_layer.refuse_other_functions(conv)
+        grid = as_tuple(grid)
+        out_grid = scaled(grid, conv.resolution_scaling_factor) if out_grid is None else tuple(out_grid)
+        modes = neuralop_layer.modes_on_grid(conv, grid)
+        if not corrected:
+            neuralop_layer.refuse_misplaced(conv, grid, out_grid, modes)
+        *counts, last = (len(axis.read) for axis in modes)
+        n_modes = [*counts, last if conv.complex_data else max(1, 2 * (last - 1))]
+        own = {name: getattr(conv, name) for name in ("separable", "complex_data", "resolution_scaling_factor")}
+        own |= {"bias": conv.bias is not None, "heads": heads, "transform": transform}
+        new = cls(conv.in_channels, conv.out_channels, n_modes, grid=grid, **own)
+        new.out_grid = out_grid
+        new.kept = replace(new.kept, used=[axis.used for axis in modes], centre=[axis.centre for axis in modes])
+        new._build_transforms(transform, heads, [axis.read for axis in modes], [axis.written for axis in modes])
+        new.to(*neuralop_layer.device_and_type(conv))
+        neuralop_layer.copy_parameters(conv, modes, new.weight, new.bias)
+        for t in (*new.analysis.axes, *new.synthesis.axes):
+            t.requires_grad_(any(p.requires_grad for p in conv.parameters()))
+            if new.weight.dtype != torch.get_default_dtype():
+                t.reset()
+        return new
 
     @property
     def n_modes(self) -> list[int]:

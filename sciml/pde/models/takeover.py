@@ -1,7 +1,8 @@
 """A neuralop model taken over: learned layers in place of its spectral ones, and the same function."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 from neuralop.layers.spectral_convolution import SpectralConv
 from neuralop.models import FNO
@@ -10,50 +11,34 @@ from torch import nn
 from sciml.errors import ConfigError
 from sciml.pde.models.fno_blocks import fuse_blocks
 from sciml.pde.models.grids_inside import grids_inside
+from sciml.pde.models.modes import as_tuple
 from sciml.pde.models.replace import places, put, share_hooks
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.pde.models.state import tensor_state
 from sciml.transforms import MonarchTransform, Transform
 
-
-class Replacement(NamedTuple):
-    """How a SpectralConv was replaced: its n_modes, and arguments of `MonarchSpectralConv.from_spectral_conv`."""
-
-    n_modes: tuple[int, ...]
-    grid: tuple[int, ...]
-    out_grid: tuple[int, ...]
-    heads: int
-    transform: type[Transform]
-    corrected: bool
-
-    def of(self, conv: SpectralConv) -> MonarchSpectralConv:
-        return MonarchSpectralConv.from_spectral_conv(
-            conv, self.grid, self.heads, self.transform, out_grid=self.out_grid, corrected=self.corrected
-        )
+TakeOver = Callable[[SpectralConv], MonarchSpectralConv]
 
 
 class ReplacedLayers:
-    """A model's conv_module: the i-th call makes the i-th layer, again from the first after the last."""
+    """A model's conv_module: the i-th call makes the i-th layer, again from the first after the last.
 
-    def __init__(self, layers: Sequence[Replacement]) -> None:
+    Of each the n_modes of the SpectralConv that was replaced, and what takes one over.
+    """
+
+    def __init__(self, layers: Sequence[tuple[tuple[int, ...], TakeOver]]) -> None:
         self.layers, self._made = list(layers), 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> MonarchSpectralConv:
-        layer = self.layers[self._made % len(self.layers)]
+        n_modes, take_over = self.layers[self._made % len(self.layers)]
         self._made += 1
         conv = SpectralConv(*args, **kwargs)
-        *others, last = layer.n_modes  # which neuralop counts anew where it is assigned
+        *others, last = n_modes  # which neuralop counts anew where it is assigned
         conv.n_modes = [*others, last if conv.complex_data else 2 * (last - 1)]
-        return layer.of(conv)
+        return take_over(conv)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.layers,)  # a copy starts at the first layer
-
-
-def rebuild_with(model: nn.Module, layers: Sequence[Replacement]) -> None:
-    """Let a neuralop FNO be rebuilt with these layers; other models are built, converted and loaded by hand."""
-    if isinstance(model, FNO) and model._init_kwargs.get("conv_module") is SpectralConv:
-        model._init_kwargs = {**model._init_kwargs, "conv_module": ReplacedLayers(layers)}
 
 
 def monarchize(
@@ -83,21 +68,28 @@ def monarchize(
             cannot be kept; it does not run, calls a layer on several grids or not at all, or is a wrapper. The model
             is left as it was.
     """
+    grid = as_tuple(grid)
     names = places(model, lambda module: isinstance(module, SpectralConv) and module is not model)
     if not names:
         raise ConfigError(f"{type(model).__name__} has no neuralop SpectralConv to replace")
-    grids = grids_inside(model, names, (grid,) if isinstance(grid, int) else tuple(grid))
-    settings = [Replacement(tuple(c.n_modes), *g, heads, transform, corrected) for c, g in grids.items()]
-    made = [_replaced(names[conv][0], conv, s) for conv, s in zip(grids, settings, strict=True)]
-    for (conv, its_names), new in zip(names.items(), made, strict=True):
+    options: dict[str, Any] = {"heads": heads, "transform": transform, "corrected": corrected}
+    taken = {
+        conv: partial(MonarchSpectralConv.from_spectral_conv, grid=inside.input, out_grid=inside.output, **options)
+        for conv, inside in grids_inside(model, names, grid).items()
+    }
+    made = {conv: _taken_over(names[conv][0], conv, take_over) for conv, take_over in taken.items()}
+    for conv, new in made.items():
         share_hooks(conv, new.train(conv.training))
-        put(model, its_names, new)
-    rebuild_with(model, settings)
+        put(model, names[conv], new)
+    if isinstance(model, FNO) and model._init_kwargs.get("conv_module") is SpectralConv:  # can be rebuilt with these
+        layers = [(tuple(conv.n_modes), take_over) for conv, take_over in taken.items()]
+        model._init_kwargs = {**model._init_kwargs, "conv_module": ReplacedLayers(layers)}
+    model.grid = grid  # type: ignore[assignment]  # torch declares tensors and modules alone
     return tensor_state(fuse_blocks(model))
 
 
-def _replaced(name: str, conv: SpectralConv, settings: Replacement) -> MonarchSpectralConv:
+def _taken_over(name: str, conv: SpectralConv, take_over: TakeOver) -> MonarchSpectralConv:
     try:
-        return settings.of(conv)
+        return take_over(conv)
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from error

@@ -32,7 +32,7 @@ class FieldResults(Results):
             found = ranks.gather_on_zero(mine[k] if k < len(mine) else None)
             self.batches += [batch for batch in found if batch is not None]
 
-    def fields(self) -> dict[str, Tensor]:
+    def fields(self) -> dict[str, Any]:
         """`input`, `target` (if there were any) and `prediction`, all samples in the data's order."""
         parts = zip(*self.batches, strict=True)
         named = zip(("input", "target", "prediction"), parts, strict=True)
@@ -42,27 +42,18 @@ class FieldResults(Results):
         self, folder: str | os.PathLike[str], data: PDEData, net: nn.Module, info: Mapping[str, Any]
     ) -> Path:
         """See `Results` and `sciml.pde.write_evaluation`."""
-        source = data.test_source
-        evaluation = Evaluation(
-            **self.fields(),
-            time=data.time,
-            periodic=source.sampling == "periodic",
-            length=source.length,
-            quantity=source.names[-1],
-            info=info,
-        )
+        quantity = data.test_source.names[-1]
+        evaluation = Evaluation(**self.fields(), **_domain(data), quantity=quantity, info=info)
         return write_evaluation(folder, evaluation, net=net)
 
     def write_predictions(self, folder: str | os.PathLike[str], data: PDEData) -> Path:
         """predictions.h5: what the network predicted, from what, with the times of both; see `read_predictions`."""
-        source, fields = data.test_source, self.fields()
-        predictions = Predictions(
-            prediction=fields["prediction"],
-            input=fields["input"],
-            time=data.time,
-            input_time=data.input_time,
-            periodic=source.sampling == "periodic",
-            length=source.length,
-            quantity="y" if source.time is None else source.names[0],
-        )
+        fields = {name: field for name, field in self.fields().items() if name != "target"}
+        quantity = "y" if data.test_source.time is None else data.test_source.names[0]
+        predictions = Predictions(**fields, **_domain(data), input_time=data.input_time, quantity=quantity)
         return write_predictions(folder, predictions)
+
+
+def _domain(data: PDEData) -> dict[str, Any]:
+    source = data.test_source
+    return {"time": data.time, "periodic": source.sampling == "periodic", "length": source.length}

@@ -14,13 +14,11 @@ from sciml.io import hdf5
 from sciml.io.atomic import replacing_together
 from sciml.pde.results.drawings import draw
 from sciml.pde.results.evaluation import FIELDS, Evaluation
-from sciml.pde.results.fields_file import add_field, add_times, read_field, read_settings, read_times
 from sciml.pde.results.measures import Measures, first_bad, measure
+from sciml.pde.results.predictions import read_fields, store_fields
 from sciml.runs.files import as_json, earlier_entries, record_figures, replace_figures
 from sciml.runs.measures import Column, described
 from sciml.runs.metrics_json import REMEDY, missing, read_metrics
-
-__all__ = ["read_evaluation", "read_metrics", "summary", "write_evaluation"]
 
 MEASURED = described(
     [
@@ -82,9 +80,7 @@ def read_evaluation(run_dir: str | os.PathLike[str]) -> Evaluation:
                 f"{path}: no dataset 'target': predictions, not an evaluation; read them with read_predictions, or "
                 "evaluate the run with `sciml test`"
             )
-        fields = {name: read_field(file, name) for name in FIELDS}
-        time = read_times(file, "time")
-        periodic, length, quantity = read_settings(file, REMEDY)
+        found = read_fields(file, FIELDS, ["time"], remedy=REMEDY)
         fingerprint = hdf5.attribute(file, "fingerprint")
     metrics = read_metrics(run_dir)
     if metrics.get("predictions_fingerprint") != fingerprint:
@@ -93,7 +89,7 @@ def read_evaluation(run_dir: str | os.PathLike[str]) -> Evaluation:
             f"copied); {REMEDY}"
         )
     try:
-        return Evaluation(**fields, time=time, periodic=periodic, length=length, quantity=quantity, info=metrics)
+        return Evaluation(**found, info=metrics)
     except BadSchema as error:
         raise BadSchema(f"{path}: {error}; {REMEDY}") from error
 
@@ -131,12 +127,8 @@ def _write_predictions(path: Path, evaluation: Evaluation) -> str:
     """Returns a fingerprint of the predictions, which the file carries."""
     digest = hashlib.blake2b(digest_size=8)
     with hdf5.writing(path) as file:
-        for name in FIELDS:
-            values = add_field(file, name, getattr(evaluation, name))
+        for values in store_fields(file, evaluation, FIELDS, ["time"]):
             digest.update(np.ascontiguousarray(values).data)
-        if evaluation.time is not None:
-            add_times(file, "time", evaluation.time)
-        file.attrs.update(periodic=evaluation.periodic, length=evaluation.length, quantity=evaluation.quantity)
         file.attrs["fingerprint"] = digest.hexdigest()
     return digest.hexdigest()
 

@@ -1,10 +1,10 @@
 """An equation draws, solves, describes itself and is found again; another one is one class."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import h5py
 import numpy as np
@@ -103,14 +103,6 @@ class Decay(Equation):
     rate: float
     name, dataset, sampling, dimensions = "decay", "u", "periodic", 1
 
-    @classmethod
-    def recorded(cls, attributes: Mapping[str, Any]) -> Self:
-        return cls(rate=attributes["rate"])
-
-    @property
-    def attributes(self) -> dict[str, object]:
-        return {"equation": self.name, "rate": self.rate, "length": 1.0}
-
     def initial(self, indices: Sequence[int], *, grid: int, seed: int) -> Arrays:
         phases = np.array([np.random.default_rng([seed, i]).uniform(0, 2 * np.pi) for i in indices])
         return {"u": np.sin(2 * np.pi * np.arange(grid) / grid + phases[:, None])}
@@ -118,14 +110,9 @@ class Decay(Equation):
     def solve(self, initial: Arrays, *, times: Sequence[float], **options: object) -> Arrays:
         return {"u": initial["u"][:, None] * np.exp(-self.rate * np.array(times))[:, None]}
 
-    def coarsened(self, fields: np.ndarray, factor: int) -> np.ndarray:
-        return fields[..., ::factor]
 
-    def check(self, discretization: Discretization) -> None:
-        pass
-
-    def memory(self, samples: int, discretization: Discretization) -> int:
-        return 8 * samples * discretization.frames * discretization.solver_grid
+class Turning(Decay):
+    """The same, with the circle's symmetry."""
 
     def check_symmetric(self, grid: Sequence[int]) -> None:
         pass
@@ -146,6 +133,10 @@ def test_another_equation_is_one_class(tmp_path: Path) -> None:
     np.testing.assert_allclose(stored, drawn[:, None] * np.exp([0, -0.5, -1])[:, None], atol=1e-6)
     with pytest.raises(BadSchema, match="attribute 'rate': expected 1"):
         generate(Decay(rate=1.0), path, discretization=where, n_samples=6)
+    with pytest.raises(ConfigError, match="augment: no symmetries of decay are known"):
+        equation.check_symmetric((8,))
     fields = torch.from_numpy(stored[0])
-    moved = equation.random_symmetry(fields, np.random.default_rng(0))
+    assert torch.equal(equation.random_symmetry(fields, np.random.default_rng(0)), fields)
+    Turning(rate=0.5).check_symmetric((8,))
+    moved = Turning(rate=0.5).random_symmetry(fields, np.random.default_rng(0))
     assert not torch.equal(moved, fields)

@@ -7,9 +7,10 @@ from torch.func import functional_call, grad, vmap
 from torch.utils.checkpoint import checkpoint
 
 from sciml.errors import ConfigError
-from sciml.pde.models.fno import fno, monarchize
+from sciml.pde.models.fno import fno
 from sciml.pde.models.layers import PointwiseConv1d, use_pointwise
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
+from sciml.pde.models.takeover import monarchize
 from sciml.transforms import DenseTransform, factor_parameters
 
 SMALL = {"n_modes": [4, 4], "in_channels": 2, "out_channels": 1, "hidden_channels": 8, "grid": [16, 16]}

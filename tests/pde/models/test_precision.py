@@ -5,8 +5,9 @@ import torch
 from properties import random, relative_error
 
 from sciml.errors import ConfigError
-from sciml.pde.models.fno import fno, monarchize
+from sciml.pde.models.fno import fno
 from sciml.pde.models.layers import GridEmbedding
+from sciml.pde.models.takeover import monarchize
 
 KINDS = ["fft", "monarch", "dense"]
 

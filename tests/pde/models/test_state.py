@@ -9,8 +9,9 @@ from properties import random
 from torch import nn
 
 from sciml.errors import CheckpointError
-from sciml.pde.models.fno import fno, monarchize
+from sciml.pde.models.fno import fno
 from sciml.pde.models.state import tensor_state
+from sciml.pde.models.takeover import monarchize
 
 UNO_LAYERS = {"uno_out_channels": [4] * 3, "uno_n_modes": [[4, 4]] * 3, "uno_scalings": [[1, 1]] * 3}
 

@@ -11,8 +11,8 @@ from neuralop.models import FNO, UNO
 from properties import assert_close, perturb, random, relative_error
 
 from sciml.errors import ConfigError
-from sciml.pde.models.fno import monarchize
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
+from sciml.pde.models.takeover import monarchize
 from sciml.transforms import DenseTransform, MonarchTransform
 
 SAME = 1e-5  # relative, float32 against float32
