@@ -1,12 +1,13 @@
 """Multi-coil MRI: fastMRI files, masks, coils, simulation, and reconstruction networks with learnable transforms."""
 
+# ruff: noqa: F401 - the imports below are the names of __all__, for editors and type checkers
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sciml.mri.batches import SliceBatch
-    from sciml.mri.data import MRIData
-    from sciml.mri.data import MRIDataModule as MRIDataModule
+    from sciml.mri.data import MRIData, MRIDataModule
     from sciml.mri.losses import SSIMLoss
     from sciml.mri.models.modl import MoDL
     from sciml.mri.models.sense import Sense, SenseOperator
@@ -44,28 +45,7 @@ _MODULE = {
     "ifft2c": "physics.fourier",
     "undersampling_mask": "physics.masks",
 }
-__all__ = [
-    "Fourier2d",
-    "ImageUNet",
-    "MRIData",
-    "MRITask",
-    "Mask",
-    "MoDL",
-    "MovedObject",
-    "SSIMLoss",
-    "Sense",
-    "SenseOperator",
-    "SliceBatch",
-    "VarNet",
-    "espirit_maps",
-    "fft2c",
-    "generate_mri",
-    "ifft2c",
-    "read_reconstructions",
-    "undersampling_mask",
-    "write_images",
-    "write_reconstructions",
-]
+__all__ = sorted(set(_MODULE) - {"MRIDataModule"})
 
 
 def __getattr__(name: str) -> Any:

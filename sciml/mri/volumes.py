@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sciml.mri.batches import SliceBatch
 from sciml.mri.metrics import volume_metrics
-from sciml.mri.physics.coils import combine, rss
+from sciml.mri.physics.coils import Coils, rss
 from sciml.mri.physics.fourier import ifft2c
 from sciml.mri.physics.images import crop_centre
 from sciml.training import ranks
@@ -62,7 +62,7 @@ class VolumeStack:
 def zero_filled(batch: SliceBatch, size: tuple[int, int]) -> Tensor:
     """What the undersampled data give without a network: SENSE if there are maps, else RSS; magnitudes (B, *size)."""
     coil_images = ifft2c(batch.kspace)
-    image = rss(coil_images) if batch.maps is None else combine(coil_images, batch.maps).abs()
+    image = rss(coil_images) if batch.maps is None else Coils(batch.maps).H(coil_images).abs()
     return crop_centre(image, size)
 
 
