@@ -21,9 +21,7 @@ from torch import Tensor
 X, Y, A, B = range(4)
 _APPLY = "(Tensor x, Tensor? a, Tensor b, str backend) -> Tensor"
 _ADJOINT = "(Tensor y, Tensor? a, Tensor b, Tensor? bias, Tensor? skip, str backend)"
-_DERIVATIVES = (
-    "(Tensor x, Tensor y, Tensor? a, Tensor b, bool[] want, str backend) -> (Tensor, Tensor, Tensor, Tensor)"
-)
+_DERIVATIVES = "(Tensor x, Tensor y, Tensor? a, Tensor b, bool[] want, str backend) -> (Tensor, Tensor, Tensor, Tensor)"
 
 # (x, y, a, b, want, **options) to ∂φ/∂(x, y, a, b), as real pairs where the slot is complex; None where not wanted
 Derivatives = Callable[..., tuple[Tensor | None, ...]]
