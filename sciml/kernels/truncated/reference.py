@@ -54,4 +54,4 @@ def _grouped(x: Tensor, matrices: Sequence[Tensor], old: str, new: str) -> Tenso
     """Apply matrix i of the channel's head along spatial axis i."""
     x = x.unflatten(1, (matrices[0].shape[0], -1))
     operands = ",".join(f"h{k}{n}" for k, n in zip(new, old, strict=True))
-    return torch.einsum(f"bhc{old},{operands}->bhc{new}", x, *matrices).flatten(1, 2)
+    return torch.einsum(f"bhc{old},{operands}->bhc{new}", x, *(m.to(x.dtype) for m in matrices)).flatten(1, 2)
