@@ -1,5 +1,6 @@
 """Slices gathered into volumes, which is how reconstructions are measured and stored."""
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,11 +27,23 @@ class Volume:
     mask: np.ndarray
     maxval: float
 
-    def metrics(self, maxval: float | None = None) -> dict[str, float]:
-        """NMSE, PSNR, SSIM (`volume_metrics`); NaN without a target, or if it is zero everywhere."""
-        if self.target is None:
-            return dict.fromkeys(METRICS, float("nan"))
-        return volume_metrics(self.target, self.prediction, maxval)
+    def metrics(self, maxval: float | None = None, *, of: np.ndarray | None = None) -> dict[str, float]:
+        """NMSE, PSNR, SSIM (`volume_metrics`) of the prediction, or `of` another image.
+
+        NaN without a target, or if it is zero everywhere; infinite for an image that is not finite.
+        """
+        image = self.prediction if of is None else of
+        if self.target is None or not self.target.any():
+            return dict.fromkeys(METRICS, math.nan)
+        if not np.isfinite(image).all():
+            return dict.fromkeys(METRICS, math.inf)
+        return volume_metrics(self.target, image, maxval)
+
+    @property
+    def bad(self) -> tuple[int, int] | None:
+        """How many values of the prediction are NaN or infinite, and the first slice that has one; None without any."""
+        bad = ~np.isfinite(self.prediction)
+        return (int(bad.sum()), int(bad.any((1, 2)).argmax())) if bad.any() else None
 
 
 @dataclass

@@ -33,9 +33,8 @@ def undersampling_mask(kind: str, width: int, *, center_fraction: float, acceler
     if kind not in COLUMN_KINDS:
         raise ConfigError(f"mask kind {kind!r}: expected one of {', '.join(COLUMN_KINDS)}")
     _check(width, center_fraction, acceleration, kind)
-    rng = np.random.RandomState(seed)
-    rng.randint(1)  # fastMRI chooses among its (fraction, acceleration) pairs first, even if there is but one
-    return _columns(kind, width, center_fraction, acceleration, rng)
+    mask = Mask(kind, center_fractions=[center_fraction], accelerations=[acceleration])  # type: ignore[arg-type]
+    return mask.draw((1, width), seed)[0]
 
 
 def volume_seed(name: str) -> tuple[int, ...]:
@@ -76,11 +75,11 @@ class Mask:
 
     def draw(self, shape: tuple[int, int], seed: Seed) -> Bits:
         """A bool mask for k-space of the shape (y, x): (1, x), or (y, x) if two-dimensional."""
-        rng = np.random.RandomState(seed if self.fixed_seed is None else self.fixed_seed)
-        choice = rng.randint(len(self.center_fractions))
+        rng, choice = self._choice(seed)
         fraction, acceleration = self.center_fractions[choice], self.accelerations[choice]
         if self.kind == "poisson":
-            return poisson_mask(shape, center_fraction=fraction, acceleration=acceleration, seed=_integer(rng))
+            number = int(rng.randint(2**31 - 1))
+            return poisson_mask(shape, center_fraction=fraction, acceleration=acceleration, seed=number)
         return _columns(self.kind, shape[1], fraction, acceleration, rng)[None]
 
     def check(self, shape: tuple[int, int]) -> None:
@@ -101,8 +100,12 @@ class Mask:
 
     def acceleration(self, seed: Seed) -> int:
         """The nominal acceleration of the mask that `draw` gives for this seed."""
+        return self.accelerations[self._choice(seed)[1]]
+
+    def _choice(self, seed: Seed) -> tuple[np.random.RandomState, int]:
+        """Which of the (fraction, acceleration) pairs; fastMRI draws it first, even if there is but one."""
         rng = np.random.RandomState(seed if self.fixed_seed is None else self.fixed_seed)
-        return self.accelerations[rng.randint(len(self.center_fractions))]
+        return rng, rng.randint(len(self.center_fractions))
 
 
 def poisson_mask(shape: tuple[int, int], *, center_fraction: float, acceleration: float, seed: int) -> Bits:
@@ -241,7 +244,3 @@ def _check(width: int, center_fraction: float, acceleration: float, kind: str) -
         )
     if kind in ("equispaced", "magic") and acceleration != int(acceleration):
         raise ConfigError(f"{acceleration=}: kind {kind} samples every n-th column, so it must be a whole number")
-
-
-def _integer(rng: np.random.RandomState) -> int:
-    return int(rng.randint(2**31 - 1))
