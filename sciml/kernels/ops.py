@@ -12,6 +12,7 @@ from sciml.kernels.monarch import product
 from sciml.kernels.monarch.reference import monarch_matrix  # elementwise products: nothing to speed up
 from sciml.kernels.truncated import fft, layer, reference
 from sciml.kernels.truncated.fft import AlongAxis
+from sciml.kernels.truncated.reference import End
 
 __all__ = ["Axis", "along", "monarch", "monarch_matrix", "spectral_conv"]
 
@@ -44,16 +45,16 @@ def spectral_conv(
     Raises:
         ValueError: the grid or channels of x differ from those of the matrices, or the backend cannot be had.
     """
-    sides = analysis, synthesis
+    sides, end = (analysis, synthesis), End(bias, skip, gelu)
     ffts = [[a.fft for a in side if isinstance(a, Axis) and a.fft] for side in sides]
     if [*map(len, ffts)] == [*map(len, sides)] and dispatch.by_fft(backend, x, weight, len(analysis)):
-        return fft.spectral_conv(x, ffts[0], weight, ffts[1], bias, skip, gelu=gelu)
+        return fft.spectral_conv(x, ffts[0], weight, ffts[1], end)
     forward, back = ([a.matrix() if isinstance(a, Axis) else a for a in side] for side in sides)
     _check_field(x, forward, weight)
     ends = [t for t in (bias, skip) if t is not None]
     if dispatch.by_reference(backend, x, weight, *forward, *back, *ends):
-        return reference.spectral_conv(x, forward, weight, back, bias, skip, gelu=gelu)
-    return layer.spectral_conv(x, forward, weight, back, bias, skip, gelu=gelu, backend=backend)
+        return reference.spectral_conv(x, forward, weight, back, end)
+    return layer.spectral_conv(x, forward, weight, back, end, backend=backend)
 
 
 def monarch(
