@@ -17,7 +17,7 @@ from torch.export import Dim, export
 from sciml.kernels import dispatch
 from sciml.mri import Fourier2d, MoDL, Sense, VarNet
 from sciml.mri.models.unet import ImageUNet
-from sciml.mri.physics.coils import combine
+from sciml.mri.physics.coils import Coils
 from sciml.pde import fno
 from sciml.pde.models.layers import keep_uncompiled
 
@@ -145,7 +145,7 @@ def test_inductor_and_conjugates_beside_a_convolution():
     images = random(2, 4, 8, 8, dtype=torch.complex64, seed=1)
 
     def run(images, maps):
-        return conv(torch.view_as_real(combine(images, maps)).movedim(-1, 1))
+        return conv(torch.view_as_real(Coils(maps).H(images)).movedim(-1, 1))
 
     expected = outputs_and_gradients(run, conv, (images, maps))
     compiled = torch.compile(run, fullgraph=True)

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 X, Y, A, B = range(4)
+_APPLY = "(Tensor x, Tensor? a, Tensor b, str backend) -> Tensor"
 _ADJOINT = "(Tensor y, Tensor? a, Tensor b, Tensor? bias, Tensor? skip, str backend)"
-
+_DERIVATIVES = "(Tensor x, Tensor y, Tensor? a, Tensor b, bool[] want, str backend) -> (Tensor, Tensor, Tensor, Tensor)"
 
 # (x, y, a, b, want, **options) to ∂φ/∂(x, y, a, b), as real pairs where the slot is complex; None where not wanted
 Derivatives = Callable[..., tuple[Tensor | None, ...]]
@@ -46,32 +47,14 @@ class Form:
         shape_of_y: Callable[[Tensor, Tensor | None, Tensor], tuple[int, ...]],
     ) -> None:
         self._choose, self._shape_of_x, self._shape_of_y = choose, shape_of_x, shape_of_y
-        op = torch.library.custom_op
-        self.apply = op(
-            f"sciml::{name}_apply",
-            self._apply,
-            mutates_args=(),
-            schema="(Tensor x, Tensor? a, Tensor b, str backend) -> Tensor",
-        )
-        self.adjoint = op(
-            f"sciml::{name}_adjoint",
-            self._adjoint,
-            mutates_args=(),
-            schema=f"{_ADJOINT} -> Tensor",
-        )
-        self.adjoint_gelu = op(
-            f"sciml::{name}_adjoint_gelu",
-            self._adjoint_gelu,
-            mutates_args=(),
-            schema=f"{_ADJOINT} -> (Tensor, Tensor)",
-        )
-        self.derivatives = op(
-            f"sciml::{name}_derivatives",
-            self._all,
-            mutates_args=(),
-            schema="(Tensor x, Tensor y, Tensor? a, Tensor b, bool[] want, str backend) -> "
-            "(Tensor, Tensor, Tensor, Tensor)",
-        )
+
+        def op(which: str, function: Callable[..., Any], schema: str) -> Any:
+            return torch.library.custom_op(f"sciml::{name}_{which}", function, mutates_args=(), schema=schema)
+
+        self.apply = op("apply", self._apply, _APPLY)
+        self.adjoint = op("adjoint", self._adjoint, f"{_ADJOINT} -> Tensor")
+        self.adjoint_gelu = op("adjoint_gelu", self._adjoint_gelu, f"{_ADJOINT} -> (Tensor, Tensor)")
+        self.derivatives = op("derivatives", self._run, _DERIVATIVES)
         self.apply.register_fake(lambda x, a, b, backend: x.new_empty(shape_of_y(x, a, b)))
         self.adjoint.register_fake(lambda y, a, b, *_: y.new_empty(shape_of_x(y, a, b)))
         self.adjoint_gelu.register_fake(lambda y, a, b, *_: tuple(y.new_empty(shape_of_x(y, a, b)) for _ in range(2)))
@@ -96,11 +79,6 @@ class Form:
         options = _given(bias=bias, skip=skip, gelu=gelu)
         return gelu, self._run(None, y, a, b, (True, False, False, False), backend, **options)[X]
 
-    def _all(
-        self, x: Tensor, y: Tensor, a: Tensor | None, b: Tensor, want: Sequence[bool], backend: str
-    ) -> tuple[Tensor, ...]:
-        return self._run(x, y, a, b, want, backend)
-
     def _run(
         self,
         x: Tensor | None,
@@ -124,22 +102,19 @@ class Form:
         found = self.derivatives(x, y, a, b, [dx, False, da, db], ctx.backend)
         return _where((dx, da, db), (found[X], found[A], found[B]))
 
-    def _adjoint_backward(self, ctx: Any, x: Tensor) -> tuple:
-        return self._adjoint_slots(ctx, ctx.saved_tensors[:3], x)
-
-    def _adjoint_slots(self, ctx: Any, saved: Sequence[Tensor], x: Tensor) -> tuple:
-        y, a, b = saved
+    def _adjoint_backward(self, ctx: Any, x: Tensor, saved: Sequence[Tensor] | None = None) -> tuple:
+        y, a, b, *_ = saved or ctx.saved_tensors
         dy, da, db, d_bias, d_skip, _ = ctx.needs_input_grad
         found = self.derivatives(x, y, a, b, [False, dy, da, db], ctx.backend)
         bias = x.sum_to_size(ctx.bias_shape) if d_bias else None
         return _where((dy, da, db, d_bias, d_skip), (found[Y], found[A], found[B], bias, x))
 
     def _adjoint_gelu_backward(self, ctx: Any, gelu: Tensor | None, x: Tensor | None) -> tuple:
-        *saved, before = ctx.saved_tensors  # read once: activation checkpointing hands them out a single time
-        total = None if gelu is None else torch.ops.aten.gelu_backward(gelu, before)
+        saved = ctx.saved_tensors  # read once: activation checkpointing hands them out a single time
+        total = None if gelu is None else torch.ops.aten.gelu_backward(gelu, saved[-1])
         if x is not None:
             total = x if total is None else total + x
-        return (None,) * 6 if total is None else self._adjoint_slots(ctx, saved, total)
+        return (None,) * 6 if total is None else self._adjoint_backward(ctx, total, saved)
 
     def _derivatives_backward(self, ctx: Any, *cotangents: Tensor | None) -> tuple:
         """Σ over the slots i that were derived: φ with the cotangent in slot i, derived in the others."""

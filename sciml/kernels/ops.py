@@ -12,6 +12,7 @@ from sciml.kernels.monarch import product
 from sciml.kernels.monarch.reference import monarch_matrix  # elementwise products: nothing to speed up
 from sciml.kernels.truncated import fft, layer, reference
 from sciml.kernels.truncated.fft import AlongAxis
+from sciml.kernels.truncated.reference import End
 
 __all__ = ["Axis", "along", "monarch", "monarch_matrix", "spectral_conv"]
 
@@ -44,16 +45,16 @@ def spectral_conv(
     Raises:
         ValueError: the grid or channels of x differ from those of the matrices, or the backend cannot be had.
     """
-    sides = analysis, synthesis
+    sides, end = (analysis, synthesis), End(bias, skip, gelu)
     ffts = [[a.fft for a in side if isinstance(a, Axis) and a.fft] for side in sides]
     if [*map(len, ffts)] == [*map(len, sides)] and dispatch.by_fft(backend, x, weight, len(analysis)):
-        return fft.spectral_conv(x, ffts[0], weight, ffts[1], bias, skip, gelu=gelu)
+        return fft.spectral_conv(x, ffts[0], weight, ffts[1], end)
     forward, back = ([a.matrix() if isinstance(a, Axis) else a for a in side] for side in sides)
     _check_field(x, forward, weight)
     ends = [t for t in (bias, skip) if t is not None]
     if dispatch.by_reference(backend, x, weight, *forward, *back, *ends):
-        return reference.spectral_conv(x, forward, weight, back, bias, skip, gelu=gelu)
-    return layer.spectral_conv(x, forward, weight, back, bias, skip, gelu=gelu, backend=backend)
+        return reference.spectral_conv(x, forward, weight, back, end)
+    return layer.spectral_conv(x, forward, weight, back, end, backend=backend)
 
 
 def monarch(
@@ -73,8 +74,7 @@ def monarch(
             matrix = monarch_matrix(left, right)
             x = along(x, matrix.mT if transpose else matrix, dim, backend=backend)
         else:
-            _check_axis(x, dim, left.shape[1])
-            _check_heads(x, len(left))
+            check_along(x, dim, left.shape[1], len(left))
             x = product.along(x, left, right, dim, transpose=transpose, backend=backend)
     return x
 
@@ -86,9 +86,7 @@ def along(x: Tensor, matrix: Tensor, dim: int = -1, *, backend: str = "auto") ->
         ValueError: the size along `dim` differs, axis 1 does not divide into the heads, or the backend cannot be had.
     """
     heads, _, size = matrix.shape
-    _check_axis(x, dim, size)
-    if heads > 1:
-        _check_heads(x, heads)
+    check_along(x, dim, size, heads)
     return (dense_reference if dispatch.by_reference(backend, x, matrix) else matmul).along(x, matrix, dim)
 
 
@@ -101,11 +99,10 @@ def _check_field(x: Tensor, analysis: Sequence[Tensor], weight: Tensor) -> None:
         raise ValueError(f"x has {x.shape[1]} channels, the weight {in_channels}")
 
 
-def _check_axis(x: Tensor, dim: int, size: int) -> None:
+def check_along(x: Tensor, dim: int, size: int, heads: int) -> None:
+    """Raise ValueError unless x has this size along `dim`, and a channel axis that divides into the heads if many."""
     if x.shape[dim] != size:
         raise ValueError(f"x has {x.shape[dim]} points along axis {dim}, the transform {size}")
 
-
-def _check_heads(x: Tensor, heads: int) -> None:
-    if x.ndim < 3 or x.shape[1] % heads:
+    if heads > 1 and (x.ndim < 3 or x.shape[1] % heads):
         raise ValueError(f"x {tuple(x.shape)} has no channel axis 1 that divides into {heads} heads")

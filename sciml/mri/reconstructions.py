@@ -20,8 +20,8 @@ def write_reconstructions(run_dir: str | os.PathLike[str], volumes: Sequence[Vol
     """
     check_names(volumes)
     for volume in volumes:
-        if (k := first_bad_slice(volume)) is not None:
-            bad = int((~np.isfinite(volume.prediction)).sum())
+        if volume.bad:
+            bad, k = volume.bad
             raise NonFinite(
                 f"{volume.name}: {bad} values of the reconstruction are NaN or infinite, the first in slice {k}; "
                 "nothing was written. Look at that slice's data, or train longer or at a lower rate"
@@ -61,8 +61,3 @@ def store(folder: Path, volumes: Sequence[Volume], temporary: Callable[[Path], P
     for volume in volumes:
         path = temporary(folder / volume.name)
         write_reconstruction(path.parent, path.name, volume.prediction)
-
-
-def first_bad_slice(volume: Volume) -> int | None:
-    bad = ~np.isfinite(volume.prediction).reshape(len(volume.prediction), -1).all(1)
-    return int(bad.argmax()) if bad.any() else None

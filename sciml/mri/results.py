@@ -17,7 +17,7 @@ from sciml.io.atomic import replacing_together
 from sciml.mri.data import MRIData
 from sciml.mri.figures import reconstruction
 from sciml.mri.metrics import volume_metrics
-from sciml.mri.reconstructions import check_names, first_bad_slice, store, write_reconstructions
+from sciml.mri.reconstructions import check_names, store, write_reconstructions
 from sciml.mri.volumes import METRICS, Volume, VolumeStack
 from sciml.runs.files import Drawing, as_json, earlier_entries, record_figures, remove, replace_figures
 from sciml.runs.measures import Column, described
@@ -94,9 +94,10 @@ def write_images(
             anything is written.
     """
     check_names(volumes)
-    found = {v.name: _measured(v, v.prediction) | dict(about[v.name]) for v in volumes}
+    found = {v.name: _measured(v) | dict(about[v.name]) for v in volumes}
+    bad = {v.name: b for v in volumes if (b := v.bad)}
     drawings = _figures(volumes, found, net)
-    metrics = _summary(volumes, found, info or {})
+    metrics = _summary(volumes, found, bad, info or {})
     text = as_json(metrics)
     folder = Path(run_dir)
     earlier = earlier_entries(folder)
@@ -106,31 +107,28 @@ def write_images(
     remove(folder / "reconstructions", [name for name in earlier["volumes"] if name not in found])
     drawn = replace_figures(folder / "figures", drawings, earlier["figures"])
     record_figures(folder / "metrics.json", metrics, drawn)
-    if bad := metrics["diverged"]:
-        name = metrics["first_bad_volume"]
-        count = int((~np.isfinite(next(v.prediction for v in volumes if v.name == name))).sum())
+    if bad:
+        name, (count, k) = next(iter(bad.items()))
         raise NonFinite(
-            f"{name}: slice {metrics['first_bad_slice']} is the first of {bad} of {len(volumes)} volumes with NaN or "
+            f"{name}: slice {k} is the first of {len(bad)} of {len(volumes)} volumes with NaN or "
             f"infinity ({count} values in this one); {folder / 'metrics.json'} has the errors of the others. Look at "
             "that volume's data, or train longer or at a lower rate"
         )
     return folder / "metrics.json"
 
 
-def _measured(volume: Volume, image: np.ndarray) -> dict[str, float]:
-    """NaN where there is no target to compare with; infinite where the image is not finite."""
-    if volume.target is None or not volume.target.any():
-        return dict.fromkeys(METRICS, math.nan)
-    if not np.isfinite(image).all():
-        return dict.fromkeys(METRICS, math.inf)
+def _measured(volume: Volume, image: np.ndarray | None = None) -> dict[str, float]:
     try:
-        return volume_metrics(volume.target, image)
+        return volume.metrics(of=image)
     except ValueError as error:
         raise BadSchema(f"{volume.name}: cannot be measured: {error}") from error
 
 
 def _summary(
-    volumes: Sequence[Volume], found: Mapping[str, Mapping[str, Any]], info: Mapping[str, Any]
+    volumes: Sequence[Volume],
+    found: Mapping[str, Mapping[str, Any]],
+    bad: Mapping[str, tuple[int, int]],
+    info: Mapping[str, Any],
 ) -> dict[str, Any]:
     summary = {**info, **_means(found.values())}
     plain = [_measured(v, v.zero_filled) for v in volumes]
@@ -139,10 +137,9 @@ def _summary(
         kinds = sorted({str(m[group]) for m in found.values()})
         summary[f"by_{group}"] = {k: _means(m for m in found.values() if str(m[group]) == k) for k in kinds}
     summary["volumes"] = {name: {k: _plain(v) for k, v in m.items()} for name, m in found.items()}
-    bad = {v.name: k for v in volumes if (k := first_bad_slice(v)) is not None}
     summary["diverged"] = len(bad)
     if bad:
-        name, k = next(iter(bad.items()))
+        name, (_, k) = next(iter(bad.items()))
         summary |= {"first_bad": f"{name}, slice {k}", "first_bad_volume": name, "first_bad_slice": k}
     return summary | MEASURED
 

@@ -83,8 +83,8 @@ class MRITask(Task):
             raise ConfigError(f"model.net does not fit k-space {tuple(batch.kspace.shape)}: {error}") from error
 
     def training_step(self, batch: SliceBatch, batch_idx: int) -> Tensor | None:
-        loss = self._loss(self(batch), batch)
-        self.trained.add("train_loss", loss.detach(), _counted(batch))
+        loss, counted = self._loss(self(batch), batch)
+        self.trained.add("train_loss", loss.detach(), counted)
         return loss if loss.requires_grad else None  # zero-filled SENSE has nothing to train
 
     # None for a batch: this device's share of the slices has ended.
@@ -94,7 +94,7 @@ class MRITask(Task):
             return None
         prediction = self(batch)
         _check_finite(prediction, batch)
-        self.measured.add("val_loss", self._loss(prediction, batch), _counted(batch))
+        self.measured.add("val_loss", *self._loss(prediction, batch))
         self._validation.add(batch, prediction)
         return prediction
 
@@ -116,31 +116,23 @@ class MRITask(Task):
     def test_step(self, batch: SliceBatch | None, batch_idx: int) -> Tensor | None:
         return None if batch is None else self(batch)
 
-    def predict_step(self, batch: SliceBatch | None, batch_idx: int) -> Tensor | None:
-        return None if batch is None else self(batch)
+    predict_step = test_step
 
-    def _loss(self, prediction: Tensor, batch: SliceBatch) -> Tensor:
-        """Of the slices with a signal; 0 without any."""
+    def _loss(self, prediction: Tensor, batch: SliceBatch) -> tuple[Tensor, int]:
+        """Of the slices with a signal (where all is zero nothing tells one reconstruction from another); their count.
+
+        0 without any.
+        """
         assert batch.target is not None  # the data module has checked
-        signal = _signal(batch.target)
-        if not bool(signal.any()):
-            return 0 * prediction.sum()
+        signal = batch.target.flatten(1).any(1)
+        counted = int(signal.sum())
+        if not counted:
+            return 0 * prediction.sum(), 0
         scale = torch.where(batch.maxval > 0, batch.maxval, 1.0)[:, None, None]
         predicted, target = prediction / scale, batch.target / scale
-        if not bool(signal.all()):
+        if counted < len(signal):
             predicted, target = predicted[signal], target[signal]
-        return self.loss(predicted, target)
-
-
-def _signal(target: Tensor) -> Tensor:
-    """(B,), False for a slice that is zero everywhere: nothing there tells one reconstruction from another."""
-    return target.flatten(1).any(1)
-
-
-def _counted(batch: SliceBatch) -> int:
-    """Slices that count in the mean of the losses."""
-    assert batch.target is not None
-    return int(_signal(batch.target).sum())
+        return self.loss(predicted, target), counted
 
 
 def _check_finite(prediction: Tensor, batch: SliceBatch) -> None:

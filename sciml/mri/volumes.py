@@ -1,5 +1,6 @@
 """Slices gathered into volumes, which is how reconstructions are measured and stored."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from sciml.mri.batches import SliceBatch
 from sciml.mri.metrics import volume_metrics
-from sciml.mri.physics.coils import combine, rss
+from sciml.mri.physics.coils import Coils, rss
 from sciml.mri.physics.fourier import ifft2c
 from sciml.mri.physics.images import crop_centre
 from sciml.training import ranks
@@ -28,11 +29,23 @@ class Volume:
     maxval: float
     acceleration: float | None = None
 
-    def metrics(self, maxval: float | None = None) -> dict[str, float]:
-        """NMSE, PSNR, SSIM (`volume_metrics`); NaN without a target, or if it is zero everywhere."""
-        if self.target is None:
-            return dict.fromkeys(METRICS, float("nan"))
-        return volume_metrics(self.target, self.prediction, maxval)
+    def metrics(self, maxval: float | None = None, *, of: np.ndarray | None = None) -> dict[str, float]:
+        """NMSE, PSNR, SSIM (`volume_metrics`) of the prediction, or `of` another image.
+
+        NaN without a target, or if it is zero everywhere; infinite for an image that is not finite.
+        """
+        image = self.prediction if of is None else of
+        if self.target is None or not self.target.any():
+            return dict.fromkeys(METRICS, math.nan)
+        if not np.isfinite(image).all():
+            return dict.fromkeys(METRICS, math.inf)
+        return volume_metrics(self.target, image, maxval)
+
+    @property
+    def bad(self) -> tuple[int, int] | None:
+        """How many values of the prediction are NaN or infinite, and the first slice that has one; None without any."""
+        bad = ~np.isfinite(self.prediction)
+        return (int(bad.sum()), int(bad.any((1, 2)).argmax())) if bad.any() else None
 
 
 @dataclass
@@ -65,7 +78,7 @@ class VolumeStack:
 def zero_filled(batch: SliceBatch, size: tuple[int, int]) -> Tensor:
     """What the undersampled data give without a network: SENSE if there are maps, else RSS; magnitudes (B, *size)."""
     coil_images = ifft2c(batch.kspace)
-    image = rss(coil_images) if batch.maps is None else combine(coil_images, batch.maps).abs()
+    image = rss(coil_images) if batch.maps is None else Coils(batch.maps).H(coil_images).abs()
     return crop_centre(image, size)
 
 

@@ -192,18 +192,14 @@ def _frequencies(size: int, modes: int | range | None, centered: bool) -> range:
     if modes is None:
         start = -(size // 2) if centered else 0
         return range(start, start + size)
+    count = modes if isinstance(modes, int) else len(modes)
+    if not 1 <= count <= size:
+        raise ConfigError(f"modes={count} on a grid of {size} points: allowed are 1 to {size}")
     if isinstance(modes, int):
-        _check_modes(modes, size)
         return lowest(modes)
-    _check_modes(len(modes), size)
     if modes.step != 1:
         raise ConfigError(f"{modes=}: frequencies must be consecutive")
     return modes
-
-
-def _check_modes(count: int, size: int) -> None:
-    if not 1 <= count <= size:
-        raise ConfigError(f"modes={count} on a grid of {size} points: allowed are 1 to {size}")
 
 
 def _fitting(frequencies: range, size: int, real: bool) -> range:

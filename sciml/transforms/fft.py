@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sciml.errors import ConfigError
+from sciml.kernels import ops
 from sciml.transforms.base import Transform
 
 
@@ -34,7 +35,7 @@ class FourierTransform(Transform):
         return self.initial_matrix().to(self._weight.device, dtype).expand(self.heads, -1, -1)
 
     def forward(self, x: Tensor, dim: int = -1) -> Tensor:
-        self._check(x, dim, self.shape[1])
+        ops.check_along(x, dim, self.shape[1], self.heads)
         if self.backend == "reference" or not x.numel():  # an empty x is refused by some FFT libraries
             return super().forward(x, dim)
         x = _wide(x)
@@ -46,7 +47,7 @@ class FourierTransform(Transform):
         return y.real if self.real else y
 
     def adjoint(self, y: Tensor, dim: int = -1) -> Tensor:
-        self._check(y, dim, self.shape[0])
+        ops.check_along(y, dim, self.shape[0], self.heads)
         if self.backend == "reference" or not y.numel():
             return super().adjoint(y, dim)
         y = _wide(y)
@@ -62,13 +63,6 @@ class FourierTransform(Transform):
     def _resolved(self) -> bool:
         """Whether all frequencies are among those of rfft, 0 to n // 2."""
         return self.frequencies.start >= 0 and self.frequencies[-1] <= self.size // 2
-
-    def _check(self, x: Tensor, dim: int, size: int) -> None:
-        """As the matrices of the other transforms do (`ops.along`)."""
-        if x.shape[dim] != size:
-            raise ValueError(f"x has {x.shape[dim]} points along axis {dim}, the transform {size}")
-        if self.heads > 1 and (x.ndim < 3 or x.shape[1] % self.heads):
-            raise ValueError(f"x {tuple(x.shape)} has no channel axis 1 that divides into {self.heads} heads")
 
     def _weighed(self, spectrum: Tensor, dim: int) -> Tensor:
         """Times c_f along `dim`, in the type of the spectrum."""

@@ -1,7 +1,6 @@
 """One transform an axis: the separable product A_1 ⊗ … ⊗ A_d."""
 
 from collections.abc import Iterable, Sequence
-from itertools import chain
 from typing import Self
 
 import torch
@@ -47,13 +46,11 @@ class SeparableTransform(nn.ModuleList, LinearOperator):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, channels, …) with the points, or the modes if `inverse`, of each axis last."""
-        y = self._product(x, adjoint=False)
-        return y.real if self.inverse and self._real else y
+        return self._product(x, adjoint=False)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """The conjugate transpose: ⟨forward(x), y⟩ = ⟨x, adjoint(y)⟩."""
-        x = self._product(y, adjoint=True)
-        return x.real if self._real and not self.inverse else x
+        return self._product(y, adjoint=True)
 
     __add__ = LinearOperator.__add__  # type: ignore[assignment]  # that of a ModuleList is longer lists
 
@@ -65,31 +62,33 @@ class SeparableTransform(nn.ModuleList, LinearOperator):
             channels: where they do not divide into the heads, there is a matrix for each.
             modes: which of the transforms' frequencies.
         """
-        return [_axis(t, n, used, channels) for t, n, used in zip(self.axes, grid, modes, strict=True)]
+
+        def axis(t: Transform, n: int, used: slice) -> ops.Axis:
+            whole = n == t.size and len(t.frequencies[used]) == len(t.frequencies)
+            by_fft = whole and channels % t.heads == 0 and isinstance(t, FourierTransform)
+            return ops.Axis(lambda: _matrix(t, n, channels, used), t if by_fft else None)
+
+        return [axis(t, n, used) for t, n, used in zip(self.axes, grid, modes, strict=True)]
 
     def resized(self, grid: Sequence[int], modes: Sequence[slice]) -> Self:
         """Transforms to train on another grid, of those of the frequencies (`Transform.resized`)."""
         new = zip(self.axes, grid, modes, strict=True)
         return type(self)(t.resized(n, modes=t.frequencies[used]) for t, n, used in new)
 
-    def _product(self, x: Tensor, adjoint: bool) -> Tensor:
-        d, channels = len(self), x.shape[1]
-        on_grid = self.inverse == adjoint  # and not on modes
+    def _product(self, x: Tensor, *, adjoint: bool) -> Tensor:
+        d, channels, to_grid = len(self), x.shape[1], self.inverse != adjoint
         sizes = zip(self.axes, x.shape[-d:], strict=True)
-        grid = [n if on_grid or t.modes is None else t.size for t, n in sizes]
+        grid = [t.size if to_grid and t.modes is not None else n for t, n in sizes]
         factored = [t for t, n in zip(self.axes, grid, strict=True) if isinstance(t, MonarchTransform) and t.size == n]
         if len(factored) == d:
             factors = [[_of_channels(factor, channels) for factor in t.factors] for t in factored]
             pairs = [(conj(left), conj(right)) if adjoint else (left, right) for left, right in factors]
-            return ops.monarch(x, pairs, transpose=self.inverse != adjoint, backend=self.axes[0].backend)
-        for dim, t, n in zip(range(-d, 0), self.axes, grid, strict=True):
-            matrix = _of_channels(_matrix(t, n, None), channels)
-            x = ops.along(x, conj(matrix).mT if adjoint else matrix, dim, backend=t.backend)
-        return x
-
-    @property
-    def _real(self) -> bool:
-        return any(t.real for t in self.axes)
+            x = ops.monarch(x, pairs, transpose=to_grid, backend=self.axes[0].backend)
+        else:
+            for dim, t, n in zip(range(-d, 0), self.axes, grid, strict=True):
+                matrix = _matrix(t, n, channels)
+                x = ops.along(x, conj(matrix).mT if adjoint else matrix, dim, backend=t.backend)
+        return x.real if to_grid and any(t.real for t in self.axes) else x
 
 
 def separable(x: Tensor, transforms: Sequence[Transform], *, adjoint: bool = False) -> Tensor:
@@ -98,28 +97,18 @@ def separable(x: Tensor, transforms: Sequence[Transform], *, adjoint: bool = Fal
     return operator.adjoint(x) if adjoint else operator(x)
 
 
-def _axis(transform: Transform, size: int, used: slice, channels: int) -> ops.Axis:
-    def matrix() -> Tensor:
-        return _of_channels(_matrix(transform, size, used), channels)
-
-    whole = size == transform.size and used.stop - used.start == len(transform.frequencies)
-    by_fft = whole and channels % transform.heads == 0 and isinstance(transform, FourierTransform)
-    return ops.Axis(matrix, transform if by_fft else None)
-
-
-def _matrix(transform: Transform, size: int, used: slice | None) -> Tensor:
-    """On a grid of `size` points, of the modes in use."""
+def _matrix(transform: Transform, size: int, channels: int, used: slice | None = None) -> Tensor:
+    """On a grid of `size` points, of the modes in use, or of all that the grid resolves; see `_of_channels`."""
     own = size == transform.size
     if used is None:
         matrix = transform.as_matrix() if own else transform.matrix_at(size)
-        return matrix[:]  # a slice's gradient lies in rows, and so is summed in one order whatever product it is of
-    if not own:
-        carried = transform.matrix_at(size, modes=transform.frequencies[used])
-        return carried.to(
-            torch.promote_types(next(chain(transform.parameters(), transform.buffers())).dtype, torch.complex64)
-        )
-    matrix = transform.as_matrix()
-    return matrix[:, :, used] if transform.inverse else matrix[:, used]
+        matrix = matrix[:]  # a slice's gradient lies in rows, and so is summed in one order whatever product it is of
+    elif not own:
+        matrix = transform.matrix_at(size, modes=transform.frequencies[used])
+    else:
+        matrix = transform.as_matrix()
+        matrix = matrix[:, :, used] if transform.inverse else matrix[:, used]
+    return _of_channels(matrix, channels)
 
 
 def _of_channels(of_heads: Tensor, channels: int) -> Tensor:

@@ -20,7 +20,7 @@ from sciml.mri.data import MRIData
 from sciml.mri.formats.cache import open_cache
 from sciml.mri.formats.fastmri import read_slice
 from sciml.mri.formats.header import write_header
-from sciml.mri.physics.coils import combine, expand, rss
+from sciml.mri.physics.coils import Coils, rss
 from sciml.mri.physics.fourier import fft2c, ifft2c
 from sciml.mri.physics.maps import birdcage_maps
 from sciml.mri.physics.masks import Mask, undersampling_mask, volume_seed
@@ -196,13 +196,13 @@ def test_moved_object_is_measured_by_the_same_coils(size: tuple[int, int]) -> No
     maps = torch.randn(3, *size, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
     maps = maps / rss(maps[None])
     image = torch.rand(1, *size, generator=torch.Generator().manual_seed(1)) + 1
-    kspace = fft2c(expand(image, maps[None]))[0]
+    kspace = fft2c(Coils(maps)(image))[0]
     poses = {axes: image.flip(axes)[0] for axes in ((), (-2,), (-1,), (-2, -1))}
     seen = set()
     for seed in range(40):
         found, target = moved(kspace, maps, np.random.default_rng(seed))
-        object_ = combine(ifft2c(found)[None], maps[None])
-        torch.testing.assert_close(fft2c(expand(object_, maps[None]))[0], found)
+        object_ = Coils(maps).H(ifft2c(found)[None])
+        torch.testing.assert_close(fft2c(Coils(maps)(object_))[0], found)
         torch.testing.assert_close(target, object_[0].abs())
         seen.add(next(axes for axes, pose in poses.items() if shifted(target, pose)))
     assert len(seen) == 4
@@ -216,9 +216,9 @@ def shifted(found: torch.Tensor, image: torch.Tensor) -> bool:
 
 def test_moving_changes_the_phase_smoothly() -> None:
     maps = birdcage_maps(3, 16)
-    kspace = fft2c(expand(torch.ones(1, 16, 16), maps[None]))[0]
+    kspace = fft2c(Coils(maps)(torch.ones(1, 16, 16)))[0]
     found, _ = moved(kspace, maps, np.random.default_rng(0))
-    phase = combine(ifft2c(found)[None], maps[None])[0].angle()
+    phase = Coils(maps).H(ifft2c(found)[None])[0].angle()
     along_x = np.unwrap(phase.numpy(), axis=1)
     np.testing.assert_allclose(np.diff(along_x, n=3, axis=1), 0, atol=1e-4)  # a parabola
     assert np.abs(np.diff(along_x, axis=1)).max() > 0.01

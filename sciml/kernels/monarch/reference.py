@@ -39,12 +39,3 @@ def monarch(x: Tensor, left: Tensor, right: Tensor) -> Tensor:
     y = torch.einsum("hbka,...hab->...hkb", right, x.unflatten(-1, (p, q)))
     rows = torch.arange(left.shape[1], device=left.device) % right.shape[2]
     return torch.einsum("hjb,...hjb->...hj", left, y[..., rows, :])
-
-
-def monarch_transpose(y: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """The transpose (no conjugate) of `monarch`: (..., heads, m) to (..., heads, p·q)."""
-    rows = torch.arange(left.shape[1], device=left.device) % right.shape[2]
-    spread = torch.einsum("hjb,...hj->...hjb", left, y)
-    u = spread.new_zeros(*spread.shape[:-2], right.shape[2], left.shape[2])
-    u = u.index_add(-2, rows, spread)
-    return torch.einsum("hbka,...hkb->...hab", right, u).flatten(-2)

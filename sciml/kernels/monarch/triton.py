@@ -20,7 +20,6 @@ from torch import Tensor
 from sciml.kernels.common.triton_build import CASES, INTERPRETED, Build, build
 from sciml.kernels.monarch.triton_kernels import monarch_gradient_kernel, monarch_product_kernel
 
-PRECISIONS = ("ieee", "tf32x3", "tf32")
 SPLITS = ((16, 20), (16, 23), (20, 32), (12, 31), (4, 83))  # (p, q) of n = 320, 368, 640, 372, 332
 GROUPS = 64  # partial sums of a factor's gradient: their memory is bounded, and with the tiles they fill a GPU
 # One stage: loads come from the L1 cache, so there is nothing to prefetch. The limits are above what the kernels need;
@@ -42,7 +41,7 @@ def apply(
         x: (batch, heads, outer, n, inner, 2), float32, bfloat16 or float16, interleaved real and imaginary parts.
         left: (heads, n, q, 2).
         right: (heads, q, p, p, 2).
-        precision: of the second stage, one of `PRECISIONS`. Factors, the first stage and all sums are float32.
+        precision: of the second stage, ieee, tf32x3 or tf32. Factors, the first stage and all sums are float32.
         blocks: sizes of tiles in place of those of `_product_blocks`, for benchmarks.
 
     Returns:

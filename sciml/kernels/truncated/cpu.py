@@ -11,7 +11,6 @@ again.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -46,8 +45,8 @@ def derivatives(
         skip: added to ∂φ/∂f, of its shape.
         gelu: receives the GELU of that sum.
     """
-    work = _Work.prepared(f, s, a1, a2, want)
-    end = _End.prepared(work, bias, skip, gelu)
+    work = _Work(f, s, a1, a2, want)
+    end = _End(work, bias, skip, gelu)
     for here in work.chunks():
         field = work.rows_of_field(*here) if want[1] or want[2] or want[3] else None
         spectrum = work.lines_of_spectrum(*here) if want[0] or want[2] or want[3] else None
@@ -73,54 +72,36 @@ def sizes(f: Tensor | None, s: Tensor | None, a1: Tensor | None, a2: Tensor) -> 
     return (batch, images, n1, n2), modes_first
 
 
-@dataclass
 class _Work:
     """Operands and results of `derivatives`, the images of a head beside each other, the factors as real matrices.
 
     With one head, every image counts as a sample.
     """
 
-    f: Tensor | None  # (batch, heads, rows, n2), the rows of all images of a head
-    s: Tensor | None  # (m1, m2, 2, batch, heads, images of a head), or (m2, 2, batch, heads, rows)
-    left: Tensor | None  # (heads, 2·m1, n1), the real part above the imaginary one
-    right: Tensor  # (heads, 2·m2, n2)
-    df: Tensor | None
-    ds: Tensor | None
-    d_left: Tensor | None  # (heads, 2, 2·m1, n1): for each part of t
-    d_right: Tensor | None
-    batch: int
-    rows: int
-    shapes: Shapes  # of f and s, as they came
-
-    @classmethod
-    def prepared(
-        cls, f: Tensor | None, s: Tensor | None, a1: Tensor | None, a2: Tensor, want: Sequence[bool]
-    ) -> "_Work":
+    def __init__(self, f: Tensor | None, s: Tensor | None, a1: Tensor | None, a2: Tensor, want: Sequence[bool]) -> None:
         like = f if f is not None else s
         assert like is not None
         heads, total = len(a2), torch.promote_types(like.dtype, torch.float32)
         zeros = like.new_zeros if like.numel() == 0 else like.new_empty  # else the first chunk sets them
-        field, spectrum = sizes(f, s, a1, a2)
+        self.shapes = field, spectrum = sizes(f, s, a1, a2)  # of f and s, as they came
         batch, images, n1, n2 = field
         if heads == 1:  # of one head, any images make a chunk
             batch, images = batch * images, 1
         rows = images // heads * n1
         modes = (*spectrum[:2], batch, heads, rows) if a1 is None else (*spectrum[:3], batch, heads, images // heads)
-        left, right = (None if a is None else a.to(like.dtype).movedim(3, 1).flatten(1, 2) for a in (a1, a2))
-        assert right is not None
-        return cls(
-            f=None if f is None else f.reshape(batch, heads, rows, n2),
-            s=None if s is None else s.reshape(modes),
-            left=left,
-            right=right,
-            df=like.new_empty(batch, heads, rows, n2) if want[0] else None,
-            ds=like.new_empty(modes) if want[1] else None,
-            d_left=None if left is None or not want[2] else zeros(heads, 2, *left.shape[1:], dtype=total),
-            d_right=zeros(right.shape, dtype=total) if want[3] else None,
-            batch=batch,
-            rows=rows,
-            shapes=(field, spectrum),
-        )
+        self.batch, self.rows = batch, rows
+        # Rows are of all images of a head; modes (m1, m2, 2, batch, heads, images of a head), or without A_1
+        # (m2, 2, batch, heads, rows); factors (heads, 2·m, n), the real part above the imaginary one.
+        self.f = None if f is None else f.reshape(batch, heads, rows, n2)
+        self.s = None if s is None else s.reshape(modes)
+        self.left = None if a1 is None else _stacked(a1, like)
+        self.right = _stacked(a2, like)
+        self.df = like.new_empty(batch, heads, rows, n2) if want[0] else None
+        self.ds = like.new_empty(modes) if want[1] else None
+        # (heads, 2, 2·m1, n1): for each part of t
+        parts = None if self.left is None or not want[2] else (heads, 2, *self.left.shape[1:])
+        self.d_left = None if parts is None else zeros(parts, dtype=total)
+        self.d_right = zeros(self.right.shape, dtype=total) if want[3] else None
 
     def chunks(self) -> Iterator[tuple[slice, slice]]:
         """(samples, heads): as many samples as a chunk takes of one head, then as many heads."""
@@ -209,21 +190,16 @@ class _Work:
         return df, ds, d1, d2
 
 
-@dataclass
 class _End:
     """What is added to ∂φ/∂f, and where its GELU goes, a chunk at a time while it is in the cache."""
 
-    added: list[Tensor]  # (batch, heads, rows, 1 or n2)
-    gelu: Tensor | None
-
-    @classmethod
-    def prepared(cls, work: _Work, bias: Tensor | None, skip: Tensor | None, gelu: Tensor | None) -> "_End":
+    def __init__(self, work: _Work, bias: Tensor | None, skip: Tensor | None, gelu: Tensor | None) -> None:
         (batch, images, n1, n2), _ = work.shapes
         by_head = work.batch, len(work.right), work.rows
-        added = [] if bias is None else [bias.expand(batch, images, n1, 1).reshape(*by_head, 1)]
+        self.added = [] if bias is None else [bias.expand(batch, images, n1, 1).reshape(*by_head, 1)]
         if skip is not None:
-            added.append(skip.reshape(*by_head, n2))
-        return cls(added, None if gelu is None else gelu.view(*by_head, n2))
+            self.added.append(skip.reshape(*by_head, n2))
+        self.gelu = None if gelu is None else gelu.view(*by_head, n2)
 
     def write(self, product: Tensor, df: Tensor, samples: slice, heads: slice) -> None:
         """df = product + what is added; the product is overwritten."""
@@ -236,6 +212,11 @@ class _End:
             df.copy_(product)
         if self.gelu is not None:
             torch.ops.aten.gelu.out(df, out=self.gelu[samples, heads])
+
+
+def _stacked(a: Tensor, like: Tensor) -> Tensor:
+    """(heads, m, n, 2) to (heads, 2·m, n)."""
+    return a.to(like.dtype).movedim(3, 1).flatten(1, 2)
 
 
 def _add(total: Tensor, part: Tensor, *, first: bool) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from sciml.kernels.truncated import reference
 from sciml.kernels.truncated.layer import mix
+from sciml.kernels.truncated.reference import End
 
 AlongAxis = Callable[[Tensor, int], Tensor]  # a fixed transform, of one axis of a field
 
@@ -16,10 +16,7 @@ def spectral_conv(
     analysis: Sequence[AlongAxis],
     weight: Tensor,
     synthesis: Sequence[AlongAxis],
-    bias: Tensor | None = None,
-    skip: Tensor | None = None,
-    *,
-    gelu: bool = False,
+    end: End,
 ) -> Tensor:
     """Equal to `reference.spectral_conv` with the matrices of these transforms."""
     d = len(analysis)
@@ -32,4 +29,4 @@ def spectral_conv(
     y = torch.view_as_complex(mixed.contiguous())
     for axis in range(d):
         y = synthesis[axis](y, axis - d)
-    return reference.ended(y, bias, skip, gelu)
+    return end.of(y)

@@ -15,7 +15,8 @@ from torch import Tensor
 from sciml.kernels import dispatch
 from sciml.kernels.arithmetic import conj
 from sciml.kernels.form import Form
-from sciml.kernels.truncated import cpu, reference
+from sciml.kernels.truncated import cpu
+from sciml.kernels.truncated.reference import End
 
 FORM = Form(
     "truncated",
@@ -30,22 +31,20 @@ def spectral_conv(
     analysis: Sequence[Tensor],
     weight: Tensor,
     synthesis: Sequence[Tensor],
-    bias: Tensor | None = None,
-    skip: Tensor | None = None,
+    end: End = End(),  # noqa: B008 - immutable
     *,
-    gelu: bool = False,
     backend: str = "auto",
 ) -> Tensor:
     """Equal to `reference.spectral_conv`; see there for shapes. Computed in the type of x, bfloat16 and float16 too."""
     with torch.autocast(x.device.type, enabled=False):
         if not x.is_complex():
-            return _synthesise(mix(_analyse(x, analysis, backend), weight), synthesis, bias, skip, gelu, backend)
+            return _synthesise(mix(_analyse(x, analysis, backend), weight), synthesis, end, backend)
         # Linear: both planes as one batch, i times the spectrum of the imaginary one added; and the same back.
         real, imag = _analyse(torch.cat([x.real, x.imag]), analysis, backend).chunk(2, -2)
         mixed = mix(real + _times_i(imag), weight)
         planes = torch.cat([mixed, -_times_i(mixed)], -2)
-        field = torch.complex(*_synthesise(planes, synthesis, None, None, False, backend).chunk(2))
-        return reference.ended(field, bias, skip, gelu)
+        field = torch.complex(*_synthesise(planes, synthesis, End(), backend).chunk(2))
+        return end.of(field)
 
 
 def _analyse(x: Tensor, matrices: Sequence[Tensor], backend: str) -> Tensor:
@@ -63,10 +62,8 @@ def _analyse(x: Tensor, matrices: Sequence[Tensor], backend: str) -> Tensor:
     return t.movedim(tuple(range(6, d + 4)), tuple(range(d - 2))).flatten(-2)
 
 
-def _synthesise(
-    z: Tensor, matrices: Sequence[Tensor], bias: Tensor | None, skip: Tensor | None, gelu: bool, backend: str
-) -> Tensor:
-    """(m_1, …, m_d, 2, b, C) to (b, C, n_1, …, n_d) real; plus bias, one number a channel, plus skip; its GELU."""
+def _synthesise(z: Tensor, matrices: Sequence[Tensor], end: End, backend: str) -> Tensor:
+    """(m_1, …, m_d, 2, b, C) to (b, C, n_1, …, n_d) real, and its end."""
     heads, d = len(matrices[0]), len(matrices)
     batch, channels = z.shape[-2:]
     first, second = (None if d == 1 else conj(matrices[-2]).mT), conj(matrices[-1]).mT
@@ -80,6 +77,7 @@ def _synthesise(
             t = _contract(t, matrix, axis)
         t = t.flatten(4)
     grid = [m.shape[1] for m in matrices]
+    bias, skip, gelu = end
     if bias is not None:  # a number for each row where there is one axis, for each image else
         bias = bias.flatten().to(z.dtype)
         bias = bias.view(heads, -1, 1) if d == 1 else bias.repeat_interleave(prod(grid[:-2])).view(-1, 1, 1)

@@ -141,7 +141,6 @@ def write_volume(
     maps: np.ndarray | None = None,
     header: str | None = None,
     acquisition: str = "simulated",
-    patient_id: str = "",
     attributes: dict[str, object] | None = None,
 ) -> None:
     """Write a volume in fastMRI's layout, whole or not at all, a checksum a slice.
@@ -153,8 +152,8 @@ def write_volume(
         mask: (x,) bool of a test file.
         maps: (slice, coil, y, x) coil sensitivities.
         header: ISMRMRD XML; by default one that agrees with the arrays.
-        acquisition, patient_id: attributes.
-        attributes: further ones.
+        acquisition: attribute.
+        attributes: further ones; `patient_id` is by default the name of the file.
     """
     single = kspace.ndim == 3
     size = kspace.shape[-2:]
@@ -168,7 +167,7 @@ def write_volume(
         if maps is not None:
             hdf5.add_samples(file, "sens_maps", maps.astype(np.complex64))
         file["ismrmrd_header"] = header or write_header(size, size if target is None else target.shape[-2:])
-        file.attrs.update(acquisition=acquisition, patient_id=patient_id or Path(path).stem)
+        file.attrs.update(acquisition=acquisition, patient_id=Path(path).stem)
         file.attrs.update(attributes or {})
 
 

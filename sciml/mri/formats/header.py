@@ -2,7 +2,6 @@
 
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
-from xml.sax.saxutils import escape
 
 from sciml.errors import BadSchema
 
@@ -59,9 +58,7 @@ def parse_header(text: bytes | str, place: str) -> Header:
     return Header(encoded, recon, (left, left + number(f"{limits}/maximum") + 1))
 
 
-def write_header(
-    encoded: tuple[int, int], recon: tuple[int, int] | None = None, *, trajectory: str = "cartesian"
-) -> str:
+def write_header(encoded: tuple[int, int], recon: tuple[int, int] | None = None) -> str:
     """The header of data measured in full: XML with the elements that fastMRI reads."""
     recon = recon or encoded
 
@@ -74,5 +71,5 @@ def write_header(
         '<?xml version="1.0" encoding="utf-8"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD"><encoding>'
         f"{space('encodedSpace', encoded)}{space('reconSpace', recon)}"
         f"<encodingLimits><kspace_encoding_step_1>{limits}</kspace_encoding_step_1></encodingLimits>"
-        f"<trajectory>{escape(trajectory)}</trajectory></encoding></ismrmrdHeader>"
+        "<trajectory>cartesian</trajectory></encoding></ismrmrdHeader>"
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from sciml.errors import BadSchema, ConfigError
 from sciml.mri.physics.deformation import THICKNESS, deformed, holds_tissue, most_slices
-from sciml.mri.physics.subjects import Subject, planned
+from sciml.mri.physics.subjects import SPLITS, Subject
 
 _DRAWS = 20  # of a subject, until every slice holds tissue: nearly always one
 
@@ -39,8 +39,11 @@ class Anatomy(ABC):
         return {"source": self.name, "anatomy": digest(self.values), "deform": self.deform}
 
     def plan(self, counts: dict[str, int]) -> list[Subject]:
-        """The subjects of these counts, by split."""
-        return planned(counts, images_each=None if self.deform else self.n_slices)
+        """The subjects of these counts, by split; those of a stack go through its images in order."""
+        subjects = [Subject(split, number) for split in SPLITS for number in range(counts[split])]
+        if self.deform:
+            return subjects
+        return [s._replace(images=(i * self.n_slices, (i + 1) * self.n_slices)) for i, s in enumerate(subjects)]
 
     @abstractmethod
     def check(self, subjects: Sequence[Subject]) -> None:

@@ -10,7 +10,7 @@ class Coils(LinearOperator):
     """S: an image to what each coil sees of it; its adjoint puts the coil images together.
 
     Args:
-        maps: sensitivities S_c, (B, C, y, x) complex.
+        maps: sensitivities S_c, (B, C, y, x) complex, or (C, y, x) for all.
     """
 
     def __init__(self, maps: Tensor) -> None:
@@ -18,21 +18,11 @@ class Coils(LinearOperator):
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, y, x) to S_c·x, (B, C, y, x)."""
-        return expand(image, self.maps)
+        return times(image[:, None], self.maps)
 
     def adjoint(self, coil_images: Tensor) -> Tensor:
         """(B, C, y, x) to Σ_c conj(S_c)·x_c, (B, y, x)."""
-        return combine(coil_images, self.maps)
-
-
-def expand(image: Tensor, maps: Tensor) -> Tensor:
-    """Image (B, y, x) to coil images S_c·x, (B, C, y, x)."""
-    return times(image[:, None], maps)
-
-
-def combine(coil_images: Tensor, maps: Tensor) -> Tensor:
-    """Coil images (B, C, y, x) to Σ_c conj(S_c)·x_c, (B, y, x): the adjoint of `expand`."""
-    return times(conj(maps), coil_images).sum(1)
+        return times(conj(self.maps), coil_images).sum(1)
 
 
 def rss(coil_images: Tensor) -> Tensor:

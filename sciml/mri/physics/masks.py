@@ -33,9 +33,8 @@ def undersampling_mask(kind: str, width: int, *, center_fraction: float, acceler
     if kind not in COLUMN_KINDS:
         raise ConfigError(f"mask kind {kind!r}: expected one of {', '.join(COLUMN_KINDS)}")
     _check(width, center_fraction, acceleration, kind)
-    rng = np.random.RandomState(seed)
-    rng.randint(1)  # fastMRI chooses among its (fraction, acceleration) pairs first, even if there is but one
-    return _columns(kind, width, center_fraction, acceleration, rng)
+    mask = Mask(kind, center_fractions=[center_fraction], accelerations=[acceleration])  # type: ignore[arg-type]
+    return mask.draw((1, width), seed)[0]
 
 
 def volume_seed(name: str) -> tuple[int, ...]:
@@ -78,7 +77,8 @@ class Mask:
         """A bool mask for k-space of the shape (y, x): (1, x), or (y, x) if two-dimensional."""
         rng, fraction, acceleration = self._chosen(seed)
         if self.kind == "poisson":
-            return poisson_mask(shape, center_fraction=fraction, acceleration=acceleration, seed=_integer(rng))
+            number = int(rng.randint(2**31 - 1))
+            return poisson_mask(shape, center_fraction=fraction, acceleration=acceleration, seed=number)
         return _columns(self.kind, shape[1], fraction, acceleration, rng)[None]
 
     def check(self, shape: tuple[int, int]) -> None:
@@ -243,7 +243,3 @@ def _check(width: int, center_fraction: float, acceleration: float, kind: str) -
         )
     if kind in ("equispaced", "magic") and acceleration != int(acceleration):
         raise ConfigError(f"{acceleration=}: kind {kind} samples every n-th column, so it must be a whole number")
-
-
-def _integer(rng: np.random.RandomState) -> int:
-    return int(rng.randint(2**31 - 1))

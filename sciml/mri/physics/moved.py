@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sciml.errors import ConfigError
-from sciml.mri.physics.coils import combine, expand, rss
+from sciml.mri.physics.coils import Coils, rss
 from sciml.mri.physics.fourier import fft2c, ifft2c
 from sciml.mri.physics.images import crop_centre
 from sciml.training.augmentation import Augmentation
@@ -62,12 +62,13 @@ def moved(kspace: Tensor, maps: Tensor, rng: np.random.Generator) -> tuple[Tenso
         maps: (C, y, x), Σ_c |S_c|² = 1 over the object.
         rng: Decides.
     """
-    image = combine(ifft2c(kspace)[None], maps[None])
+    coils = Coils(maps)
+    image = coils.H(ifft2c(kspace)[None])
     size = image.shape[-2:]
     image = image.flip([axis for axis in (-2, -1) if rng.random() < 0.5])
     image = image.roll([int(rng.integers(-(n // FARTHEST), n // FARTHEST + 1)) for n in size], (-2, -1))
     phase = smooth_phase(size, rng) + 2 * np.pi * rng.random()
-    coil_images = expand(image * torch.polar(torch.ones(size), phase.float()), maps[None])
+    coil_images = coils(image * torch.polar(torch.ones(size), phase.float()))
     return fft2c(coil_images)[0], rss(coil_images)[0]
 
 

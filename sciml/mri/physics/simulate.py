@@ -16,7 +16,7 @@ from sciml.io.jobs import MOST, continuable, require_room, require_seed
 from sciml.mri.formats.fastmri import write_volume
 from sciml.mri.formats.magnitudes import STACKS, load_anatomy
 from sciml.mri.physics.anatomy import Anatomy, DeformedVolume, ImageStack
-from sciml.mri.physics.coils import expand, rss
+from sciml.mri.physics.coils import Coils, rss
 from sciml.mri.physics.fourier import fft2c, ifft2c
 from sciml.mri.physics.maps import birdcage_maps
 from sciml.mri.physics.moved import smooth_phase
@@ -139,7 +139,7 @@ def measure(magnitude: Tensor, maps: Tensor, snr: float, rng: np.random.Generato
     """
     phase = smooth_phase(magnitude.shape[-2:], rng)
     image = torch.polar(magnitude.double(), phase.expand(magnitude.shape).contiguous())
-    kspace = fft2c(expand(image, maps.to(torch.complex128)))
+    kspace = fft2c(Coils(maps.to(torch.complex128))(image))
     sigma = float(magnitude[magnitude > 0.05 * magnitude.max()].mean()) / snr
     noise = rng.standard_normal((2, *kspace.shape)) * (sigma / math.sqrt(2))
     return (kspace + torch.complex(*torch.from_numpy(noise))).to(torch.complex64)

@@ -38,14 +38,6 @@ class Subject(NamedTuple):
         return {"numbering": NUMBERING, **settings, **own}
 
 
-def planned(counts: dict[str, int], *, images_each: int | None) -> list[Subject]:
-    """The subjects of these counts; those of a stack (`images_each` not None) go through its images in order."""
-    subjects = [Subject(split, number) for split in SPLITS for number in range(counts[split])]
-    if images_each is None:
-        return subjects
-    return [s._replace(images=(i * images_each, (i + 1) * images_each)) for i, s in enumerate(subjects)]
-
-
 def missing(out: Path, subjects: list[Subject], settings: dict[str, Any]) -> list[Subject]:
     """Those of the subjects that the folder does not hold yet.
 

@@ -9,6 +9,5 @@ from sciml.kernels.monarch import reference
 def test_two_stages_are_the_matrix(m, p, q):
     left, right = random(2, m, q, seed=1), random(2, q, min(p, m), p, seed=2)
     matrix = reference.monarch_matrix(left, right)
-    x, y = random(3, 2, p * q, seed=3), random(3, 2, m, seed=4)
+    x = random(3, 2, p * q, seed=3)
     assert_close(reference.monarch(x, left, right), torch.einsum("hmn,bhn->bhm", matrix, x), n=p * q)
-    assert_close(reference.monarch_transpose(y, left, right), torch.einsum("hmn,bhm->bhn", matrix, y), n=p * q)

@@ -5,7 +5,7 @@ import torch
 from sciml.errors import ConfigError
 from sciml.mri.models.classical import CGSense, L1Wavelet, ZeroFilled
 from sciml.mri.models.sense import Sense, SenseOperator
-from sciml.mri.physics.coils import expand
+from sciml.mri.physics.coils import Coils
 from sciml.mri.physics.fourier import Fourier2d, fft2c, ifft2c
 from sciml.mri.physics.maps import birdcage_maps
 from sciml.mri.physics.masks import undersampling_mask
@@ -20,7 +20,7 @@ def problem():
     image[:, 6:18, 8:16] = 1 + 0.5j
     maps = birdcage_maps(COILS, N)[None]
     mask = torch.from_numpy(undersampling_mask("equispaced", N, center_fraction=0.2, acceleration=2, seed=0))
-    return image, fft2c(expand(image, maps)) * mask, mask[None, None, None], maps
+    return image, fft2c(Coils(maps)(image)) * mask, mask[None, None, None], maps
 
 
 def error(found: torch.Tensor, image: torch.Tensor) -> float:

@@ -11,7 +11,7 @@ from sciml.mri.models.sense import Sense, SenseOperator
 from sciml.mri.models.unet import ComplexUNet, ImageUNet
 from sciml.mri.models.varnet import VarNet, predicted
 from sciml.mri.physics.calibration import calibration_region
-from sciml.mri.physics.coils import combine, expand, rss
+from sciml.mri.physics.coils import Coils, rss
 from sciml.mri.physics.fourier import Fourier2d, fft2c, ifft2c
 
 SIZE = (24, 20)
@@ -25,7 +25,7 @@ def sample(size=SIZE, coils=3, dtype=torch.complex64):
     mask[..., ::3] = True
     mask[..., size[1] // 2 - 2 : size[1] // 2 + 2] = True
     image = random(2, *size, dtype=dtype, seed=2)
-    return fft2c(expand(image, maps)) * mask, mask, maps, image
+    return fft2c(Coils(maps)(image)) * mask, mask, maps, image
 
 
 def varnet(transform, sens_chans=2, **options):
@@ -145,15 +145,15 @@ def test_sense_operator_is_adjoint() -> None:
 def test_fully_sampled_sense_is_exact() -> None:
     _, mask, maps, image = sample(dtype=torch.complex128)
     full = torch.ones_like(mask)
-    assert_close(Sense(Fourier2d(SIZE))(fft2c(expand(image, maps)), full, maps), image, n=image.numel())
-    assert_close(combine(expand(image, maps), maps), image, n=image.numel())
+    assert_close(Sense(Fourier2d(SIZE))(fft2c(Coils(maps)(image)), full, maps), image, n=image.numel())
+    assert_close((Coils(maps).H @ Coils(maps))(image), image, n=image.numel())
 
 
 def test_a_prediction_keeps_what_was_measured() -> None:
     kspace, mask, maps, image = sample()
     found = predicted(image, kspace, mask, maps)
     torch.testing.assert_close(found * mask, kspace)
-    torch.testing.assert_close(found, fft2c(expand(image, maps)))  # of the true image: the whole k-space
+    torch.testing.assert_close(found, fft2c(Coils(maps)(image)))  # of the true image: the whole k-space
     assert not torch.equal(predicted(2 * image, kspace, mask, maps), found)
 
 
@@ -176,7 +176,7 @@ def test_modl_with_a_silent_denoiser_is_regularised_least_squares() -> None:
     _, _, maps, image = sample(coils=4, dtype=torch.complex128)
     full = torch.ones(2, 1, 1, SIZE[1], dtype=torch.bool)
     with torch.no_grad():
-        found = net(fft2c(expand(image, maps)), full, maps)
+        found = net(fft2c(Coils(maps)(image)), full, maps)
     assert relative_error(found, image) <= 1e-6
 
 
@@ -222,7 +222,7 @@ def test_a_correction_starts_as_zero() -> None:
 def test_untrained_varnet_keeps_what_is_fully_sampled(net) -> None:
     _, mask, maps, image = sample()
     with torch.no_grad():
-        found = net("fft")(fft2c(expand(image, maps)), torch.ones_like(mask))
+        found = net("fft")(fft2c(Coils(maps)(image)), torch.ones_like(mask))
     torch.testing.assert_close(found, image.abs(), rtol=1e-5, atol=1e-5)
 
 
@@ -263,4 +263,4 @@ def test_estimated_maps_are_normalised() -> None:
 
 def test_rss_is_the_fully_sampled_magnitude() -> None:
     _, _, maps, image = sample()
-    assert_close(rss(ifft2c(fft2c(expand(image, maps)))), image.abs())
+    assert_close(rss(ifft2c(fft2c(Coils(maps)(image)))), image.abs())
