@@ -11,7 +11,7 @@ from typing import Any
 from sciml.errors import ConfigError
 from sciml.io.safe_yaml import read_yaml
 
-PLACES = ("--run_dir", "--ckpt_path", "--config", "-c", "--data.path", "--data.test_path")
+PLACES = ("path", "_dir", "--config", "-c")  # how options end that name a file or folder
 EVALUATIONS = ("validate", "test", "predict")
 
 
@@ -120,7 +120,7 @@ def _refuse_empty(words: list[str]) -> None:
     """An unset variable of the shell must not become the current folder."""
     for option, value in pairwise([*words, ""]):
         name, is_, given = option.partition("=")
-        if name in PLACES and not (given if is_ else value):
+        if name.startswith("-") and name.endswith(PLACES) and not (given if is_ else value):
             raise ConfigError(f"{name}: empty; give a path, or leave it out")
 
 

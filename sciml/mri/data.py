@@ -49,6 +49,8 @@ class MRIData(DataModule):
     """
 
     augmentation = MovedObject
+    untested = (*DataModule.untested, "n_train", "n_val", "train_split", "val_split", "cache_dir")
+    replaceable = (*DataModule.replaceable, "path", "test_*", "cache_dir")
     augment: MovedObject | None
 
     def __init__(

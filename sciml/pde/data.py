@@ -1,8 +1,9 @@
 """Batches of PDE data for Lightning: rollouts from trajectories, static maps from pairs."""
 
 import logging
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -66,6 +67,9 @@ class PDEData(DataModule):
     """
 
     augmentation = Symmetry
+    untested = (*DataModule.untested, "n_train", "n_val", "windows", "grid")
+    replaceable = (*DataModule.replaceable, "path", "test_*", "n_test")
+    unless_set: ClassVar[Mapping[str, str]] = {"test_path": "path", "test_subsample": "subsample"}
     augment: Symmetry | None
 
     def __init__(

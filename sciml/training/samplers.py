@@ -9,13 +9,13 @@ from torch.utils.data import Sampler
 class EpochBatches(Sampler[list[int]]):
     """Lists of indices of samples of equal shape, each sample once an epoch.
 
-    Shuffled, the order depends on (seed, epoch) alone: a permutation of the samples is cut into batches; where there
-    are several shapes, a permutation for each of them, and one of the batches. Index i then comes as epoch·n + i, which
+    Shuffled, the order depends on (seed, epoch) alone: a permutation of the samples is cut into batches; where samples
+    have shapes, those of each shape are, and the batches are permuted. Index i then comes as epoch·n + i, which
     tells a data set the epoch, also in a worker process (`EpochDataset`). Lightning calls `set_epoch` at the start of
     each epoch, also after resuming.
 
     Args:
-        shapes: One hashable for each sample; samples of different ones never share a batch.
+        shapes: One hashable for each sample; samples of different ones never share a batch. None: none has a shape.
         batch_size: Most samples in a batch.
         seed: Of the order; None: not shuffled, not numbered.
     """
@@ -36,7 +36,7 @@ class EpochBatches(Sampler[list[int]]):
             return
         rng = np.random.default_rng([self.seed, self.epoch])
         batches = self._batches(rng.permutation(n).tolist())
-        if len(set(self.shapes)) > 1:
+        if set(self.shapes) != {None}:
             batches = [batches[k] for k in rng.permutation(len(batches))]
         for batch in batches:
             yield [self.epoch * n + i for i in batch]
