@@ -1,17 +1,6 @@
 """The equations whose data `sciml data` makes."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+import lazy_loader
 
-if TYPE_CHECKING:
-    from sciml.pde.equations.burgers import Burgers
-    from sciml.pde.equations.navier_stokes import NavierStokes
-
-_MODULE = {"Burgers": "burgers", "NavierStokes": "navier_stokes"}
-__all__ = ["Burgers", "NavierStokes"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE[name]}"), name)
+# Names are listed in __init__.pyi and imported on first use: torch, lightning and neuralop take seconds.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -54,7 +54,7 @@ class Equation(ABC):
         """The equations of this folder, by name."""
         from sciml.pde import equations
 
-        kinds: list[type[Equation]] = [getattr(equations, export) for export in equations.__all__]
+        kinds: list[type[Equation]] = [getattr(equations, export) for export in vars(equations)["__all__"]]
         return {kind.name: kind for kind in kinds}
 
     @staticmethod

@@ -1,14 +1,18 @@
 """neuralop's FNO with the transform of one's choice."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
+import torch
+from neuralop.layers.padding import DomainPadding
 from neuralop.models import FNO
 
 from sciml.errors import ConfigError
-from sciml.pde.models.layers import use_any_precision, use_pointwise
+from sciml.pde.models.fno_blocks import fuse_blocks
+from sciml.pde.models.layers import FFTSpectralConv, use_any_precision, use_pointwise
+from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.pde.models.state import tensor_state
-from sciml.pde.models.takeover import monarchize
+from sciml.pde.models.takeover import monarchize as monarchize
 from sciml.transforms import transform_class
 
 
@@ -53,6 +57,11 @@ def fno(
         raise ConfigError(f"{domain_padding=}: allowed is a fraction of the grid from 0 to 1")
     if transform == "fft" and heads is not None:
         raise ConfigError(f"{heads=} with transform=fft: the fixed transform has no heads, remove the key")
+    layer: Any = FFTSpectralConv
+    if transform != "fft":
+        padded = DomainPadding(domain_padding or 0.0).pad(torch.empty(1, 1, *grid)).shape[2:]
+        heads = hidden_channels if heads is None else heads
+        layer = MonarchSpectralConv.on_grid(padded, heads=heads, transform=transform_class(transform), as_neuralop=True)
     model = FNO(
         n_modes=tuple(n_modes),
         in_channels=in_channels,
@@ -61,11 +70,9 @@ def fno(
         n_layers=n_layers,
         domain_padding=domain_padding,
         separable=separable,
+        conv_module=layer,
     )
-    use_any_precision(use_pointwise(model))
-    if transform == "fft":
-        return tensor_state(model)
-    return monarchize(model, grid, hidden_channels if heads is None else heads, transform=transform_class(transform))
+    return tensor_state(fuse_blocks(use_any_precision(use_pointwise(model))))
 
 
 def _check_positive(**numbers: int) -> None:

@@ -36,6 +36,8 @@ class MonarchSpectralConv(Rowwise):
         grid: points along each axis.
         heads: groups of channels with transforms of their own.
         transform: the class of A and S.
+        as_neuralop: of real data, along an odd leading axis, return each frequency lowered by one, as neuralop 2.0
+            does (docs/decisions/0003): the same function at the start on any grid.
         neuralop_kwargs: the other keywords of neuralop's SpectralConv: those of `neuralop_layer.Keywords` mean what
             they mean there, the rest is taken at its defaults.
 
@@ -54,6 +56,7 @@ class MonarchSpectralConv(Rowwise):
         grid: int | Sequence[int],
         heads: int = 1,
         transform: type[Transform] = MonarchTransform,
+        as_neuralop: bool = False,
         **neuralop_kwargs: Any,
     ) -> None:
         super().__init__()
@@ -65,16 +68,26 @@ class MonarchSpectralConv(Rowwise):
         self.order = len(self.grid)
         self.resolution_scaling_factor = validate_scaling_factor(keywords.resolution_scaling_factor, self.order)
         self.out_grid = scaled(self.grid, self.resolution_scaling_factor)
+        if as_neuralop and self.complex_data:
+            raise ConfigError("as_neuralop=True with complex_data=True: take the layer over by from_spectral_conv")
         half = [False] * (self.order - 1) + [not self.complex_data]
         self.kept = KeptModes.counted(n_modes, keywords.max_n_modes, self.grid, half)
-        self.build_transforms(transform, heads, self.kept.frequencies, self.kept.frequencies)
+        shifts = [as_neuralop and n % 2 and not h for n, h in zip(self.grid, half, strict=True)]
+        written = [range(f.start - s, f.stop - s) for f, s in zip(self.kept.frequencies, shifts, strict=True)]
+        self.build_transforms(transform, heads, self.kept.frequencies, written)
 
         std = (2 / (in_channels + out_channels)) ** 0.5 if keywords.init_std == "auto" else float(keywords.init_std)
         # (m_1, …, m_d, in, 2, out), real and imaginary part on the axis before the last; (m_1, …, m_d, 2, channels).
-        channels = (2, in_channels) if self.separable else (in_channels, 2, out_channels)
-        # neuralop draws complex normal weights: half of the variance for each part.
-        self.weight = nn.Parameter(torch.randn(*self.max_n_modes, *channels) * (std / 2**0.5))
+        self.weight = nn.Parameter(self._drawn(std))
         self.bias = nn.Parameter(std * torch.randn(out_channels, *[1] * self.order)) if keywords.bias else None
+
+    def _drawn(self, std: float) -> Tensor:
+        """Complex normal weights, number for number those that neuralop draws."""
+        channels = [self.in_channels] if self.separable else [self.in_channels, self.out_channels]
+        dtype = torch.get_default_dtype().to_complex()
+        drawn = torch.empty(*channels, *self.max_n_modes, dtype=dtype).normal_(0, std)
+        modes_first = drawn.movedim(tuple(range(len(channels))), tuple(range(-len(channels), 0)))
+        return torch.view_as_real(modes_first).movedim(-1, -2).contiguous()
 
     def build_transforms(
         self, transform: type[Transform], heads: int, analysis: Sequence[range], synthesis: Sequence[range]

@@ -65,6 +65,34 @@ def test_fno_accepts_the_layer_as_conv_module(grid):
     assert torch.isfinite(model(x)).all()
 
 
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("padding", [None, 0.25])
+@pytest.mark.parametrize("separable", [False, True])
+def test_a_learned_fno_starts_as_the_one_with_the_fft(grid, padding, separable):
+    """Of one seed: weight for weight, also where neuralop shifts frequencies (odd axes) and pads the grid."""
+    settings = SMALL | {"n_modes": [n // 2 for n in grid], "grid": list(grid), "n_layers": 2}
+    nets = []
+    for transform in ("fft", "monarch"):
+        torch.manual_seed(1)
+        nets.append(fno(**settings, domain_padding=padding, separable=separable, transform=transform))
+    x = random(2, 2, *grid, dtype=torch.float32)
+    expected, found = (value_and_gradient(net, x) for net in nets)
+    for one, other in zip(found, expected, strict=True):
+        assert relative_error(one, other) <= 1e-5
+
+
+def test_a_learned_fno_in_neuralops_checkpoints(tmp_path):
+    net = fno(**SMALL, transform="monarch", domain_padding=0.25)
+    x = random(2, 2, 16, 16, dtype=torch.float32)
+    net.save_checkpoint(tmp_path, "model")
+    assert torch.equal(FNO.from_checkpoint(tmp_path, "model")(x), net(x))
+
+
+def test_complex_layers_are_taken_over_not_made_as_neuralops():
+    with pytest.raises(ConfigError, match="from_spectral_conv"):
+        MonarchSpectralConv(2, 2, 4, grid=9, complex_data=True, as_neuralop=True)
+
+
 @pytest.mark.parametrize("transform", ["monarch", "dense"])
 def test_builder_starts_from_its_fft_twin(transform):
     arguments = {**SMALL, "n_layers": 2}

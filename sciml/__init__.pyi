@@ -1,0 +1,13 @@
+from .kernels.dispatch import use_backend as use_backend
+from .mri.data import MRIData as MRIData
+from .mri.task import MRITask as MRITask
+from .operators import LinearOperator as LinearOperator
+from .pde.data import PDEData as PDEData
+from .pde.models.takeover import monarchize as monarchize
+from .pde.task import PDETask as PDETask
+from .runs.load import load as load
+from .transforms.base import factor_parameters as factor_parameters
+from .transforms.dense import DenseTransform as DenseTransform
+from .transforms.fft import FourierTransform as FourierTransform
+from .transforms.monarch import MonarchTransform as MonarchTransform
+from .transforms.projection import project_to_monarch as project_to_monarch

@@ -1,0 +1,2 @@
+from .burgers import Burgers as Burgers
+from .navier_stokes import NavierStokes as NavierStokes
