@@ -1,4 +1,7 @@
-"""Files that appear whole or not at all: a crash leaves the previous ones."""
+"""Files that appear whole or not at all: a crash leaves the previous ones.
+
+`os.replace` alone could leave an empty file when the machine stops: bytes and folders are synced.
+"""
 
 import os
 from collections.abc import Callable, Iterator
@@ -11,25 +14,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place, synced to disk, when the block ends without error.
 
     Until then the previous file stays as it was; after an error nothing is left behind. The temporary name is
-    fixed, so what a killed process leaves is overwritten by the next attempt.
+    fixed, so what a killed process leaves is overwritten by the next attempt. A folder that is not there is made.
     """
-    target = Path(path)
-    temporary = target.with_name(f".{target.name}.partial")
-    try:
-        yield temporary
-        sync(temporary)
-        os.replace(temporary, target)
-        sync(target.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing_together() as temporary:
+        yield temporary(Path(path))
 
 
 @contextmanager
 def replacing_together() -> Iterator[Callable[[Path], Path]]:
-    """Gives a temporary path for each target; all take their places, in that order, when the block ends without error.
-
-    Until then every previous file stays as it was; after an error nothing is left behind.
-    """
+    """As `replacing`, for several: gives a temporary path for each target, and all take their places in that order."""
     staged: dict[Path, Path] = {}
 
     def temporary(target: Path) -> Path:

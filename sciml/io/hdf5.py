@@ -1,13 +1,14 @@
 """Reading HDF5 files that may be damaged or hostile, and writing them so that a crash loses nothing.
 
-Everything raised here names the file, and the dataset and sample where there is one.
+h5py follows links into other files, believes any size that a file declares, and writes in place. Everything raised here
+names the file, and the dataset and sample where there is one.
 """
 
 import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
@@ -69,11 +70,7 @@ def dataset(file: h5py.File, key: str, *, rows: int | None = None) -> h5py.Datas
     _refuse_links_out(file, key)
     try:
         found = file[key]
-    except KeyError as error:
-        if file.get(key, getlink=True) is None:
-            raise _missing(file, key) from error
-        raise CorruptFile(f"{file.filename}: {key}: unreadable header ({error}); fetch it again") from error
-    except OSError as error:
+    except (KeyError, OSError) as error:
         raise CorruptFile(f"{file.filename}: {key}: unreadable header ({error}); fetch it again") from error
     if not isinstance(found, h5py.Dataset):
         raise BadSchema(f"{file.filename}: {key}: expected a dataset, found a {type(found).__name__.lower()}")
@@ -84,8 +81,8 @@ def dataset(file: h5py.File, key: str, *, rows: int | None = None) -> h5py.Datas
     return found
 
 
-def read_samples(data: h5py.Dataset, start: int, stop: int, *, axis: int = 0) -> np.ndarray:
-    """Entries start..stop-1 of one axis, all of the others.
+def read_samples(data: h5py.Dataset, start: int, stop: int, *, axis: Literal[0, -1] = 0) -> np.ndarray:
+    """Entries start..stop-1 of the first axis, or of the last (axis=-1), all of the others.
 
     Raises:
         CorruptFile: A chunk fails its checksum or does not decompress; names the first such sample.
@@ -173,8 +170,8 @@ def _refuse_overdeclared(data: h5py.Dataset, rows: int | None) -> None:
         )
 
 
-def _select(axis: int, index: int | slice) -> tuple[Any, ...]:
-    return (*[slice(None)] * axis, index) if axis >= 0 else (..., index)
+def _select(axis: Literal[0, -1], index: int | slice) -> tuple[Any, ...]:
+    return (..., index) if axis else (index,)
 
 
 def _readable(data: h5py.Dataset, selection: tuple[Any, ...]) -> bool:
@@ -183,15 +180,6 @@ def _readable(data: h5py.Dataset, selection: tuple[Any, ...]) -> bool:
     except OSError:
         return False
     return True
-
-
-def _pieces(data: h5py.Dataset, rows: int | None) -> Iterator[tuple[slice, ...]]:
-    if not data.chunks:
-        yield (slice(None),) * data.ndim
-        return
-    for chunk in data.iter_chunks():
-        if rows is None or chunk[0].start < rows:
-            yield chunk
 
 
 def _problems(file: h5py.File, key: str, rows: int | None) -> Iterator[str]:
@@ -203,8 +191,10 @@ def _problems(file: h5py.File, key: str, rows: int | None) -> Iterator[str]:
     except (BadSchema, CorruptFile, UnsafeFile, KeyError, OSError) as error:
         yield str(error)
         return
-    for chunk in _pieces(data, rows):
-        at = f"{file.filename}: {key}" + (f": sample {chunk[0].start}" if data.chunks else "")
+    for chunk in data.iter_chunks() if data.chunks else [()]:
+        if chunk and rows is not None and chunk[0].start >= rows:
+            continue
+        at = f"{file.filename}: {key}" + (f": sample {chunk[0].start}" if chunk else "")
         try:
             values = data[chunk]
         except OSError as error:

@@ -30,17 +30,16 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _Signal(KeyboardInterrupt):
-    def __init__(self, number: int) -> None:
-        super().__init__()
-        self.number = number
+    """Its argument is the signal's number."""
 
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """The only process, and thread, that works on `path`; the system ends the claim with the process.
 
-    The claim is a lock (flock) on a file `.<name>.lock` beside the path, which is removed at the end. Where the file
-    system knows no locks, this is logged and nothing is claimed.
+    The claim is a lock (flock) on a file `.<name>.lock` beside the path, which is removed at the end (`filelock` would
+    leave it there, and not say who holds it). Where the file system knows no locks, this is logged and nothing is
+    claimed.
 
     Raises:
         BlockingIOError: Another process works on it; names the process.
@@ -108,7 +107,7 @@ def stoppable(kept: Callable[[], str]) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        caught = signal.Signals(error.number if isinstance(error, _Signal) else signal.SIGINT)
+        caught = signal.Signals(error.args[0] if isinstance(error, _Signal) else signal.SIGINT)
         raise Interrupted(f"{caught.name}: {kept()}", 128 + caught) from None
     finally:
         stop.end()
@@ -146,7 +145,7 @@ class _Stop:
     def on_dropped(self, event: "sys.UnraisableHookArgs") -> None:
         if isinstance(event.exc_value, _Signal):
             self.raised = False
-            self.again.append(threading.Timer(0.01, os.kill, (os.getpid(), event.exc_value.number)))
+            self.again.append(threading.Timer(0.01, os.kill, (os.getpid(), event.exc_value.args[0])))
             self.again[-1].start()
         else:
             self.hook(event)

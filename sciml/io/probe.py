@@ -40,37 +40,28 @@ def problems(paths: Sequence[str | os.PathLike[str]]) -> list[str | None]:
 def _walk(paths: list[str]) -> tuple[int, str]:
     """How many of the files a child process survived, and what became of it at the next."""
     command = [sys.executable, "-P", str(Path(__file__).with_name("_probe_child.py"))]
-    asked = json.dumps([os.path.abspath(path) for path in paths])
+    asked = json.dumps([os.path.abspath(path) for path in paths]).encode()
     try:
-        done = subprocess.run(
-            command, input=asked, capture_output=True, text=True, check=False, timeout=SECONDS + len(paths)
-        )
+        done = subprocess.run(command, input=asked, capture_output=True, check=False, timeout=SECONDS + len(paths))
         output, code = done.stdout, done.returncode
     except subprocess.TimeoutExpired as error:
-        output, code = _text(error.stdout), None
-    survived = output.count("survived")
+        output, code = error.stdout or b"", None
+    survived = output.count(b"survived")
     if code is not None and code > 0 and not survived:
-        raise RuntimeError(f"the process that inspects HDF5 files failed: {done.stderr.strip()[-300:]}")
+        raise RuntimeError(
+            f"the process that inspects HDF5 files failed: {done.stderr.decode(errors='replace').strip()[-300:]}"
+        )
     reason = "does not come to an end" if code is None else f"ends the program (signal {-code})"
     return survived, f"reading its metadata {reason}"
-
-
-def _text(output: str | bytes | None) -> str:
-    return output.decode() if isinstance(output, bytes) else output or ""
 
 
 def _has_checksums(path: Path) -> bool:
     """Whether all metadata have; the superblock lies at 0, 512, 1024, ... behind a user block."""
     with path.open("rb") as file:
         at = 0
-        while head := _at(file, at):
+        while len(head := file.read(9)) == 9:
             if head.startswith(SIGNATURE):
                 return head[8] >= CHECKED
             at = max(512, 2 * at)
+            file.seek(at)
     return True  # no HDF5 file: nothing to walk through
-
-
-def _at(file, position: int) -> bytes:  # type: ignore[no-untyped-def]
-    file.seek(position)
-    head = file.read(9)
-    return head if len(head) == 9 else b""

@@ -1,12 +1,17 @@
-"""YAML files read with bounds: a file that is no YAML, or unfolds without end, is refused at once and named."""
+"""YAML files read with bounds: a file that is no YAML, or unfolds without end, is refused at once and named.
+
+PyYAML's safe loaders have no bounds, keep the last of a key's values, and name no file.
+"""
 
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]
+from yaml.constructor import SafeConstructor  # type: ignore[import-untyped]
 
 from sciml.errors import ConfigError
 
@@ -31,12 +36,8 @@ def read_yaml(path: str | os.PathLike[str]) -> Any:
 def parse_yaml(text: str, name: str) -> Any:
     """What `read_yaml` does with the text of a file `name`."""
     try:
-        _check_depth(text, name)
-        node = yaml.compose(text, Loader=_Loader)
-        if node is None:
-            return None
-        _check(node, name)
-        return _construct(node)
+        node = _bounded(text, name)
+        return None if node is None else SafeConstructor().construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f"line {mark.line + 1}: " if mark else ""
@@ -52,13 +53,17 @@ def parse_yaml(text: str, name: str) -> Any:
 
 def check_bounds(text: str, name: str) -> None:
     """Raise ConfigError for text that would unfold without end; what is no YAML is left to the parser."""
-    try:
-        _check_depth(text, name)
-        node = yaml.compose(text, Loader=_Loader)
-    except yaml.YAMLError:
-        return
+    with suppress(yaml.YAMLError):
+        _bounded(text, name)
+
+
+def _bounded(text: str, name: str) -> yaml.Node | None:
+    """The text's nodes, before aliases are unfolded; ConfigError if they are too deep or too many."""
+    _check_depth(text, name)
+    node = yaml.compose(text, Loader=_Loader)
     if node is not None:
         _check(node, name)
+    return node
 
 
 def _text(path: Path) -> str:
@@ -87,14 +92,6 @@ def _check_depth(text: str, name: str) -> None:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > DEEPEST:
             raise ConfigError(f"{name}: line {event.start_mark.line + 1}: nested more than {DEEPEST} deep, not YAML")
-
-
-def _construct(node: yaml.Node) -> Any:
-    loader = _Loader("")
-    try:
-        return loader.construct_document(node)
-    finally:
-        loader.dispose()
 
 
 def _check(root: yaml.Node, name: str) -> None:

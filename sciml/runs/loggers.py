@@ -34,7 +34,6 @@ class SafeCheckpointIO(TorchCheckpointIO):
         return content
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             torch.save(checkpoint, temporary)
 
@@ -105,7 +104,6 @@ class MetricsCSV(Logger):
             self._damaged = False
         columns = ["epoch", "step"]
         columns += sorted({key for row in self._rows.values() for key in row} - set(columns))
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()

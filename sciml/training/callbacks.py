@@ -18,7 +18,10 @@ __all__ = ["Checkpoints", "DivergenceGuard", "TrainingCost", "peak_memory_mb"]
 
 
 class DivergenceGuard(Callback):
-    """Raises NonFinite for a loss that is NaN or infinite, before it reaches the weights."""
+    """Raises NonFinite for a loss that is NaN or infinite, before it reaches the weights.
+
+    Lightning's EarlyStopping looks at what is logged, when the weights are lost already.
+    """
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
         if not bool(torch.isfinite(loss)):
@@ -32,8 +35,9 @@ class DivergenceGuard(Callback):
 class TrainingCost(Callback):
     """Measures the seconds of each epoch (training alone) and the peak memory of the process or of the GPU.
 
-    Logs `seconds_per_epoch`; leaves `seconds_per_epoch` (the median, which the first, slower epoch does not
-    move), `epochs` and `peak_memory_mb` in `pl_module.training_cost`, and with it in every checkpoint.
+    Lightning's Timer knows no epochs, and counts validation as training. Logs `seconds_per_epoch`; leaves
+    `seconds_per_epoch` (the median, which the first, slower epoch does not move), `epochs` and `peak_memory_mb` in
+    `pl_module.training_cost`, and with it in every checkpoint.
     """
 
     def __init__(self) -> None:

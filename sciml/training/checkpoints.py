@@ -23,7 +23,8 @@ class Checkpoints(Checkpoint):
     Without a validation set the metric never appears and there is no `best.ckpt`. Where training ends within an epoch,
     by max_steps, a callback, SIGTERM or Ctrl-C, `last.ckpt` is written there. From each of them a run goes on as if it
     had not been interrupted: the order of the batches is a function of seed and epoch, those that were trained on are
-    left out, and the random generators are restored. Weights that are not finite are never written: NonFinite.
+    left out, and the random generators are restored; Lightning's ModelCheckpoint leaves all of this out. Weights that
+    are not finite are never written: NonFinite.
 
     After a signal, Stopped is raised when the checkpoint is written, on all devices at the same step.
     """
@@ -73,8 +74,7 @@ class Checkpoints(Checkpoint):
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         end_at_once()
 
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        end_at_once()
+    on_predict_start = on_test_start
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         score = trainer.callback_metrics.get(self.monitor)
@@ -125,7 +125,7 @@ class Checkpoints(Checkpoint):
 
 
 def _generators() -> dict[str, Any]:
-    """The states of the global generators, as tensors and plain values."""
+    """The states of the global generators, as tensors and plain values: a safe checkpoint holds no NumPy arrays."""
     name, keys, *rest = np.random.get_state()  # noqa: NPY002 - other libraries draw from it
     return {
         "torch": torch.get_rng_state(),

@@ -10,7 +10,6 @@ from sciml.errors import ConfigError
 from sciml.training.augmentation import Augmentation
 from sciml.training.datasets import EpochDataset
 from sciml.training.loaders import Loader
-from sciml.training.ranks import world
 from sciml.training.samplers import EpochBatches
 
 SPLITS = ("train", "val", "test", "predict")
@@ -106,10 +105,9 @@ class DataModule(lightning.LightningDataModule, ABC):
         return self._loader("predict")
 
     def _loader(self, split: str) -> Loader[Any]:
-        data, training = self.dataset(split), split == "train"
-        size = self.batch_size * world() if training else self.batch_size
-        order = EpochBatches(data.shapes, size, seed=self.seed if training else None)
-        return Loader(data, order, training=training, num_workers=self.num_workers, seed=self.seed)
+        data = self.dataset(split)
+        batches = EpochBatches(data.shapes, self.batch_size, seed=self.seed if split == "train" else None)
+        return Loader(data, batches, num_workers=self.num_workers, seed=self.seed)
 
 
 def check_split(split: str) -> str:

@@ -17,7 +17,7 @@ from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher  # 
 from lightning.pytorch.utilities import rank_zero_only
 
 from sciml.training import ranks
-from sciml.training.stopping import Stopped
+from sciml.training.stopping import Stopped, ending
 
 GRACE = 10.0  # seconds in which a process may end by itself, with its own words, after another was lost
 PARENT = "SCIML_PARENT"
@@ -96,8 +96,7 @@ class Launcher(_SubprocessScriptLauncher):
     def _lost(self) -> str | None:
         for k, process in enumerate(self.procs, 1):
             if code := process.poll():
-                how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-                return f"process {k} of this run {how}; all others are ended; continue with --ckpt_path last"
+                return f"process {k} of this run {ending(code)}; all others are ended; continue with --ckpt_path last"
         return None
 
     def _watch_children(self) -> None:

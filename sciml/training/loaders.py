@@ -1,4 +1,4 @@
-"""Batches for one process or several, by worker processes or without, in an order that a resumed run repeats."""
+"""Batches as tensors, read by worker processes or without."""
 
 import atexit
 import pickle
@@ -10,54 +10,19 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from sciml.training.ranks import rank, world
+from sciml.training.datasets import EpochDataset
 from sciml.training.samplers import EpochBatches
+from sciml.training.stopping import ending
 
 T = TypeVar("T")
 
 CAUSES = {signal.SIGKILL: ": the machine may be out of memory", signal.SIGBUS: ": /dev/shm may be full"}
 
 
-class Share(Sampler[list[int]]):
-    """The part of `order`, a sequence of batches, that falls to this process.
-
-    Training (`split`): a step on N devices takes one batch of `order`, cut into N parts of equal size. Where N does
-    not divide it, its first samples are repeated, fewer than N. So N devices take the steps that one would with
-    these batches, and all take equally many. Otherwise whole batches are dealt out, each to one process.
-
-    Attributes:
-        start: Batches of this epoch to leave out when it is iterated next, which were trained on before.
-    """
-
-    def __init__(self, order: EpochBatches, *, split: bool) -> None:
-        self.order, self.split, self.epoch, self.start = order, split, 0, 0
-        self.rank, self.world = rank(), world()
-
-    def set_epoch(self, epoch: int) -> None:
-        if epoch != self.epoch:
-            self.epoch, self.start = epoch, 0
-        self.order.set_epoch(epoch)
-
-    def __len__(self) -> int:
-        """Equal on all ranks."""
-        n = len(self.order)
-        return n if self.split else -(-n // self.world)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        start, self.start = self.start, 0
-        batches = list(self.order)
-        mine = [self._part(b) for b in batches] if self.split else batches[self.rank :: self.world]
-        yield from mine[start:]
-
-    def _part(self, batch: Sequence[int]) -> list[int]:
-        size = -(-len(batch) // self.world)
-        return [batch[k % len(batch)] for k in range(self.rank * size, (self.rank + 1) * size)]
-
-
 class Loader(Generic[T]):
-    """`dataset[[i, j, …]]`, or its `__getitems__`, for each batch of indices that falls to this process.
+    """`dataset.__getitems__([i, j, …])` for each of this process's batches of indices.
 
     All ranks take equally many steps, since collectives run in them: one that has no batch left yields None. The
     batches are drawn when the first is asked for, not before: by then Lightning has told the sampler its epoch, also
@@ -65,8 +30,7 @@ class Loader(Generic[T]):
 
     Args:
         dataset: Picklable, for the workers.
-        order: Batches of indices; in training, of all devices together.
-        training: Every batch is split among the ranks; else whole ones are dealt out.
+        batches: Of indices.
         num_workers: Loader processes.
         seed: Of the workers' generators.
 
@@ -77,15 +41,12 @@ class Loader(Generic[T]):
     # Not a DataLoader itself, which Lightning would take apart and rebuild with samplers of its own. It looks for:
     batch_sampler = None
 
-    def __init__(
-        self, dataset: Any, order: EpochBatches, *, training: bool = False, num_workers: int = 0, seed: int = 0
-    ) -> None:
-        self.dataset, self.num_workers = dataset, num_workers
-        self.sampler = Share(order, split=training)
+    def __init__(self, dataset: EpochDataset[T], batches: EpochBatches, *, num_workers: int = 0, seed: int = 0) -> None:
+        self.dataset, self.sampler, self.num_workers = dataset, batches, num_workers
         self._loader: DataLoader[T] = DataLoader(
             _Fetch(dataset),
             batch_size=None,  # the sampler hands out whole batches
-            sampler=self.sampler,
+            sampler=batches,
             num_workers=num_workers,
             persistent_workers=num_workers > 0,
             worker_init_fn=_leave_signals_to_the_parent,
@@ -150,10 +111,9 @@ class Loader(Generic[T]):
     def _worker_error(self) -> ChildProcessError | None:
         for k, process in enumerate(self._workers()):
             if code := process.exitcode:
-                how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-                cause = CAUSES.get(-code, "")
+                how = ending(code) + CAUSES.get(-code, "")
                 return ChildProcessError(
-                    f"loader worker {k} (process {process.pid}) {how}{cause}; lower data.num_workers or data.batch_size"
+                    f"loader worker {k} (process {process.pid}) {how}; lower data.num_workers or data.batch_size"
                 )
         return None
 
@@ -167,16 +127,16 @@ class _Failure(NamedTuple):
 class _Fetch(Dataset[Any]):
     """A batch of `dataset`, or in a worker what went wrong: torch would wrap the message in a traceback."""
 
-    def __init__(self, dataset: Any) -> None:
-        self.read = getattr(dataset, "__getitems__", None) or dataset.__getitem__
+    def __init__(self, dataset: EpochDataset[Any]) -> None:
+        self.dataset = dataset
 
     def __getitem__(self, indices: list[int]) -> Any:
         worker = get_worker_info()
-        if worker is None:
-            return self.read(indices)
         try:
-            return self.read(indices)
+            return self.dataset.__getitems__(indices)
         except Exception as error:
+            if worker is None:
+                raise
             return _Failure(worker.id, _picklable(error), traceback.format_exc())
 
 

@@ -14,7 +14,7 @@ class EpochMeans:
     """Weighted means of what each batch measured, over all batches of all processes.
 
     Sums are exact (`math.fsum`), so neither the order nor the number of processes shows in the result, as long as
-    the batches are the same.
+    the batches are the same. Those of Lightning's own means are rounded in the order in which they come.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What an optimizer of torch's can and cannot train, found by trying."""
+"""The optimizer of a network: its groups of parameters, and what torch's optimizers cannot train, found by trying."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,11 +8,49 @@ from torch import nn
 from torch.optim import Optimizer
 
 from sciml.errors import ConfigError
+from sciml.transforms import factor_parameters
 
 Build = Callable[[Any], Optimizer]
 
 
-def without_groups(build: Build, groups: list[dict[str, Any]]) -> Optimizer | None:
+def build_optimizer(build: Build, net: nn.Module, factor_lr: float | None = None) -> Optimizer | None:
+    """The optimizer of `parameter_groups`; None for a network without parameters.
+
+    Raises ConfigError when it refuses its settings, or cannot take a step with parameters of the network's kinds, tried
+    on small ones: several of torch's optimizers have no complex parameters.
+    """
+    groups = parameter_groups(net, factor_lr)
+    if not groups:
+        return None
+    try:
+        optimizer = build(groups)
+    except (TypeError, ValueError) as error:
+        single = _without_groups(build, groups)
+        if single is None:
+            raise ConfigError(f"model.optimizer: {error}") from error
+        optimizer = single
+        if factor_lr is not None and len(groups) > 1:
+            raise ConfigError(
+                f"model.factor_lr: {factor_lr}, but {type(optimizer).__name__} has one rate for all parameters; leave "
+                "it out"
+            ) from error
+    _check_step(build, optimizer, net)
+    return optimizer
+
+
+def parameter_groups(net: nn.Module, factor_lr: float | None = None) -> list[dict[str, Any]]:
+    """The network's parameters, then those of its transforms (if any): not decayed, at their own rate."""
+    factors = list(factor_parameters(net))
+    chosen = {id(parameter) for parameter in factors}
+    rest = [p for p in net.parameters() if p.requires_grad and id(p) not in chosen]
+    groups: list[dict[str, Any]] = [{"params": rest}] if rest else []
+    if factors:
+        own_lr = {} if factor_lr is None else {"lr": factor_lr}
+        groups.append({"params": factors, "weight_decay": 0.0, **own_lr})
+    return groups
+
+
+def _without_groups(build: Build, groups: list[dict[str, Any]]) -> Optimizer | None:
     """The optimizer of all parameters together, for one that knows no groups (LBFGS); None if that is refused too."""
     try:
         optimizer = build([parameter for group in groups for parameter in group["params"]])
@@ -22,7 +60,7 @@ def without_groups(build: Build, groups: list[dict[str, Any]]) -> Optimizer | No
     return None if "weight_decay" in optimizer.defaults else optimizer
 
 
-def check_step(build: Build, optimizer: Optimizer, net: nn.Module) -> None:
+def _check_step(build: Build, optimizer: Optimizer, net: nn.Module) -> None:
     """Raise ConfigError unless a small parameter of each kind of `net`'s can take a step.
 
     Kinds are real and complex, in the usual layout and in another, such as the U-Net's channels last.
@@ -32,16 +70,13 @@ def check_step(build: Build, optimizer: Optimizer, net: nn.Module) -> None:
         return
     kinds = {(p.is_complex(), p.is_contiguous()): name for name, p in net.named_parameters() if p.requires_grad}
     for (is_complex, usual), name in kinds.items():
-        error = _refusal(build, torch.complex64 if is_complex else torch.float32, usual)
-        if error is None:
-            continue
-        method, reason = type(optimizer).__name__, " ".join(str(error).split())
-        if is_complex:
+        if error := _refusal(build, torch.complex64 if is_complex else torch.float32, usual):
+            reason = " ".join(str(error).split())
+            what, instead = ("complex parameters, such as ", ", or transform: monarch") if is_complex else ("", "")
             raise ConfigError(
-                f"model.optimizer: {method} cannot train complex parameters, such as {name} ({reason}); use "
-                "torch.optim.Adam, or transform: monarch"
+                f"model.optimizer: {type(optimizer).__name__} cannot train {what}{name} ({reason}); use "
+                f"torch.optim.Adam{instead}"
             ) from error
-        raise ConfigError(f"model.optimizer: {method} cannot train {name} ({reason}); use torch.optim.Adam") from error
 
 
 def _refusal(build: Build, dtype: torch.dtype, usual: bool) -> Exception | None:

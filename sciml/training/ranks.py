@@ -1,6 +1,7 @@
 """The processes of a run on several devices: which one this is, and what they tell each other.
 
-One process is the only rank of one: every function here then returns at once, so that callers have one path.
+One process is the only rank of one: every function here then returns at once, so that callers have one path. Lightning
+gathers tensors alone, of equal shape and by a trainer.
 """
 
 from collections.abc import Iterator
@@ -54,12 +55,8 @@ def gather_on_zero(value: T) -> list[T]:
 
 
 def from_zero(value: T) -> T:
-    """Rank zero's value, on all ranks."""
-    if not _several():
-        return value
-    box = [value]
-    dist.broadcast_object_list(box, src=0, group=_cpu_group(dist.group.WORLD))
-    return box[0]
+    """Rank zero's value, on all ranks. All must call it, with something small."""
+    return gather(value)[0]
 
 
 def largest(number: int, device: torch.device) -> int:

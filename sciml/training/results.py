@@ -14,6 +14,7 @@ class Results(Callback, ABC):
     """Keeps what test and predict give, on the CPU; in the end those of all devices on rank zero, in samples' order.
 
     An application says what it keeps of a batch, how the devices' parts become one, and which files it writes.
+    Lightning's BasePredictionWriter knows predictions alone, on each device by itself.
     """
 
     @abstractmethod
@@ -49,13 +50,7 @@ class Results(Callback, ABC):
         if batch is not None:  # this device's share of the samples has ended
             self.add(batch, outputs)
 
-    def on_predict_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, *args: Any, **kwargs: Any
-    ) -> None:
-        self.on_test_batch_end(trainer, pl_module, outputs, batch)
-
     def on_test_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.gather()
 
-    def on_predict_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.gather()
+    on_predict_batch_end, on_predict_epoch_end = on_test_batch_end, on_test_epoch_end

@@ -20,11 +20,11 @@ RATES = ("lr", "initial_lr", "max_lr", "min_lr")
 def check_optimizer(task: Task, checkpoint: Mapping[str, Any], path: object) -> None:
     """Raise CheckpointError unless the checkpoint's optimizer is of the kind that the task builds."""
     optimizer = task.build_optimizer()
-    groups = [state["param_groups"] for state in checkpoint.get("optimizer_states", [])]
-    want = [] if optimizer is None else [optimizer.param_groups]
-    if [len(g) for g in groups] != [len(w) for w in want]:
+    groups = [group for state in checkpoint.get("optimizer_states", []) for group in state["param_groups"]]
+    wanted = [] if optimizer is None else optimizer.param_groups
+    if len(groups) != len(wanted):
         raise CheckpointError(f"{path}: its optimizer has other groups of parameters; start a new run")
-    for have, expected in zip((g for gs in groups for g in gs), (w for ws in want for w in ws), strict=True):
+    for have, expected in zip(groups, wanted, strict=True):
         if lacking := sorted(expected.keys() - have.keys()):
             raise CheckpointError(f"{path}: of another optimizer, without {', '.join(lacking)}; start a new run")
         if len(have["params"]) != len(expected["params"]):
@@ -32,7 +32,7 @@ def check_optimizer(task: Task, checkpoint: Mapping[str, Any], path: object) -> 
 
 
 class Continued(Callback):
-    """Applies new learning rates and a new length of training when a run is continued.
+    """Applies new learning rates and a new length of training when a run is continued: Lightning restores the old ones.
 
     Args:
         rate: By what the optimizer's rate has changed.

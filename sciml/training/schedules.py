@@ -27,8 +27,9 @@ class Schedule(ABC):
 class OneCycle(Schedule):
     """Rises to each group's rate over the share `pct_start` of training, then falls to nearly nothing.
 
-    torch's OneCycleLR with cosine slopes: from rate/25 up, then down to rate/2.5e5 (Smith and Topin, 2019). The
-    momentum of an optimizer that has one goes the other way, from 0.95 to 0.85 and back.
+    torch's OneCycleLR, with each group's own rate as its peak and cosine slopes: from rate/25 up, then down to
+    rate/2.5e5 (Smith and Topin, 2019). The momentum of an optimizer that has one goes the other way, from 0.95 to 0.85
+    and back.
     """
 
     def __init__(self, pct_start: float = 0.3) -> None:
@@ -49,7 +50,10 @@ class OneCycle(Schedule):
 
 
 class Cosine(Schedule):
-    """Falls from each group's rate to zero as half a cosine, ½ (1 + cos(π step / total))."""
+    """Falls from each group's rate to zero as half a cosine, ½ (1 + cos(π step / total)).
+
+    torch's CosineAnnealingLR multiplies the rate that is there, so that another length would change the course alone.
+    """
 
     def __call__(self, optimizer: Optimizer, total_steps: int) -> LRScheduler:
         return LambdaLR(optimizer, lambda step: 0.5 * (1 + math.cos(math.pi * min(1.0, step / total_steps))))
@@ -58,7 +62,8 @@ class Cosine(Schedule):
 class Halving(Schedule):
     """Halves the rate after each of `stages` equal parts of training.
 
-    FNO's script (500 epochs, halved every 100) is `stages=5`: rates 1, 1/2, ..., 1/16.
+    FNO's script (500 epochs, halved every 100) is `stages=5`: rates 1, 1/2, ..., 1/16. torch's StepLR has stages of a
+    whole number of steps, of which the last would be shorter.
     """
 
     def __init__(self, stages: int = 5) -> None:
@@ -73,6 +78,23 @@ class Halving(Schedule):
 # From the optimizer alone: torch.optim.lr_scheduler's classes, by their class_path.
 TorchSchedule = Callable[[Optimizer], LRScheduler]
 AnySchedule = Schedule | TorchSchedule
+
+
+def torch_scheduler(build: TorchSchedule, optimizer: Optimizer) -> LRScheduler:
+    """One of torch's schedulers; ConfigError if it refuses its settings, or would take the factors their own rate."""
+    rates = {group["lr"] for group in optimizer.param_groups}
+    try:
+        scheduler = build(optimizer)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"model.scheduler: {error}") from error
+    peaks = [float(group["max_lr"]) for group in optimizer.param_groups if "max_lr" in group]
+    peaks = peaks or [float(peak) for peak in getattr(scheduler, "max_lrs", [])]
+    if peaks and len(set(peaks)) < len(rates):
+        raise ConfigError(
+            f"model.scheduler: {type(scheduler).__name__} gives all parameters the rate {peaks[0]}, and factor_lr "
+            "would be ignored; give max_lr as [network, factors], or use sciml.training.schedules.OneCycle"
+        )
+    return scheduler
 
 
 def stepping(scheduler: LRScheduler, monitor: str, frequency: int = 1) -> dict[str, Any]:

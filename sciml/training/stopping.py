@@ -1,4 +1,7 @@
-"""SIGTERM and Ctrl-C: training ends where it can be continued, on all devices at the same step."""
+"""SIGTERM and Ctrl-C: training ends where it can be continued, on all devices at the same step.
+
+Lightning alone ends at SIGTERM without a checkpoint, and at Ctrl-C wherever the program is.
+"""
 
 import signal
 import threading
@@ -48,6 +51,11 @@ class StopRequest:
             _raise(number, frame)
         if not self.number:
             self.number, self._since = number, now
+
+
+def ending(status: int) -> str:
+    """How a process ended, in words; its exit status is negative where a signal ended it."""
+    return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
 
 def end_at_once() -> None:

@@ -15,22 +15,22 @@ from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 from sciml.errors import ConfigError
 from sciml.training import ranks
 from sciml.training.means import EpochMeans
-from sciml.training.optimizers import check_step, without_groups
+from sciml.training.optimizers import build_optimizer
 from sciml.training.progress import all_batches_done
 from sciml.training.results import Results
-from sciml.training.schedules import AnySchedule, Schedule, stepping
+from sciml.training.schedules import AnySchedule, Schedule, stepping, torch_scheduler
 from sciml.transforms import factor_parameters, initial_factors
 
 
 class Task(LightningModule):
     """A network with its optimizer: the factors of learnable transforms form a group of their own.
 
-    `optimizer` builds an optimizer from parameter groups; `scheduler`, from that optimizer and the number of
-    training steps, a schedule stepped once a training step, or it is one of torch's own schedulers, built from the
-    optimizer alone (see `stepping`). `factor_lr` is the factors' learning rate, without
-    it the optimizer's; a network of fixed transforms has no factors, so one configuration serves both.
-    The optimizer never decays factors: it would pull them toward zero. `factor_decay` pulls them toward the Fourier
-    transform, wherever they start: after each step, factor ← factor − rate·factor_decay·(factor − DFT).
+    `optimizer` builds an optimizer from parameter groups; `scheduler`, from that optimizer and the number of training
+    steps, a schedule stepped once a training step, or it is one of torch's own schedulers, built from the optimizer
+    alone (see `stepping`). `factor_lr` is the factors' learning rate, without it the optimizer's; a network of fixed
+    transforms has no factors, so one configuration serves both. The optimizer never decays factors: it would pull them
+    toward zero. `factor_decay` pulls them toward the Fourier transform, wherever they start: after each step,
+    factor ← factor − rate·factor_decay·(factor − DFT).
 
     Raises ConfigError for a factor_lr that is not positive or a factor_decay that is negative.
 
@@ -89,28 +89,8 @@ class Task(LightningModule):
         """Raise ConfigError unless the network can be trained on such a batch."""
 
     def build_optimizer(self) -> Optimizer | None:
-        """None for a network without parameters. Raises ConfigError when the optimizer refuses its settings.
-
-        Also when it cannot take a step with parameters of the network's kinds, tried on small ones: several of
-        torch's optimizers have no complex parameters.
-        """
-        groups = parameter_groups(self.net, self.factor_lr)
-        if not groups:
-            return None
-        try:
-            optimizer = self.optimizer_callable(groups)
-        except (TypeError, ValueError) as error:
-            single = without_groups(self.optimizer_callable, groups)
-            if single is None:
-                raise ConfigError(f"model.optimizer: {error}") from error
-            optimizer = single
-            if self.factor_lr is not None and len(groups) > 1:
-                raise ConfigError(
-                    f"model.factor_lr: {self.factor_lr}, but {type(optimizer).__name__} has one rate for all "
-                    "parameters; leave it out"
-                ) from error
-        check_step(self.optimizer_callable, optimizer, self.net)
-        return optimizer
+        """None for a network without parameters; ConfigError for one that cannot train it (`build_optimizer`)."""
+        return build_optimizer(self.optimizer_callable, self.net, self.factor_lr)
 
     def check_training(self, trainer: Trainer, *, validates: bool, n_batches: int = 0) -> None:
         """Raise ConfigError for what the trainer would find in its first step or epoch; nothing is changed.
@@ -136,7 +116,7 @@ class Task(LightningModule):
             raise ConfigError(f"trainer.devices: {trainer.world_size}: model.net has nothing to train; set 1")
         if optimizer is None or self.scheduler_callable is None or isinstance(self.scheduler_callable, Schedule):
             return
-        scheduler = self._torch_scheduler(optimizer)
+        scheduler = torch_scheduler(self.scheduler_callable, optimizer)
         if isinstance(scheduler, ReduceLROnPlateau) and not validates:
             raise ConfigError(
                 f"model.scheduler: ReduceLROnPlateau follows {self.monitor}, and nothing is validated; set data.n_val"
@@ -151,31 +131,15 @@ class Task(LightningModule):
         optimizer = self.build_optimizer()
         if self.scheduler_callable is None or optimizer is None:
             return optimizer
-        if not isinstance(self.scheduler_callable, Schedule):
-            scheduler = self._torch_scheduler(optimizer)
+        if isinstance(self.scheduler_callable, Schedule):
+            steps = self.trainer.estimated_stepping_batches
+            if not math.isfinite(steps):
+                raise ConfigError("a schedule needs an end: set trainer.max_epochs or trainer.max_steps")
+            settings = {"scheduler": self.scheduler_callable(optimizer, int(steps)), "interval": "step"}
+        else:
+            scheduler = torch_scheduler(self.scheduler_callable, optimizer)
             settings = stepping(scheduler, self.monitor, self.trainer.check_val_every_n_epoch or 1)
-            return {"optimizer": optimizer, "lr_scheduler": settings}
-        steps = self.trainer.estimated_stepping_batches
-        if not math.isfinite(steps):
-            raise ConfigError("a schedule needs an end: set trainer.max_epochs or trainer.max_steps")
-        schedule = self.scheduler_callable(optimizer, int(steps))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def _torch_scheduler(self, optimizer: Optimizer) -> Any:
-        assert self.scheduler_callable is not None
-        rates = [group["lr"] for group in optimizer.param_groups]
-        try:
-            scheduler = self.scheduler_callable(optimizer)  # type: ignore[call-arg]
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"model.scheduler: {error}") from error
-        peaks = [float(group["max_lr"]) for group in optimizer.param_groups if "max_lr" in group]
-        peaks = peaks or [float(peak) for peak in getattr(scheduler, "max_lrs", [])]
-        if len(set(peaks)) < len(set(rates)) and peaks:
-            raise ConfigError(
-                f"model.scheduler: {type(scheduler).__name__} gives all parameters the rate {peaks[0]}, and factor_lr "
-                "would be ignored; give max_lr as [network, factors], or use sciml.training.schedules.OneCycle"
-            )
-        return scheduler
+        return {"optimizer": optimizer, "lr_scheduler": settings}
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
@@ -200,11 +164,7 @@ class Task(LightningModule):
     def on_validation_epoch_end(self) -> None:
         self.log_means(self.measured)
 
-    def on_test_epoch_start(self) -> None:
-        self.measured.clear()
-
-    def on_test_epoch_end(self) -> None:
-        self.log_means(self.measured)
+    on_test_epoch_start, on_test_epoch_end = on_validation_epoch_start, on_validation_epoch_end
 
     def log_means(self, means: EpochMeans) -> None:
         for name, value in means.means().items():
@@ -252,18 +212,6 @@ def training_steps(trainer: Trainer, n_batches: int) -> float:
     epochs = math.inf if trainer.max_epochs in (None, -1) else trainer.max_epochs
     steps = math.ceil(batches / trainer.accumulate_grad_batches) * epochs if batches else 0
     return steps if trainer.max_steps == -1 else min(steps, trainer.max_steps)
-
-
-def parameter_groups(net: nn.Module, factor_lr: float | None = None) -> list[dict[str, Any]]:
-    """The network's parameters, then those of its transforms (if any): not decayed, at their own rate."""
-    factors = list(factor_parameters(net))
-    chosen = {id(parameter) for parameter in factors}
-    rest = [p for p in net.parameters() if p.requires_grad and id(p) not in chosen]
-    groups: list[dict[str, Any]] = [{"params": rest}] if rest else []
-    if factors:
-        own_lr = {} if factor_lr is None else {"lr": factor_lr}
-        groups.append({"params": factors, "weight_decay": 0.0, **own_lr})
-    return groups
 
 
 def count_parameters(parameters: Iterable[nn.Parameter]) -> int:

@@ -10,7 +10,9 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, NamedTuple
+from functools import partial
+from operator import le, not_
+from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
@@ -27,21 +29,6 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from sciml.errors import ConfigError
 from sciml.training.callbacks import Checkpoints, DivergenceGuard, TrainingCost
 
-ACCELERATORS = ["auto", "cpu", "gpu", "cuda", "mps"]
-STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
-LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches", "overfit_batches")
-LEAST = {
-    "accumulate_grad_batches": 1,
-    "check_val_every_n_epoch": 1,
-    "num_nodes": 1,
-    "max_epochs": -1,
-    "max_steps": -1,
-    "min_epochs": 0,
-    "min_steps": 0,
-    "log_every_n_steps": 0,
-    "num_sanity_val_steps": -1,
-    "reload_dataloaders_every_n_epochs": 0,
-}
 QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
 REFUSALS = (TypeError, ValueError, ImportError, MisconfigurationException)
 
@@ -58,10 +45,12 @@ def check_trainer_settings(settings: Mapping[str, Any], n_batches: float = math.
         settings: The keys of `trainer`, with objects where a class was named; one that is absent is not checked.
         n_batches: Training batches of an epoch, where they are known: validation cannot wait for more.
     """
-    for rule in _RULES:
-        value = settings.get(rule.key)
-        if value is not None and not rule.good(value):
-            raise ConfigError(f"trainer.{rule.key}: {rule.says(value)}")
+    for key, (good, expected) in _EXPECTED.items():
+        if (value := settings.get(key)) is not None and not good(value):
+            raise ConfigError(f"trainer.{key}: expected {expected}; got {value!r}")
+    for key, (good, reason) in _TAKEN_BUT_NOT_DONE.items():
+        if (value := settings.get(key)) is not None and not good(value):
+            raise ConfigError(f"trainer.{key}: {_named(value)}: {reason}")
     _check_devices(settings)
     for callback in as_list(settings.get("callbacks")):
         for kinds, reason in _CALLBACKS:
@@ -107,20 +96,11 @@ def _refused(settings: Mapping[str, Any]) -> str | None:
     return None
 
 
-class _Rule(NamedTuple):
-    """What a value must be. `reason` is said where it would run, but not do as it says."""
-
-    key: str
-    good: Callable[[Any], bool]
-    expected: str
-    reason: str = ""
-
-    def says(self, value: Any) -> str:
-        if not self.reason:
-            return f"expected {self.expected}; got {value!r}"
-        plain = str(value).lower() if isinstance(value, bool) else str(value)
-        name = plain if isinstance(value, str | int | float) else type(value).__name__
-        return f"{name}: {self.reason}; {self.expected}"
+def _named(value: Any) -> str:
+    """A value as a configuration says it; of an object, its class."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str | int | float) else type(value).__name__
 
 
 def _share_or_count(value: Any) -> bool:
@@ -129,60 +109,57 @@ def _share_or_count(value: Any) -> bool:
 
 def _interval(value: Any) -> bool:
     """A share of an epoch, a number of batches, or a time, which Lightning reads."""
-    return not isinstance(value, (int, float)) or 0 < value <= 1 or (isinstance(value, int) and value > 1)
+    return not isinstance(value, (int, float)) or (value != 0 and _share_or_count(value))
 
 
 def _duration(value: Any) -> bool:
-    if isinstance(value, timedelta):
-        return value > timedelta()
     if isinstance(value, dict):
         units = {"weeks", "days", "hours", "minutes", "seconds"}
-        return bool(value) and set(value) <= units and timedelta(**value) > timedelta()
+        value = timedelta(**value) if set(value) <= units else timedelta()
+    if isinstance(value, timedelta):
+        return value > timedelta()
     return bool(re.fullmatch(r"\d+:([01]?\d|2[0-3]):[0-5]?\d:[0-5]?\d", str(value)))
 
 
-def _clip(value: Any) -> bool:
-    return 0 <= value < math.inf
-
-
-def _at_least(least: int) -> Callable[[Any], bool]:
-    return lambda value: value >= least
-
-
-def _whole_network(strategy: Any) -> bool:
-    return (
-        strategy in STRATEGIES if isinstance(strategy, str) else type(strategy) in (DDPStrategy, SingleDeviceStrategy)
-    )
-
-
-def _off(value: Any) -> bool:
-    return not value
-
-
-_RULES = (
-    *(_Rule(key, _at_least(least), f"an integer of at least {least}") for key, least in LEAST.items()),
-    *(_Rule(key, _share_or_count, "a share from 0.0 to 1.0 or a number of batches") for key in LIMITS),
-    _Rule("val_check_interval", _interval, "a share of an epoch above 0.0, a number of batches, or a time"),
-    _Rule("max_time", _duration, "days:hours:minutes:seconds, such as 00:12:00:00, or {hours: 12}"),
-    _Rule("gradient_clip_val", _clip, "0 (no clipping) or a positive number"),
-    _Rule("gradient_clip_algorithm", ("norm", "value").__contains__, "norm or value"),
-    _Rule("accelerator", lambda value: not isinstance(value, str) or value in ACCELERATORS, " or ".join(ACCELERATORS)),
-    _Rule("enable_checkpointing", bool, "true: without checkpoints there is no run to test or continue"),
-    _Rule(
-        "strategy",
-        _whole_network,
-        "expected auto or ddp",
-        "every device must hold the whole network, or checkpoints and metrics would be of a part of it",
+_ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+_STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
+_LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches", "overfit_batches")
+_LEAST = {
+    "accumulate_grad_batches": 1,
+    "check_val_every_n_epoch": 1,
+    "num_nodes": 1,
+    "max_epochs": -1,
+    "max_steps": -1,
+    "min_epochs": 0,
+    "min_steps": 0,
+    "log_every_n_steps": 0,
+    "num_sanity_val_steps": -1,
+    "reload_dataloaders_every_n_epochs": 0,
+}
+_Rules = dict[str, tuple[Callable[[Any], bool], str]]  # by key: which values are good, and what is said of others
+_EXPECTED: _Rules = {
+    **{key: (partial(le, least), f"an integer of at least {least}") for key, least in _LEAST.items()},
+    **dict.fromkeys(_LIMITS, (_share_or_count, "a share from 0.0 to 1.0 or a number of batches")),
+    "val_check_interval": (_interval, "a share of an epoch above 0.0, a number of batches, or a time"),
+    "max_time": (_duration, "days:hours:minutes:seconds, such as 00:12:00:00, or {hours: 12}"),
+    "gradient_clip_val": (lambda value: 0 <= value < math.inf, "0 (no clipping) or a positive number"),
+    "gradient_clip_algorithm": (lambda value: value in ("norm", "value"), "norm or value"),
+    "accelerator": (lambda value: not isinstance(value, str) or value in _ACCELERATORS, " or ".join(_ACCELERATORS)),
+    "enable_checkpointing": (bool, "true: without checkpoints there is no run to test or continue"),
+}
+_TAKEN_BUT_NOT_DONE: _Rules = {
+    "strategy": (
+        lambda value: value in _STRATEGIES or type(value) in (DDPStrategy, SingleDeviceStrategy),
+        "every device must hold the whole network, or checkpoints and metrics would be of a part of it; expected auto "
+        "or ddp",
     ),
-    _Rule("barebones", _off, "leave it out", "it saves no checkpoint"),
-    _Rule(
-        "overfit_batches",
-        _off,
-        "set data.n_train to train on few samples, and trainer.limit_val_batches",
-        "not supported",
+    "barebones": (not_, "it saves no checkpoint; leave it out"),
+    "overfit_batches": (
+        not_,
+        "not supported; set data.n_train to train on few samples, and trainer.limit_val_batches",
     ),
-    _Rule("use_distributed_sampler", _off, "leave it out", "our loaders share the samples out"),
-)
+    "use_distributed_sampler": (not_, "our loaders share the samples out; leave it out"),
+}
 _CALLBACKS: tuple[tuple[tuple[type[Callback], ...], str], ...] = (
     (
         (StochasticWeightAveraging, WeightAveraging),
@@ -198,20 +175,15 @@ _CALLBACKS: tuple[tuple[tuple[type[Callback], ...], str], ...] = (
 
 def _check_devices(settings: Mapping[str, Any]) -> None:
     """On a CPU, devices are processes; on GPUs Lightning counts them and says so."""
-    accelerator, devices = settings.get("accelerator", "auto"), settings.get("devices", "auto")
+    accelerator, devices = settings.get("accelerator") or "auto", settings.get("devices", "auto")
     gpus = torch.cuda.is_available() or torch.backends.mps.is_available()
-    if devices == "auto" or accelerator not in ("auto", "cpu", None):
-        good, expected = devices == "auto" or _numbers(devices), "auto, a number, or a list of numbers"
-    elif accelerator == "cpu" or not gpus:
+    if accelerator == "cpu" or (accelerator == "auto" and not gpus):
         most = max(8, os.cpu_count() or 1)
         number = str(devices)
         good, expected = number.isdigit() and 1 <= int(number) <= most, f"auto or a number of processes, 1 to {most}"
     else:
-        good, expected = _numbers(devices), "auto, a number, or a list of numbers"
-    if not good:
+        numbers = ",".join(map(str, devices)) if isinstance(devices, (list, tuple)) else str(devices)
+        good = bool(re.fullmatch(r"(\s*-?\d+\s*(,|$))+", numbers))
+        expected = "auto, a number, or a list of numbers"
+    if devices != "auto" and not good:
         raise ConfigError(f"trainer.devices: expected {expected}; got {devices!r}")
-
-
-def _numbers(devices: Any) -> bool:
-    words = [str(d) for d in devices] if isinstance(devices, (list, tuple)) else str(devices).split(",")
-    return all(re.fullmatch(r"-?\d+", word.strip()) for word in words if word.strip()) and any(words)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sciml.errors import CorruptFile
-from sciml.training.loaders import Loader, Share
+from sciml.training.loaders import Loader
 from sciml.training.samplers import EpochBatches
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is multi-threaded, use of fork")  # Python 3.12
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*is multi-threaded, use of fork
 class Numbers:
     """Its items are their indices."""
 
-    def __getitem__(self, indices: Sequence[int]) -> list[int]:
+    def __getitems__(self, indices: Sequence[int]) -> list[int]:
         return list(indices)
 
 
@@ -29,9 +29,9 @@ def shares(monkeypatch: pytest.MonkeyPatch, world: int, n: int, size: int, *, tr
     """What each rank's loader yields in epoch 3."""
     found = []
     for rank in range(world):
-        monkeypatch.setattr("sciml.training.loaders.rank", lambda rank=rank: rank)
-        monkeypatch.setattr("sciml.training.loaders.world", lambda: world)
-        loader = Loader(Numbers(), order(n, size, shuffled=training), training=training)
+        monkeypatch.setattr("sciml.training.samplers.rank", lambda rank=rank: rank)
+        monkeypatch.setattr("sciml.training.samplers.world", lambda: world)
+        loader = Loader(Numbers(), order(n, size, shuffled=training))
         loader.sampler.set_epoch(3)
         found.append(list(loader))
         assert len(found[-1]) == len(loader)
@@ -43,7 +43,7 @@ def test_steps_on_several_devices_are_those_of_one_with_larger_batches(
     monkeypatch: pytest.MonkeyPatch, world: int, n: int, size: int
 ) -> None:
     (expected,) = shares(monkeypatch, 1, n, world * size, training=True)
-    found = shares(monkeypatch, world, n, world * size, training=True)
+    found = shares(monkeypatch, world, n, size, training=True)
     assert {len(rank) for rank in found} == {len(expected)}
     for step, batch in enumerate(expected):
         parts = [rank[step] for rank in found]
@@ -73,7 +73,7 @@ def test_epoch_that_is_told_after_the_iterator_was_asked_for_counts(workers: int
     for epoch in range(3):
         plain.set_epoch(epoch)
         expected.append(list(plain))
-    loader = Loader(Numbers(), order(10, 2, shuffled=True), training=True, num_workers=workers)
+    loader = Loader(Numbers(), order(10, 2, shuffled=True), num_workers=workers)
     iterator = iter(loader)
     loader.sampler.set_epoch(1)
     assert list(iterator) == expected[1]
@@ -91,9 +91,9 @@ class Failing(Numbers):
     def __init__(self, error: BaseException | int) -> None:
         self.error = error
 
-    def __getitem__(self, indices: Sequence[int]) -> list[int]:
+    def __getitems__(self, indices: Sequence[int]) -> list[int]:
         if 5 not in indices:
-            return super().__getitem__(indices)
+            return super().__getitems__(indices)
         if isinstance(self.error, int):
             os.kill(os.getpid(), self.error)
         raise self.error
@@ -125,7 +125,7 @@ def test_worker_that_is_killed_is_named() -> None:
 
 def test_workers_leave_signals_to_the_parent() -> None:
     class Kill(Failing):
-        def __getitem__(self, indices: Sequence[int]) -> list[int]:
+        def __getitems__(self, indices: Sequence[int]) -> list[int]:
             for number in (signal.SIGTERM, signal.SIGINT):
                 os.kill(os.getpid(), number)
             return list(indices)
@@ -134,6 +134,5 @@ def test_workers_leave_signals_to_the_parent() -> None:
     assert list(loader) == [[0, 1], [2, 3]]
 
 
-def test_share_is_a_batch_sampler_for_tensors() -> None:
-    share = Share(order(5, 2, shuffled=False), split=True)
-    assert [torch.arange(5)[batch].tolist() for batch in share] == [[0, 1], [2, 3], [4]]
+def test_batches_of_indices_serve_tensors() -> None:
+    assert [torch.arange(5)[batch].tolist() for batch in order(5, 2, shuffled=False)] == [[0, 1], [2, 3], [4]]

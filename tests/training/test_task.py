@@ -9,7 +9,8 @@ from torch import nn
 from sciml.errors import ConfigError
 from sciml.pde import MonarchSpectralConv
 from sciml.pde.models.fno import fno
-from sciml.training.task import Task, count_parameters, parameter_groups
+from sciml.training.optimizers import parameter_groups
+from sciml.training.task import Task, count_parameters
 from sciml.transforms import DenseTransform, MonarchTransform, Transform, factor_parameters
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
