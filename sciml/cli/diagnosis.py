@@ -4,7 +4,7 @@ The parser's own message is not read. A setting that does not fit is entered, do
 exist, is missing, or has the wrong value.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -25,11 +25,11 @@ def explain(message: str, words: Sequence[str], known: Arguments, remedy: str = 
     """
     try:
         settings: dict[str, Any] = {}
-        for settings in states(words, names_of):
-            _check_command(settings, known, complete=False)
+        for settings in states(words):
+            _check_arguments(settings, known, (), complete=False)
         if missing := [key for name in known.required for key in _missing(name, settings.get(name))]:
             return f"it needs {', '.join(missing)}{remedy}"
-        _check_command(settings, known, complete=True)
+        _check_arguments(settings, known, (), complete=True)
     except ConfigError as fault:
         return str(fault)
     return " ".join(message.split())
@@ -42,35 +42,36 @@ def _missing(name: str, value: Any) -> list[str]:
     return [name] if value is None else []
 
 
-def _check_command(settings: Mapping[str, Any], known: Arguments, *, complete: bool) -> None:
+def _check_arguments(settings: Mapping[str, Any], known: Arguments, path: Path, complete: bool) -> None:
     """Raise ConfigError for the first fault; what is missing counts only in `complete` settings."""
-    for key, value in _flat(settings, known).items():
-        if key in known.annotations:
-            _check(value, known.annotations[key], partial(known.fits, key), tuple(key.split(".")), complete)
-            continue
-        word = ".".join([key, *value]) if isinstance(value, dict) and len(value) == 1 else key
-        raise ConfigError(f"{key}: no such setting{nearest(word, _all_names(settings, known))}")
+    for name, value in settings.items():
+        here = (*path, name)
+        if name not in known.annotations:
+            raise _fault(here, f"no such setting{_near(name, value, settings, known, path)}")
+        annotation = known.annotations[name]
+        if not isinstance(annotation, Arguments):
+            _check(value, annotation, partial(known.fits, name), here, complete)
+        elif isinstance(value, dict):
+            _check_arguments(value, annotation, here, complete)
+        elif value is not None:
+            raise _fault(here, f"expected settings by name; got {shown(value)}")
 
 
-def _flat(settings: Mapping[str, Any], known: Arguments) -> dict[str, Any]:
-    """A group of settings, such as the trainer's, as settings with full names."""
-    groups = {name.split(".")[0] for name in known.annotations if "." in name}
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        if key not in groups:
-            found[key] = value
-        elif value is not None and not isinstance(value, dict):
-            raise ConfigError(f"{key}: expected settings by name; got {shown(value)}")
-        else:
-            found |= {f"{key}.{name}": inner for name, inner in (value or {}).items()}
-    return found
+def _near(name: str, value: Any, settings: Mapping[str, Any], known: Arguments, path: Path) -> str:
+    """The setting that may be meant, as in `nearest`: of a command, also one within the classes that it names."""
+    if len(path) == 1:
+        return nearest(f"{path[0]}.{name}", [f"{path[0]}.{word}" for word in known.annotations])
+    if path:
+        return nearest(name, [*known.annotations])
+    word = ".".join([name, *value]) if isinstance(value, dict) and len(value) == 1 else name
+    within = [f"{key}.{inner}" for key in known.annotations for inner in _inner_names(settings.get(key), known, key)]
+    return nearest(word, [*known.annotations, *within])
 
 
-def _all_names(settings: Mapping[str, Any], known: Arguments) -> list[str]:
-    """The command's own settings, and the arguments of the classes that the settings name."""
-    paths = {key: value.get("class_path") for key, value in settings.items() if isinstance(value, dict)}
-    inner = (f"{key}.{name}" for key, path in paths.items() if is_path(path) for name in names_of(str(path)))
-    return [*known.annotations, *inner]
+def _inner_names(value: Any, known: Arguments, name: str) -> Collection[str]:
+    if isinstance(group := known.annotations[name], Arguments):
+        return group.annotations
+    return names_of(value["class_path"]) if isinstance(value, dict) and is_path(value.get("class_path")) else ()
 
 
 def _check(value: Any, annotation: Any, fits: Fits, path: Path, complete: bool) -> None:
@@ -92,42 +93,32 @@ def _check(value: Any, annotation: Any, fits: Fits, path: Path, complete: bool) 
 
 
 def _check_object(spec: Mapping[str, Any], annotation: Any, path: Path, complete: bool) -> None:
-    where, name = _where(path), spec["class_path"]
+    name = spec["class_path"]
     if not is_path(name):
-        raise ConfigError(f"{where}expected a class, such as {example(annotation, path[-1])}; got {name}")
+        raise _fault(path, f"expected a class, such as {example(annotation, path[-1])}; got {name}")
     try:
         owner = named(name)
     except ConfigError as fault:
-        raise ConfigError(f"{where}{fault}") from fault
+        raise _fault(path, str(fault)) from fault
     made = made_by(owner)
     given = [n for base, n in bases(annotation) if isinstance(made, type) and issubclass(made, base)]
     if not given:
-        raise ConfigError(f"{where}{name} is no {nouns(annotation, path[-1])}")
+        raise _fault(path, f"{name} is no {nouns(annotation, path[-1])}")
     if strange := [key for key in spec if key not in OF_A_CLASS]:
-        raise ConfigError(f"{_where((*path, strange[0]))}expected within init_args, beside class_path")
+        raise _fault((*path, strange[0]), "expected within init_args, beside class_path")
     arguments = structured(spec.get("init_args") or {})
     if not isinstance(arguments, dict):
-        raise ConfigError(f"{where}init_args: expected settings by name; got {shown(arguments)}")
-    _check_arguments(arguments, arguments_of(owner, given[0]), path, complete)
-    missing = [needed for needed in arguments_of(owner, given[0]).required if arguments.get(needed) is None]
+        raise _fault(path, f"init_args: expected settings by name; got {shown(arguments)}")
+    known = arguments_of(owner, given[0])
+    _check_arguments(arguments, known, path, complete)
+    missing = [needed for needed in known.required if arguments.get(needed) is None]
     if complete and missing:
-        raise ConfigError(f"{where}{name} needs {', '.join(missing)}")
-
-
-def _check_arguments(settings: Mapping[str, Any], known: Arguments, path: Path, complete: bool) -> None:
-    for name, value in settings.items():
-        here = (*path, name)
-        if name in known.annotations:
-            _check(value, known.annotations[name], partial(known.fits, name), here, complete)
-            continue
-        owner = f"{path[0]}." if len(here) == 2 else ""
-        near = nearest(f"{owner}{name}", [f"{owner}{word}" for word in known.annotations])
-        raise ConfigError(f"{_where(here)}no such setting{near}")
+        raise _fault(path, f"{name} needs {', '.join(missing)}")
 
 
 def _not_expected(value: Any, annotation: Any, path: Path) -> ConfigError:
-    return ConfigError(f"{_where(path)}expected {wanted(annotation, path[-1])}; got {shown(value)}")
+    return _fault(path, f"expected {wanted(annotation, path[-1])}; got {shown(value)}")
 
 
-def _where(path: Path) -> str:
-    return f"{'.'.join(path)}: "
+def _fault(path: Path, text: str) -> ConfigError:
+    return ConfigError(f"{'.'.join(path)}: {text}")

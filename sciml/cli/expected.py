@@ -22,7 +22,7 @@ Bases = list[tuple[type, int]]  # with the number of arguments that the program 
 def bases(annotation: Any) -> Bases:
     """The classes of which objects are expected, anywhere in the annotation; an argument may be their factory."""
     origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is Callable or getattr(origin, "__name__", "") == "Callable":
+    if origin is Callable:
         given = len(inner[0]) if inner and isinstance(inner[0], list) else 0
         return [(base, given) for base, _ in bases(inner[-1])] if inner else []
     if origin is not None:
@@ -69,14 +69,10 @@ def _readable(annotation: Any) -> str:
         return ", ".join(map(_readable, inner))
     if origin is Literal:
         return f"one of {list(inner)}"
-    if getattr(origin, "__name__", "") == "Callable" and inner:
+    if origin is Callable and inner:
         return _readable(inner[-1])
-    if annotation is NoneType:
-        return "null"
-    if inspect.isclass(annotation) and origin is None:
-        builtin = annotation.__module__ == "builtins"
-        return annotation.__qualname__ if builtin else f"{annotation.__module__}.{annotation.__qualname__}"
-    return "another value" if annotation is Any else str(annotation).replace("typing.", "")
+    known = {NoneType: "null", Any: "another value"}
+    return known.get(annotation) or inspect.formatannotation(annotation)
 
 
 def _with_article(noun: str) -> str:

@@ -1,17 +1,19 @@
 """What the user gave: the settings of the configurations and words of a command, as they lie over one another."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from sciml.cli.signatures import names_of
 from sciml.errors import ConfigError
 from sciml.io.safe_yaml import check_bounds, parse_yaml, read_yaml
+from sciml.runs.earlier import upgraded
+from sciml.training.trainer_settings import as_list
 
-OF_A_CLASS = ("class_path", "init_args", "dict_kwargs")
-NamesOf = Callable[[str], Collection[str]]  # the arguments of the class of this path
+OF_A_CLASS = {"class_path", "init_args", "dict_kwargs"}
 
 
-def states(words: Sequence[str], names_of: NamesOf) -> Iterator[dict[str, Any]]:
+def states(words: Sequence[str]) -> Iterator[dict[str, Any]]:
     """The settings after each configuration and each `--key value`, in their order.
 
     Values of the command line are the text that was written, mappings and lists apart. Raises ConfigError for a word
@@ -20,9 +22,9 @@ def states(words: Sequence[str], names_of: NamesOf) -> Iterator[dict[str, Any]]:
     settings: dict[str, Any] = {}
     for key, value in list(_options(words)):
         if key == "config" and value:
-            settings = _over(settings, _content(value), names_of)
+            settings = _over(settings, _content(value))
         elif key != "print_config" and not key.endswith(".help"):
-            settings = _over(settings, _nested(settings, key.split("."), value), names_of)
+            settings = _over(settings, _nested(key, value))
         yield settings
 
 
@@ -56,47 +58,54 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 def _content(config: str) -> Any:
     """Of a file, or of YAML itself, in today's form."""
-    from sciml.runs.earlier import upgraded
-
     content = read_yaml(config) if Path(config).is_file() else structured(config)
     if not isinstance(content, dict):
         raise ConfigError(f"{config}: no such file; expected a configuration, as in configs/, or a run's config.yaml")
     return upgraded(content)
 
 
-def _nested(below: Any, keys: list[str], value: str) -> Any:
-    """`a.b.c = value` as {a: {b: {c: value}}}; what follows a class goes to its arguments, a list's to the last."""
-    below = {"class_path": below} if is_path(below) else below if isinstance(below, dict) else {}
-    if "class_path" in below and keys[0] not in OF_A_CLASS:
-        return {"init_args": _nested(below.get("init_args"), keys, value)}
-    name, rest = keys[0].removesuffix("+"), keys[1:]
-    inner = below.get(name)
-    objects = inner if isinstance(inner, list) else [] if inner is None else [inner]
-    if keys[0].endswith("+"):
-        added = _mapping_or_text(value)
-        return {name: [*objects, *(added if isinstance(added, list) else [added])]}
-    if rest and isinstance(inner, list) and inner:
-        return {name: [*inner[:-1], _over(inner[-1], _nested(inner[-1], rest, value), lambda path: ())]}
-    return {name: _nested(inner, rest, value) if rest else _mapping_or_text(value)}
+def _nested(key: str, value: str) -> Any:
+    """`a.b = value` as {a: {b: value}}."""
+    found = structured(value) if value.startswith(("{", "[")) else value
+    for name in reversed(key.split(".")):
+        found = {name: found}
+    return found
 
 
-def _mapping_or_text(value: str) -> Any:
-    return structured(value) if value.startswith(("{", "[")) else value
+def _over(below: Any, above: Any) -> Any:
+    """Mappings are merged. Settings of a class go to its arguments, of a list to its last object; `key+` appends.
 
-
-def _over(below: Any, above: Any, names_of: NamesOf) -> Any:
-    """Mappings are merged; another class takes over the arguments that it has too."""
-    below = {"class_path": below} if is_path(below) else below
-    if not isinstance(below, dict):
-        return above
-    if "class_path" in below and is_path(above):
-        above = {"class_path": above}
+    Another class takes over the arguments that it has too.
+    """
+    if isinstance(above, dict):
+        last = _object(below[-1]) if isinstance(below, list) and below else None
+        if isinstance(last, dict) and not above.keys() & OF_A_CLASS:
+            return [*below[:-1], _over(last, above)]
+        below = found if isinstance(found := _object(below), dict) else {}
+    if isinstance(below, dict) and "class_path" in below:
+        above = _object(above)
+        if isinstance(above, dict) and not above.keys() & OF_A_CLASS:
+            above = {"init_args": above}
     if not isinstance(above, dict):
         return above
-    if "class_path" in below and not set(above) & set(OF_A_CLASS):
-        above = {"init_args": above}
-    if above.get("class_path", path := below.get("class_path")) != path and isinstance(below.get("init_args"), dict):
-        known = names_of(above["class_path"]) if is_path(above["class_path"]) else ()
-        below = {"init_args": {name: value for name, value in below["init_args"].items() if name in known}}
-    inner = {key: _over(below.get(key), value, names_of) for key, value in above.items() if key != "class_path"}
-    return below | above | inner
+    merged = _kept(below, above.get("class_path"))
+    for key, value in above.items():
+        name = key.removesuffix("+")
+        if name != key:
+            merged[name] = [*as_list(merged.get(name)), *as_list(value)]
+        else:
+            merged[name] = value if name == "class_path" else _over(merged.get(name), value)
+    return merged
+
+
+def _object(value: Any) -> Any:
+    return {"class_path": value} if is_path(value) else value
+
+
+def _kept(spec: dict[str, Any], other: Any) -> dict[str, Any]:
+    """The settings of a class without those that another one, where one is named, does not have."""
+    arguments = spec.get("init_args")
+    if other in (None, spec.get("class_path")) or not isinstance(arguments, dict):
+        return dict(spec)
+    known = names_of(other) if is_path(other) else ()
+    return {"init_args": {name: value for name, value in arguments.items() if name in known}}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any
 
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from lightning.pytorch import Trainer
@@ -14,7 +14,7 @@ from lightning.pytorch import Trainer
 from sciml.cli.messages import nearest
 from sciml.errors import ConfigError
 from sciml.runs.allowed import may_be_named
-from sciml.runs.parser import Parser, parameters
+from sciml.runs.parser import Parser, hints, parameters
 from sciml.training.data import DataModule
 from sciml.training.task import Task
 
@@ -26,7 +26,10 @@ REFUSED = (
 
 @dataclass(frozen=True)
 class Arguments:
-    """The arguments of a class, a function or a command: the annotation of each, and those that must be given."""
+    """The arguments of a class, a function or a command: the annotation of each, and those that must be given.
+
+    Where an argument is a group of settings, such as the Trainer's, its Arguments stand for the annotation.
+    """
 
     parser: ArgumentParser
     annotations: Mapping[str, Any]
@@ -52,33 +55,20 @@ def arguments_of(owner: Callable[..., Any], given: int = 0) -> Arguments:
     add: Any = parser.add_class_arguments if inspect.isclass(owner) else parser.add_function_arguments
     try:
         names = add(owner, as_group=False, fail_untyped=False, skip={given} if given else None)
-        taken = parameters(owner) if inspect.isclass(owner) else inspect.signature(owner).parameters
+        taken = parameters(owner)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{owner.__module__}.{owner.__qualname__}: its arguments are not known: {error}") from error
     required = [name for name in names if name in taken and taken[name].default is inspect.Parameter.empty]
-    annotations = hints(owner)
-    return Arguments(parser, {name: annotations.get(name, Any) for name in names}, required)
+    return Arguments(parser, {name: taken[name].annotation if name in taken else Any for name in names}, required)
 
 
 def command_arguments(parser: ArgumentParser, command: str) -> Arguments:
     """Those of `sciml fit` and the like: a task, its data, the Trainer's settings, and the command's own."""
-    trainer = {f"trainer.{name}": annotation for name, annotation in hints(Trainer).items()}
-    own = {"model": Task, "data": DataModule, "seed_everything": bool | int, "overwrite": bool}
-    known = trainer | hints(getattr(Trainer, command)) | own
-    names = parser.get_defaults(skip_validation=True).keys()
+    of_method = {name: p.annotation for name, p in parameters(getattr(Trainer, command)).items()}
+    own = {"model": Task, "data": DataModule, "trainer": arguments_of(Trainer)}
+    known = of_method | own | {"seed_everything": bool | int, "overwrite": bool}
+    names = vars(parser.get_defaults(skip_validation=True))
     return Arguments(parser, {name: known.get(name, Any) for name in names}, ["model", "data"])
-
-
-def hints(owner: Callable[..., Any]) -> dict[str, Any]:
-    """Annotations of the arguments of a class or function, those that a base class takes included."""
-    functions = [base.__init__ for base in reversed(owner.__mro__)] if inspect.isclass(owner) else [owner]  # type: ignore[misc]
-    found: dict[str, Any] = {}
-    for function in functions:
-        try:
-            found |= get_type_hints(function)
-        except (NameError, TypeError, AttributeError):  # names that only a type checker imports
-            continue
-    return found
 
 
 def made_by(owner: Callable[..., Any]) -> Any:

@@ -1,7 +1,8 @@
 """A parser that takes a class's defaults for what they are, where its signature says something else."""
 
 import inspect
-from typing import Any
+from collections.abc import Callable
+from typing import Any, get_type_hints
 
 from lightning.pytorch.cli import LightningArgumentParser
 from torch import nn
@@ -29,16 +30,26 @@ class Parser(LightningArgumentParser):
         return [*added, *(f"{prefix}{name}" for name in untrue)]
 
 
-def parameters(class_type: type) -> dict[str, inspect.Parameter]:
-    """The constructor's, and those of the bases to which it hands its keywords on."""
+def parameters(owner: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """A function's; a class's constructor's, and those of the bases to which it hands its keywords on."""
+    bases = inspect.getmro(owner)[:-1] if inspect.isclass(owner) else ()
+    constructors = [vars(base)["__init__"] for base in bases if "__init__" in vars(base)]
     found: dict[str, inspect.Parameter] = {}
-    for base in inspect.getmro(class_type)[:-1]:
-        if "__init__" in vars(base):
-            _, *own = inspect.signature(base.__init__).parameters.values()  # type: ignore[misc]
-            found = {p.name: p for p in own if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)} | found
-            if not any(p.kind is p.VAR_KEYWORD for p in own):
-                break
+    for function in constructors if inspect.isclass(owner) else [owner]:
+        known, every = hints(function), inspect.signature(function).parameters.values()
+        own = [p for p in list(every)[len(bases) > 0 :] if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        found = {p.name: p.replace(annotation=known.get(p.name, Any)) for p in own} | found
+        if not any(p.kind is p.VAR_KEYWORD for p in every):
+            break
     return found
+
+
+def hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """Its annotations; none if one names what only a type checker imports."""
+    try:
+        return get_type_hints(function)
+    except Exception:  # whatever a text that is no annotation raises
+        return {}
 
 
 def _contradicted(class_type: type) -> dict[str, Any]:

@@ -41,6 +41,7 @@ SCHEDULERS = "torch.optim.lr_scheduler"
         ((), "what the parser says, in two lines"),
         (("--epochs=2", "--data.n_train", "3"), "what the parser says, in two lines"),
         (("--epochs=two", "--epochs=2"), "epochs: expected int; got 'two'"),
+        (("--data.path=other.h5", "--epochs=two"), "epochs: expected int; got 'two'"),
         (("--epochs",), "epochs: expected int; got ''"),
         (("--epoch=2",), "epoch: no such setting; did you mean 'epochs'?"),
         (("--data.paht=x",), "data.paht: no such setting; did you mean 'data.path'?"),
@@ -101,9 +102,9 @@ def test_objects_in_a_list_are_entered() -> None:
 
 
 def test_a_group_of_settings_has_full_names() -> None:
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--trainer.max_epochs", type=int)
-    known = Arguments(parser, {"trainer.max_epochs": int}, [])
+    def trainer(max_epochs: int) -> None: ...
+
+    known = Arguments(ArgumentParser(), {"trainer": arguments_of(trainer)}, [])
     told = explain(SAID, ["--trainer.max_epoch=3"], known)
     assert told == "trainer.max_epoch: no such setting; did you mean 'trainer.max_epochs'?"
     assert explain(SAID, ["--trainer=5"], known) == "trainer: expected settings by name; got '5'"
