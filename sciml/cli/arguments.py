@@ -23,7 +23,7 @@ def settled(args: list[str]) -> list[str]:
     """
     from sciml.runs.allowed import allow  # brings jsonargparse
 
-    rest, packages = _taken(normalised(args))
+    rest, packages = _taken([_of_today(word) for word in normalised(args)])
     if packages and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # last: it must not hide what is installed
     allow(packages)
@@ -122,6 +122,14 @@ def _refuse_empty(words: list[str]) -> None:
         name, is_, given = option.partition("=")
         if name.startswith("-") and name.endswith(PLACES) and not (given if is_ else value):
             raise ConfigError(f"{name}: empty; give a path, or leave it out")
+
+
+def _of_today(word: str) -> str:
+    """A class that has moved by the name that it has now, as in configurations."""
+    from sciml.runs.earlier import renamed
+
+    option, is_, value = word.rpartition("=")
+    return f"{option}{is_}{'null' if (now := renamed(value)) is None else now}"
 
 
 def _spelt_out(word: str) -> list[str]:

@@ -12,7 +12,6 @@ from sciml.mri.formats.index import volumes
 from sciml.mri.formats.splits import refuse_shared
 from sciml.mri.physics.masks import Mask, volume_seed
 from sciml.mri.physics.moved import MovedObject
-from sciml.training.augmentation import Augmentation
 from sciml.training.data import DataModule, check_ranges, check_split
 
 
@@ -65,7 +64,7 @@ class MRIData(DataModule):
         n_train: int | None = None,
         n_val: int | None = None,
         maps: MapSource = "none",
-        augment: Augmentation | None = None,
+        augment: MovedObject | None = None,
         batch_size: int = 1,
         num_workers: int = 0,
         seed: int = 0,

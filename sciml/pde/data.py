@@ -16,7 +16,6 @@ from sciml.pde.formats.frames import Frames
 from sciml.pde.formats.selection import Selection
 from sciml.pde.formats.source import Source, open_source
 from sciml.pde.symmetry import Symmetry
-from sciml.training.augmentation import Augmentation
 from sciml.training.data import DataModule, check_ranges, check_split
 
 __all__ = ["Batch", "PDEData", "PDEDataModule", "Statistics"]
@@ -84,7 +83,7 @@ class PDEData(DataModule):
         output_frames: int | None = None,
         time_stride: int = 1,
         windows: bool = False,
-        augment: Augmentation | None = None,
+        augment: Symmetry | None = None,
         subsample: int = 1,
         test_subsample: int | None = None,
         grid: list[int] | None = None,
