@@ -143,7 +143,7 @@ def test_data_of_another_application_are_refused(signals: Sciml, part: str) -> N
         (["--data.noise=loud"], "data.noise: expected float; got 'loud'"),
         (["--data.augment=sciml.pde.Symmetry"], "augment: expected an object of third_application.Reversed, or none"),
         (["--model.net.size=8"], "model.net does not fit signals (4, 12)"),
-        (["--data.class_path=sciml.PDEData"], "sciml.PDEData"),
+        (["--data.class_path=sciml.PDEData"], "data.augment: third_application.Reversed is no Symmetry"),
     ],
 )
 def test_a_wrong_setting_is_one_line(signals: Sciml, words: list[str], said: str) -> None:

@@ -23,7 +23,7 @@ MOVED = {  # what a configuration may have named, by the longest beginning that 
     **{f"sciml.mri.{module}.": "sciml.mri." for module in ("fourier", "masks", "modl", "sense", "varnet")},
 }
 LOSSES = {"ssim": "sciml.mri.SSIMLoss", "l1": "torch.nn.L1Loss", "mse": "torch.nn.MSELoss"}
-AUGMENTATIONS = {
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "pde": {"false": None, "true": {"class_path": "sciml.pde.Symmetry"}},
     "mri": {"none": None}
     | {m: {"class_path": "sciml.mri.MovedObject", "init_args": {"maps": m}} for m in ("file", "espirit")},

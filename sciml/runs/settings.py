@@ -47,9 +47,12 @@ TESTED = (
 class DataClass(Protocol):
     """What a class of data says of its own arguments, by name; `test_*` is every name that begins so."""
 
-    untested: Collection[str]
-    replaceable: Collection[str]
-    unless_set: Mapping[str, str]
+    @property
+    def untested(self) -> Collection[str]: ...
+    @property
+    def replaceable(self) -> Collection[str]: ...
+    @property
+    def unless_set(self) -> Mapping[str, str]: ...
 
 
 class Origin:
