@@ -12,6 +12,9 @@ help:
 	@echo "make benchmark       speed of the spectral layer and of a training step"
 	@echo "make benchmark-data  data for benchmarks/accuracy.py (then run it: hours)"
 	@echo "make benchmark-data-mri  data for benchmarks/mri_accuracy.py; KNEES=stack.h5 for the knees"
+	@echo "make format          what ruff can mend and lay out"
+	@echo "make notebooks       run the notebooks anew, in their places"
+	@echo "make clean           remove the environment and caches; runs/ and data/ stay"
 
 env: $(VENV)/.installed
 

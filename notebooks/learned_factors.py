@@ -37,12 +37,10 @@ import torch
 from lightning.pytorch import Trainer
 
 # %%
-from sciml import plots
-from sciml.cli.train import IRRELEVANT
-from sciml.mri import Fourier2d, Mask, MovedObject, MRIData, Sense, generate_mri
-from sciml.mri.task import MRITask
-from sciml.pde import PDEData, fno, generate_burgers, monarchize
-from sciml.pde.task import PDETask
+from sciml import MRIData, MRITask, PDEData, PDETask, plots
+from sciml.cli.console import hide_irrelevant_warnings
+from sciml.mri import Fourier2d, Mask, MovedObject, Sense, generate_mri
+from sciml.pde import fno, generate_burgers, monarchize
 from sciml.training.schedules import OneCycle
 from sciml.transforms import Transform
 
@@ -50,8 +48,8 @@ from sciml.transforms import Transform
 workspace = tempfile.TemporaryDirectory()  # removed with the kernel
 folder = Path(workspace.name)
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-for message in (*IRRELEVANT, "IProgress not found"):  # small data need no worker processes; and the like
-    warnings.filterwarnings("ignore", message)
+hide_irrelevant_warnings()  # small data need no worker processes; and the like
+warnings.filterwarnings("ignore", "IProgress not found")
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "enable_checkpointing": False}
 
 # %% [markdown]

@@ -36,12 +36,11 @@ from IPython.display import Markdown, display
 from lightning.pytorch import Trainer
 
 # %%
-from sciml import plots
-from sciml.cli.train import IRRELEVANT
+from sciml import MRIData, MRITask, plots
+from sciml.cli.console import hide_irrelevant_warnings
 from sciml.metrics import volume_metrics
-from sciml.mri import Fourier2d, Mask, MovedObject, MRIData, Sense, SSIMLoss, VarNet, fft2c, generate_mri
+from sciml.mri import Fourier2d, Mask, MovedObject, Sense, SSIMLoss, VarNet, fft2c, generate_mri
 from sciml.mri.models.classical import CGSense, L1Wavelet
-from sciml.mri.task import MRITask
 from sciml.training.schedules import OneCycle
 from sciml.training.task import count_parameters
 
@@ -49,8 +48,8 @@ from sciml.training.task import count_parameters
 workspace = tempfile.TemporaryDirectory()  # removed with the kernel
 folder = Path(workspace.name) / "brains"
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-for message in (*IRRELEVANT, "IProgress not found"):  # small data need no worker processes; and the like
-    warnings.filterwarnings("ignore", message)
+hide_irrelevant_warnings()  # small data need no worker processes; and the like
+warnings.filterwarnings("ignore", "IProgress not found")
 
 # %% [markdown]
 # ## 1. Data
@@ -74,8 +73,9 @@ print({name: tuple(value.shape) for name, value in batch._asdict().items() if is
 #
 # ## 2. Without learning
 #
-# Zero-filled SENSE combines the coils' aliased images. CG-SENSE solves the least-squares problem, L1-wavelet looks for
-# the image that is sparse in wavelets; both are sigpy's, and both know the true maps here.
+# The encoding is `A = Sampling(mask) @ fourier @ Coils(maps)`, and zero-filled SENSE is `A.H(kspace)`: the aliased
+# images of the coils, combined. CG-SENSE solves the least-squares problem, L1-wavelet looks for the image that is
+# sparse in wavelets; both are sigpy's, and both know the true maps here.
 
 
 # %%

@@ -34,7 +34,6 @@
 import copy
 import logging
 import tempfile
-import warnings
 from pathlib import Path
 
 import torch
@@ -43,13 +42,11 @@ from lightning.pytorch import Trainer
 
 # %%
 import sciml
-from sciml import plots
+from sciml import PDEData, PDETask, plots
 from sciml.cli import main
-from sciml.cli.train import IRRELEVANT
+from sciml.cli.console import hide_irrelevant_warnings
 from sciml.metrics import energy_spectrum, power_spectrum, relative_l2, relative_l2_per_sample
-from sciml.pde import PDEData, generate_burgers, generate_navier_stokes, read_evaluation
-from sciml.pde.models.fno import fno, monarchize
-from sciml.pde.task import PDETask
+from sciml.pde import fno, generate_burgers, generate_navier_stokes, monarchize, read_evaluation
 from sciml.runs import compare
 from sciml.training.schedules import OneCycle
 from sciml.training.task import count_parameters
@@ -64,8 +61,7 @@ if configs is None:
 workspace = tempfile.TemporaryDirectory()  # removed with the kernel
 folder = Path(workspace.name)
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-for message in IRRELEVANT:  # all data is in memory, so worker processes only cost time; and the like
-    warnings.filterwarnings("ignore", message)
+hide_irrelevant_warnings()  # all data is in memory, so worker processes only cost time; and the like
 
 # %% [markdown]
 # ## 1. Data
@@ -285,5 +281,7 @@ for name, run in runs.items():
 #
 # - Your own `neuralop` model: `monarchize(model, grid)`, then train with `PDETask`, or with your own loop and
 #   `sciml.transforms.factor_parameters(model)` as a parameter group of its own.
-# - Your own data: [data/README.md](../data/README.md) has the formats (ours, FNO's `.mat`, neuraloperator's `.pt`).
+# - Your own data: arrays by `PDEData.from_arrays`; files in the formats of [data/README.md](../data/README.md) (ours,
+#   FNO's `.mat`, neuraloperator's `.pt`).
+# - A trained run in Python: `sciml.load(run)` is its task.
 # - The full protocols: [configs/pde](../configs/pde); what they give: [docs/results](../docs/results/README.md).

@@ -11,8 +11,10 @@ import pytest
 import torch
 from tiny_mri import write_splits
 
+import sciml
 from sciml.cli import main
 from sciml.cli.arguments import normalised
+from sciml.cli.console import hide_irrelevant_warnings
 from sciml.mri.formats.fastmri import write_volume
 
 ROOT = Path(__file__).parents[1]
@@ -30,8 +32,15 @@ SMALL = {
     "sciml test": "--trainer.accelerator cpu",
     "sciml predict": "--trainer.accelerator cpu --trainer.enable_progress_bar false",
 }
-# The values that a Python block takes for granted.
-GIVEN = {"kspace": torch.randn(1, 2, 64, 48, dtype=torch.complex64), "mask": torch.ones(1, 1, 1, 48, dtype=torch.bool)}
+# The values that a Python block takes for granted, and what is replaced to make it small.
+GIVEN = {
+    "a": torch.randn(100, 64, 64).numpy(),
+    "u": torch.randn(100, 64, 64).numpy(),
+    "kspace": torch.randn(1, 2, 64, 48, dtype=torch.complex64),
+    "mask": torch.ones(1, 1, 1, 48, dtype=torch.bool),
+    "maps": torch.randn(1, 2, 64, 48, dtype=torch.complex64),
+}
+SHORT = {"max_epochs=50": "fast_dev_run=True, accelerator='cpu'"}
 
 
 def commands() -> Iterator[list[str]]:
@@ -47,6 +56,7 @@ def commands() -> Iterator[list[str]]:
 
 COMMANDS = list(commands())
 PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+LOADED = re.findall(r'`sciml\.load\("(.*?)"\)`', TEXT)
 
 
 def make_fastmri(folder: Path) -> None:
@@ -67,7 +77,9 @@ def small(words: list[str]) -> list[str]:
 
 def test_there_are_blocks_of_both_kinds_and_every_substitute_is_used() -> None:
     assert len(COMMANDS) > 10
-    assert len(PYTHON) == 2
+    assert len(PYTHON) == 3
+    for text in SHORT:
+        assert any(text in code for code in PYTHON), text
     lines = [shlex.join(words) for words in COMMANDS]
     for start in SMALL:
         assert any(line.startswith(start) for line in lines), start
@@ -115,6 +127,8 @@ def test_every_command_runs_in_order(
         for name in ("varnet_fastmri", "navier_stokes_1e-3_small")
         for transform in ("fft", "monarch")
     }
+    for run in LOADED:
+        assert not sciml.load(run).training, run
 
 
 def test_make_knows_its_targets(tmp_path: Path) -> None:
@@ -125,9 +139,18 @@ def test_make_knows_its_targets(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("code", PYTHON, ids=["monarchize", "varnet"])
-def test_every_python_block_runs(code: str) -> None:
+def test_what_is_loaded_was_trained() -> None:
+    assert LOADED
+    assert set(LOADED) <= {f"runs/{Path(words[2]).stem}" for words in COMMANDS if words[:2] == ["sciml", "fit"]}
+
+
+@pytest.mark.parametrize("code", PYTHON, ids=["monarchize", "arrays", "varnet"])
+def test_every_python_block_runs(code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    hide_irrelevant_warnings()
+    for text, instead in SHORT.items():
+        code = code.replace(text, instead)
     names = dict(GIVEN)
     exec(compile(code, "README.md", "exec"), names)
-    if "image" in names:
-        assert names["image"].shape == (1, 64, 48)
+    for image in names.keys() & {"image", "zero_filled"}:
+        assert names[image].shape == (1, 64, 48)

@@ -29,6 +29,7 @@ class SliceBatch(NamedTuple):
         volume, slice: file name and number of each.
         size: (h, w) of the image that is wanted: the target's, or what the file's header says is reconstructed; None:
             the whole image.
+        acceleration: the nominal acceleration of each mask; None for one that came with its file.
     """
 
     kspace: Tensor
@@ -39,6 +40,7 @@ class SliceBatch(NamedTuple):
     volume: list[str]
     slice: list[int]
     size: tuple[int, int] | None = None
+    acceleration: list[float | None] | None = None
 
 
 class SliceDataset(EpochDataset[SliceBatch]):
@@ -82,7 +84,8 @@ class SliceDataset(EpochDataset[SliceBatch]):
         key = self.key(index)
         info, k = self.places[key.sample]
         stored = read_slice(info, k, maps="file" in (self.maps, self.augment and self.augment.maps))
-        mask = torch.from_numpy(self._mask(info, stored, key))
+        drawn, acceleration = self._mask(info, stored, key)
+        mask = torch.from_numpy(drawn)
         kspace = torch.from_numpy(stored.kspace)
         target = None if stored.target is None else torch.from_numpy(stored.target)
         maps = self._maps(self.maps, key, stored, mask)
@@ -92,21 +95,23 @@ class SliceDataset(EpochDataset[SliceBatch]):
             assert target is not None
             kspace, _, target = self.augment(FullSlice(kspace, coils, target), key.rng())
         maximum = torch.tensor(1.0 if info.maximum is None else info.maximum)
-        return SliceBatch(kspace * mask, mask[None], maps, target, maximum, [info.name], [k], info.target_size)
+        about = [info.name], [k], info.target_size, [acceleration]
+        return SliceBatch(kspace * mask, mask[None], maps, target, maximum, *about)
 
     def __getitems__(self, indices: Sequence[int]) -> SliceBatch:
         return collate([self[index] for index in indices])
 
-    def _mask(self, info: VolumeInfo, stored: Slice, key: SampleKey) -> np.ndarray:
-        """(1 or y, x); False in columns that were never measured."""
+    def _mask(self, info: VolumeInfo, stored: Slice, key: SampleKey) -> tuple[np.ndarray, float | None]:
+        """(1 or y, x), False in columns that were never measured; its nominal acceleration, if it is drawn."""
         if self.mask.kind == "file":
             assert stored.mask is not None  # the data module has checked
-            mask = np.atleast_2d(stored.mask)
+            mask, acceleration = np.atleast_2d(stored.mask), None
         else:
-            mask = self.mask.draw(info.shape[2:], key if self.training else volume_seed(info.name))
+            seed = key if self.training else volume_seed(info.name)
+            mask, acceleration = self.mask.draw(info.shape[2:], seed), self.mask.acceleration(seed)
         left, right = info.padding
         mask[:, :left] = mask[:, right:] = False
-        return mask
+        return mask, acceleration
 
     def _maps(self, source: MapSource, key: SampleKey, stored: Slice, mask: Tensor) -> Tensor | None:
         info, k = self.places[key.sample]
@@ -119,5 +124,5 @@ def collate(items: list[SliceBatch]) -> SliceBatch:
     """Single slices, each as a batch without its first axis, to one batch."""
     columns = list(zip(*items, strict=True))
     kspace, mask, maps, target, maxval = (None if parts[0] is None else torch.stack(parts) for parts in columns[:5])
-    names, numbers = ([value for part in parts for value in part] for parts in columns[5:7])
-    return SliceBatch(kspace, mask, maps, target, maxval, names, numbers, items[0].size)  # type: ignore[arg-type]
+    names, numbers, accelerations = ([v for part in columns[i] for v in part] for i in (5, 6, 8))
+    return SliceBatch(kspace, mask, maps, target, maxval, names, numbers, items[0].size, accelerations)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ from sciml.mri.formats.checks import announce_maps, check_maps, check_masks, che
 from sciml.mri.formats.fastmri import Challenge, VolumeInfo
 from sciml.mri.formats.index import volumes
 from sciml.mri.formats.splits import refuse_shared
-from sciml.mri.physics.masks import Mask, volume_seed
+from sciml.mri.physics.masks import Mask
 from sciml.mri.physics.moved import MovedObject
 from sciml.training.data import DataModule, check_ranges, check_split
 
@@ -137,10 +137,6 @@ class MRIData(DataModule):
             "mask": self.mask.describe(),
             "maps": self.maps,
         }
-
-    def acceleration(self, volume: str) -> int | None:
-        """The nominal acceleration at which a volume is evaluated; None for a mask from the file."""
-        return None if self.mask.kind == "file" else self.mask.acceleration(volume_seed(volume))
 
     def _folder(self, split: str) -> Path:
         return self.path / self.splits[_stored(split)]

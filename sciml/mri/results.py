@@ -51,11 +51,9 @@ class VolumeResults(Results):
         self, folder: str | os.PathLike[str], data: MRIData, net: nn.Module, info: Mapping[str, Any]
     ) -> Path:
         """See `Results` and `write_images`."""
-        about = {
-            volume.name: {"acceleration": data.acceleration(volume.name), "acquisition": volume.acquisition}
-            for volume in data.dataset("test").infos
-        }
-        return write_images(folder, self.stack.volumes(), about=about, net=net, info=info)
+        volumes, infos = self.stack.volumes(), {info.name: info for info in data.dataset("test").infos}
+        about = {v.name: {"acceleration": v.acceleration, "acquisition": infos[v.name].acquisition} for v in volumes}
+        return write_images(folder, volumes, about=about, net=net, info=info)
 
     def write_predictions(self, folder: str | os.PathLike[str], data: MRIData) -> Path:
         """See `write_reconstructions`."""

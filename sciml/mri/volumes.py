@@ -1,6 +1,7 @@
 """Slices gathered into volumes, which is how reconstructions are measured and stored."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -17,7 +18,7 @@ METRICS = ("nmse", "psnr", "ssim")
 
 @dataclass(frozen=True)
 class Volume:
-    """A reconstructed volume: (slice, y, x) float32 each; the mask (1 or y, x)."""
+    """A reconstructed volume, (slice, y, x) float32 each; its mask (1 or y, x), and its acceleration if drawn."""
 
     name: str
     prediction: np.ndarray
@@ -25,6 +26,7 @@ class Volume:
     target: np.ndarray | None
     mask: np.ndarray
     maxval: float
+    acceleration: float | None = None
 
     def metrics(self, maxval: float | None = None) -> dict[str, float]:
         """NMSE, PSNR, SSIM (`volume_metrics`); NaN without a target, or if it is zero everywhere."""
@@ -42,7 +44,8 @@ class VolumeStack:
     def add(self, batch: SliceBatch, prediction: Tensor) -> None:
         """A batch with the network's magnitudes (B, h, w)."""
         plain = zero_filled(batch, (prediction.shape[-2], prediction.shape[-1]))
-        arrays = [_numpy(t) for t in (prediction, plain, batch.target, batch.mask[:, 0], batch.maxval)]
+        arrays: list[Any] = [_numpy(t) for t in (prediction, plain, batch.target, batch.mask[:, 0], batch.maxval)]
+        arrays.append(batch.acceleration)
         for i, (name, k) in enumerate(zip(batch.volume, batch.slice, strict=True)):
             self.slices.setdefault(name, {})[k] = tuple(None if a is None else a[i] for a in arrays)
 
@@ -67,9 +70,9 @@ def zero_filled(batch: SliceBatch, size: tuple[int, int]) -> Tensor:
 
 
 def _volume(name: str, parts: list[tuple]) -> Volume:
-    prediction, plain, target, mask, maxval = zip(*parts, strict=True)
+    prediction, plain, target, mask, maxval, acceleration = zip(*parts, strict=True)
     stacked = None if target[0] is None else np.stack(target)
-    return Volume(name, np.stack(prediction), np.stack(plain), stacked, mask[0], float(maxval[0]))
+    return Volume(name, np.stack(prediction), np.stack(plain), stacked, mask[0], float(maxval[0]), acceleration[0])
 
 
 def _numpy(tensor: Tensor | None) -> np.ndarray | None:

@@ -128,7 +128,7 @@ class PDETask(Task):
         """Raise ConfigError, naming the shapes, unless the network can be trained on such inputs and targets."""
         grids = learned_grids(self.net, lambda: self._check_shapes(batch.input, batch.target.shape[1], batch.target))
         for name, (own, found) in grids.items():
-            if own != found:  # served too, by factors carried there in every step: seldom what is meant
+            if own != found:  # would train, on carried matrices; but two grids in a configuration are a slip
                 grid = list(batch.input.shape[2:])
                 raise ConfigError(
                     f"model.net does not fit the data: its learned transforms ({name}) are made for the grid "

@@ -57,6 +57,25 @@ def test_batch_is_the_stored_slice_undersampled(folder: Path) -> None:
         assert first.maxval[1] == pytest.approx(file.attrs["max"])
 
 
+def test_a_batch_brings_the_acceleration_that_its_masks_were_drawn_for(folder: Path) -> None:
+    """Told apart by the number of samples: 1 of 2 or 1 of 8, of 24 columns, and a centre of 2."""
+    mask = Mask("random", center_fractions=[0.1, 0.1], accelerations=[2, 8])
+    data = MRIData(str(folder), mask, batch_size=3)
+    found = [pair for epoch in range(8) for pair in _accelerations(data, epoch)]
+    assert {acceleration for acceleration, _ in found} == {2, 8}
+    for acceleration, samples in found:
+        assert (acceleration == 2) == (samples > 7)
+    (first, *_) = batches(MRIData(str(folder), EQUISPACED), "test")
+    assert first.acceleration == [3]
+
+
+def _accelerations(data: MRIData, epoch: int) -> list[tuple[float, int]]:
+    data.setup()
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(epoch)
+    return [(a, int(m.sum())) for batch in loader for a, m in zip(batch.acceleration, batch.mask, strict=True)]
+
+
 def test_masks_change_in_training_and_stay_in_evaluation(folder: Path) -> None:
     data = MRIData(str(folder), EQUISPACED)
     data.setup()

@@ -76,9 +76,7 @@ class Mask:
 
     def draw(self, shape: tuple[int, int], seed: Seed) -> Bits:
         """A bool mask for k-space of the shape (y, x): (1, x), or (y, x) if two-dimensional."""
-        rng = np.random.RandomState(seed if self.fixed_seed is None else self.fixed_seed)
-        choice = rng.randint(len(self.center_fractions))
-        fraction, acceleration = self.center_fractions[choice], self.accelerations[choice]
+        rng, fraction, acceleration = self._chosen(seed)
         if self.kind == "poisson":
             return poisson_mask(shape, center_fraction=fraction, acceleration=acceleration, seed=_integer(rng))
         return _columns(self.kind, shape[1], fraction, acceleration, rng)[None]
@@ -101,8 +99,12 @@ class Mask:
 
     def acceleration(self, seed: Seed) -> int:
         """The nominal acceleration of the mask that `draw` gives for this seed."""
+        return self._chosen(seed)[2]
+
+    def _chosen(self, seed: Seed) -> tuple[np.random.RandomState, float, int]:
         rng = np.random.RandomState(seed if self.fixed_seed is None else self.fixed_seed)
-        return self.accelerations[rng.randint(len(self.center_fractions))]
+        choice = rng.randint(len(self.center_fractions))
+        return rng, self.center_fractions[choice], self.accelerations[choice]
 
 
 def poisson_mask(shape: tuple[int, int], *, center_fraction: float, acceleration: float, seed: int) -> Bits:
