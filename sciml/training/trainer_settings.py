@@ -125,20 +125,13 @@ _ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 _STRATEGIES = ("auto", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
 _LIMITS = ("limit_train_batches", "limit_val_batches", "limit_test_batches", "limit_predict_batches", "overfit_batches")
 _LEAST = {
-    "accumulate_grad_batches": 1,
-    "check_val_every_n_epoch": 1,
-    "num_nodes": 1,
-    "max_epochs": -1,
-    "max_steps": -1,
-    "min_epochs": 0,
-    "min_steps": 0,
-    "log_every_n_steps": 0,
-    "num_sanity_val_steps": -1,
-    "reload_dataloaders_every_n_epochs": 0,
+    -1: ("max_epochs", "max_steps", "num_sanity_val_steps"),
+    0: ("min_epochs", "min_steps", "log_every_n_steps", "reload_dataloaders_every_n_epochs"),
+    1: ("accumulate_grad_batches", "check_val_every_n_epoch", "num_nodes"),
 }
 _Rules = dict[str, tuple[Callable[[Any], bool], str]]  # by key: which values are good, and what is said of others
 _EXPECTED: _Rules = {
-    **{key: (partial(le, least), f"an integer of at least {least}") for key, least in _LEAST.items()},
+    **{key: (partial(le, n), f"an integer of at least {n}") for n, keys in _LEAST.items() for key in keys},
     **dict.fromkeys(_LIMITS, (_share_or_count, "a share from 0.0 to 1.0 or a number of batches")),
     "val_check_interval": (_interval, "a share of an epoch above 0.0, a number of batches, or a time"),
     "max_time": (_duration, "days:hours:minutes:seconds, such as 00:12:00:00, or {hours: 12}"),
@@ -180,7 +173,7 @@ def _check_devices(settings: Mapping[str, Any]) -> None:
     if accelerator == "cpu" or (accelerator == "auto" and not gpus):
         most = max(8, os.cpu_count() or 1)
         number = str(devices)
-        good, expected = number.isdigit() and 1 <= int(number) <= most, f"auto or a number of processes, 1 to {most}"
+        good, expected = number.isdecimal() and 1 <= int(number) <= most, f"auto or a number of processes, 1 to {most}"
     else:
         numbers = ",".join(map(str, devices)) if isinstance(devices, (list, tuple)) else str(devices)
         good = bool(re.fullmatch(r"(\s*-?\d+\s*(,|$))+", numbers))

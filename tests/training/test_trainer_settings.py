@@ -26,6 +26,7 @@ WRONG: list[tuple[str, Any]] = [
     ("devices", [0]),
     ("devices", ""),
     ("devices", 100_000),
+    ("devices", "²"),
     ("num_nodes", 0),
     ("max_epochs", -5),
     ("max_steps", -7),
