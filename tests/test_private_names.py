@@ -148,7 +148,7 @@ def launchers() -> None:
 
 
 def command_lines() -> None:
-    """LightningCLI calls these, with these arguments: sciml/cli/one_command.py."""
+    """LightningCLI calls these, with these arguments: sciml/cli/configured.py."""
     arguments = {
         "_add_subcommands": ["self", "parser", "kwargs"],
         "_prepare_subcommand_parser": ["self", "klass", "subcommand", "kwargs"],

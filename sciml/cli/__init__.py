@@ -4,11 +4,11 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from sciml import errors
 from sciml.cli.help import COMMANDS, asked, full
-
-USAGE = COMMANDS
+from sciml.cli.messages import nearest
 
 KNOWN = (
     errors.BadSchema,
@@ -27,7 +27,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if args is None else args)
     if not arguments:
-        print(USAGE, end="", file=sys.stderr)
+        print(COMMANDS, end="", file=sys.stderr)
         return 2
     if (text := asked(arguments)) is not None:
         print(text, end="")
@@ -48,18 +48,12 @@ def main(args: Sequence[str] | None = None) -> int:
 
 
 def _command(name: str) -> Callable[[list[str]], int]:
-    if name in ("fit", "validate", "test", "predict"):
-        from sciml.cli.train import run
-
-        return run
-    import sciml.cli.tools as tools
-    from sciml.cli.messages import nearest
-
-    commands = {"data": tools.data, "compare": tools.compare, "verify": tools.verify}
-    if name not in commands:
-        known = ["fit", "validate", "test", "predict", *commands]
-        raise errors.ConfigError(f"unknown command {name!r}{nearest(name, known)}; see sciml --help")
-    return commands[name]
+    modules = {"fit": "train", "validate": "train", "test": "train", "predict": "train"}
+    modules |= {"data": "tools", "compare": "tools", "verify": "tools"}
+    if name not in modules:
+        raise errors.ConfigError(f"unknown command {name!r}{nearest(name, list(modules))}; see sciml --help")
+    module = import_module(f"sciml.cli.{modules[name]}")
+    return module.run if modules[name] == "train" else getattr(module, name)
 
 
 def _fail(error: Exception, status: int) -> int:

@@ -3,6 +3,7 @@
 import os
 import stat
 import sys
+from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -23,26 +24,27 @@ def settled(args: list[str]) -> list[str]:
     """
     from sciml.runs.allowed import allow  # brings jsonargparse
 
-    rest, packages = _taken([_of_today(word) for word in normalised(args)])
+    packages, rest = _taken("--allow", words=[_of_today(word) for word in normalised(args)])
     if packages and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # last: it must not hide what is installed
     allow(packages)
     check_configurations(rest)
-    return configured_first(rest)
+    return rest
 
 
 def normalised(args: list[str]) -> list[str]:
-    """The arguments with `-c` spelt out, and with words right after the command as what they name.
+    """The arguments with every `--config FILE` right after the command: other settings need the classes it names.
 
-    `sciml test runs/x` is `sciml test --config runs/x/config.yaml`, and a file there is a configuration. Raises
-    ConfigError for a word that is neither.
+    Words right after the command stand for what they name: `sciml test runs/x` is `sciml test --config
+    runs/x/config.yaml`, and a file there is a configuration. Raises ConfigError for a word that is neither.
     """
     command, *rest = args
     _refuse_empty(rest)
     named: list[str] = []
     while rest and not rest[0].startswith("-"):
-        named += ["--config", str(_configuration(command, Path(rest.pop(0))))]
-    return [command, *named, *(word for given in rest for word in _spelt_out(given))]
+        named.append(str(_configuration(command, Path(rest.pop(0)))))
+    given, rest = _taken("-c", "--config", words=rest)
+    return [command, *(word for path in (*named, *given) for word in ("--config", path)), *rest]
 
 
 def check_configurations(args: Sequence[str]) -> None:
@@ -50,7 +52,7 @@ def check_configurations(args: Sequence[str]) -> None:
 
     What is not there is left to the parser to report (it may be YAML itself, on the command line).
     """
-    for path in configurations(args):
+    for path in _taken("--config", words=args)[0]:
         try:
             content = read_yaml(path)
         except (OSError, ValueError) as error:
@@ -63,26 +65,6 @@ def check_configurations(args: Sequence[str]) -> None:
             raise ConfigError(f"{path}: expected settings (key: value), got {type(content).__name__} {content!r:.40}")
         for value in _strings(content):
             _refuse_pipe(path, value)
-
-
-def configurations(args: Sequence[str]) -> list[str]:
-    """What follows --config, as another word or after =, in that order."""
-    pairs = pairwise([*args, ""])
-    given = [(word.split("=", 1)[1] if "=" in word else value, word) for word, value in pairs]
-    return [value for value, word in given if word == "--config" or word.startswith("--config=")]
-
-
-def configured_first(args: list[str]) -> list[str]:
-    """The same with every --config right after the command: the settings that follow need the classes it names."""
-    command, *rest = args
-    files = [word for path in configurations(rest) for word in ("--config", path)]
-    kept, words = [], iter(rest)
-    for word in words:
-        if word == "--config":
-            next(words, None)
-        elif not word.startswith("--config="):
-            kept.append(word)
-    return [command, *files, *kept]
 
 
 def _strings(content: Any) -> Iterator[str]:
@@ -103,17 +85,12 @@ def _refuse_pipe(config: str, value: str) -> None:
         raise ConfigError(f"{config}: {value} is a pipe or device; expected a file or a folder")
 
 
-def _taken(args: list[str]) -> tuple[list[str], list[str]]:
-    rest, packages = [], []
-    words = iter(args)
-    for word in words:
-        if word == "--allow":
-            packages.append(next(words, ""))
-        elif word.startswith("--allow="):
-            packages.append(word.removeprefix("--allow="))
-        else:
-            rest.append(word)
-    return rest, packages
+def _taken(*option: str, words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What follows an option, as another word or after =, and the words without it."""
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(*option, dest="values", action="append", nargs="?", const="", default=[])
+    found, rest = parser.parse_known_args(words)
+    return found.values, rest
 
 
 def _refuse_empty(words: list[str]) -> None:
@@ -130,12 +107,6 @@ def _of_today(word: str) -> str:
 
     option, is_, value = word.rpartition("=")
     return f"{option}{is_}{'null' if (now := renamed(value)) is None else now}"
-
-
-def _spelt_out(word: str) -> list[str]:
-    if word == "-c":
-        return ["--config"]
-    return [f"--config={word[2:].removeprefix('=')}"] if word.startswith("-c") else [word]
 
 
 def _configuration(command: str, path: Path) -> Path:

@@ -1,18 +1,23 @@
-"""From the words of a command to its settings: a task and its data by their classes, and where the run lives."""
+"""From the words of a command to its settings: a task and its data by their classes, and where the run lives.
 
+The only module that knows what LightningCLI keeps to itself.
+"""
+
+from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentError
 from lightning.pytorch import Trainer
-from lightning.pytorch.cli import ArgsType, LightningArgumentParser
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 from sciml.cli.diagnosis import explain
 from sciml.cli.help import APPLICATIONS, CLASSES
-from sciml.cli.one_command import OneCommandCLI
 from sciml.cli.signatures import command_arguments
 from sciml.errors import ConfigError
 from sciml.runs.allowed import allowed
-from sciml.runs.locate import default_run_dir
+from sciml.runs.directory import RunDirectory
 from sciml.training.data import DataModule
 from sciml.training.task import Task
 from sciml.training.trainer_settings import check_seed
@@ -26,12 +31,36 @@ TRAINER_DEFAULTS = {
 }
 
 
-class ConfiguredCLI(OneCommandCLI):
-    """A LightningCLI with `model.class_path` and `data.class_path`, `run_dir` and `overwrite`.
+class ConfiguredCLI(LightningCLI):
+    """A LightningCLI for one command, with `model.class_path` and `data.class_path`, `run_dir` and `overwrite`.
+
+    It builds the parser of the one subcommand that is called: each takes a tenth of a second. Checkpoints hold no
+    settings here; LightningCLI would open the file, and fail without its name.
 
     Attributes:
+        command: The subcommand.
+        command_parser: Its parser.
         arguments: The words, for further processes that run the same command.
     """
+
+    command: str
+    command_parser: LightningArgumentParser
+
+    def run_command(self) -> None:
+        """`before_…`, the trainer's method and `after_…` of the subcommand."""
+        super()._run_subcommand(self.command)
+
+    def _add_subcommands(self, parser: LightningArgumentParser, **kwargs: Any) -> None:
+        (self.command,) = kwargs
+        self.command_parser = self._prepare_subcommand_parser(Trainer, self.command, **kwargs[self.command])
+        self._subcommand_parsers = {self.command: self.command_parser}
+        parser.add_subcommands().add_subcommand(self.command, self.command_parser)
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        self.run_command()
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """As in LightningCLI, where `null` would be a model as well, and what a constructor raises would be hidden."""
@@ -62,7 +91,7 @@ class ConfiguredCLI(OneCommandCLI):
         settings = self.config[self.config.subcommand]
         check_seed(settings.seed_everything)
         if settings.run_dir is None:
-            settings.run_dir = str(default_run_dir(settings.config or []))
+            settings.run_dir = str(_default_run_dir(settings.config or []))
 
     def _show_classes(self, parser: LightningArgumentParser) -> None:
         """The settings of the tasks and data modules there are."""
@@ -79,6 +108,16 @@ def _parts(model: Task, data: DataModule) -> None:
         model: a task, with a network and its optimizer
         data: what it is trained and tested on
     """
+
+
+def _default_run_dir(configs: Sequence[object]) -> Path:
+    """runs/NAME for NAME.yaml, the first configuration; the run's own directory for a run's config.yaml."""
+    if not configs:
+        raise ConfigError("run_dir: not set, and no --config to name it after; give one of them")
+    first = Path(str(configs[0]))
+    run = RunDirectory(first.parent)
+    ours = first.name == "config.yaml" and (run.is_run or run.about)
+    return first.parent if ours else Path("runs") / first.stem
 
 
 def check_one_application(model: Task, data: DataModule) -> None:

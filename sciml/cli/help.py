@@ -122,12 +122,12 @@ def asked(arguments: list[str]) -> str | None:
 
 
 def full(arguments: list[str]) -> list[str] | None:
-    """`fit ... --help full` as the `fit --help` of its parser; None if that is not what is asked."""
+    """`fit ... --help full` as the `fit --help` of its parser; None if that is not what is asked, or all is told."""
     words = arguments[1:] if arguments[:1] == ["help"] else arguments
     if "full" not in words or not (words is not arguments or "-h" in words or "--help" in words):
         return None
-    named = [word for word in words if word not in ("full", "-h", "--help")]
-    return [*(named or ["fit"]), "--help"]
+    named = [word for word in words if word not in ("full", "-h", "--help")] or ["fit"]
+    return None if named[0] in ("compare", "verify") else [*named, "--help"]
 
 
 def _training(command: str) -> str:

@@ -51,10 +51,10 @@ def arguments_of(owner: Callable[..., Any], given: int = 0) -> Arguments:
 
     Raises ConfigError where Python cannot tell them.
     """
-    parser = Parser(exit_on_error=False)
+    parser = Parser(exit_on_error=False, allow_abbrev=False, description=None)
     add: Any = parser.add_class_arguments if inspect.isclass(owner) else parser.add_function_arguments
     try:
-        names = add(owner, as_group=False, fail_untyped=False, skip={given} if given else None)
+        names = add(owner, as_group=False, as_positional=False, fail_untyped=False, skip={given} if given else None)
         taken = parameters(owner)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{owner.__module__}.{owner.__qualname__}: its arguments are not known: {error}") from error

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from sciml.cli.help import GENERATORS
 from sciml.cli.messages import nearest
@@ -18,19 +17,19 @@ def data(args: list[str]) -> int:
         raise ConfigError(
             f"sciml data: expected {' or '.join(GENERATORS)}, got {name!r}{nearest(name, list(GENERATORS))}"
         )
-    from jsonargparse import ArgumentError, ArgumentParser
+    from jsonargparse import ArgumentError
 
     from sciml.cli.diagnosis import explain
     from sciml.cli.signatures import arguments_of
 
     generate = GENERATORS[name].load()
-    parser = ArgumentParser(prog=f"sciml data {name}", exit_on_error=False, allow_abbrev=False)
-    parser.add_function_arguments(generate, as_positional=False)
+    known = arguments_of(generate)
+    known.parser.prog, known.parser.description = f"sciml data {name}", GENERATORS[name].summary
     words = [_underscored(word) for word in args[2:]]
     try:
-        settings = parser.parse_args(words)
+        settings = known.parser.parse_args(words)
     except ArgumentError as error:
-        raise ConfigError(explain(str(error), words, arguments_of(generate))) from error
+        raise ConfigError(explain(str(error), words, known)) from error
     try:
         generate(**settings.as_dict())
     except Interrupted as stop:
@@ -48,10 +47,10 @@ def _underscored(word: str) -> str:
 
 def compare(args: list[str]) -> int:
     """`sciml compare RUN... [--out FILE.md] [--any-data]`: a Markdown table of runs, printed and, if asked, written."""
-    parser = _parser("compare", "A Markdown table of runs: parameters, errors, seconds an epoch, peak memory.")
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run directory that `sciml test` has evaluated")
-    parser.add_argument("--out", metavar="FILE.md", help="write the table to this file too")
-    parser.add_argument("--any-data", action="store_true", help="compare runs evaluated on different data too")
+    parser = _parser("compare")
+    parser.add_argument("runs", nargs="+", metavar="RUN")
+    parser.add_argument("--out", metavar="FILE.md")
+    parser.add_argument("--any-data", action="store_true")
     settings = parser.parse_args(args[1:])
     from sciml.runs import compare as table
 
@@ -82,8 +81,8 @@ def _write(path: Path, text: str) -> None:
 
 def verify(args: list[str]) -> int:
     """`sciml verify PATH...`: reads all of each file, in folders every .h5; exit status 1 if one is damaged."""
-    parser = _parser("verify", "Read all of each HDF5 file and list what is damaged.")
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="a file, or a folder with .h5 files at any depth")
+    parser = _parser("verify")
+    parser.add_argument("paths", nargs="+", metavar="PATH")
     settings = parser.parse_args(args[1:])
     from sciml.io.hdf5 import verify as problems_of
 
@@ -102,5 +101,5 @@ def _files(paths: list[Path]) -> list[Path]:
     return found
 
 
-def _parser(command: str, description: str) -> Any:
-    return argparse.ArgumentParser(prog=f"sciml {command}", description=description, allow_abbrev=False)
+def _parser(command: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(prog=f"sciml {command}", allow_abbrev=False, add_help=False)  # sciml.cli.help has it

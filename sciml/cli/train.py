@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import traceback
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import Any
 import jsonargparse
 import torch
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sciml.cli.arguments import settled
@@ -20,12 +18,11 @@ from sciml.cli.console import Console, hide_irrelevant_warnings
 from sciml.cli.messages import building
 from sciml.errors import ConfigError
 from sciml.io.safe_yaml import parse_yaml
-from sciml.runs.checkpoints import check_progress, check_weights
+from sciml.runs.checkpoints import check_progress, check_weights, find_checkpoint
 from sciml.runs.configuration import configuration
 from sciml.runs.directory import RUN, RunDirectory
 from sciml.runs.evaluations import Measurement
-from sciml.runs.locate import find_checkpoint
-from sciml.runs.loggers import SafeCheckpointIO, loggers
+from sciml.runs.loggers import Curves, MetricsCSV, SafeCheckpointIO
 from sciml.runs.ownership import Ownership
 from sciml.runs.parser import Parser
 from sciml.runs.settings import Origin
@@ -38,7 +35,7 @@ from sciml.training.precision import check_data, check_precision
 from sciml.training.resume import Continued, check_optimizer
 from sciml.training.stopping import Stopped
 from sciml.training.task import Task, check_has_end
-from sciml.training.trainer_settings import as_list, check_trainer_settings, naming_the_key
+from sciml.training.trainer_settings import as_list, check_monitors, check_trainer_settings, naming_the_key
 
 
 def run(args: list[str]) -> int:
@@ -111,7 +108,8 @@ class RunCLI(ConfiguredCLI):
         kwargs["default_root_dir"] = settings.default_root_dir or str(self.run.path)
         if settings.logger is not False and self.subcommand == "fit":
             others = [logger for logger in as_list(settings.logger) if logger is not True]
-            kwargs["logger"] = [*loggers(self.run.path, resume=self.checkpoint is not None), *others]
+            table = MetricsCSV(self.run.path / "metrics.csv", resume=self.checkpoint is not None)
+            kwargs["logger"] = [table, Curves(self.run.path / "tensorboard"), *others]
         elif settings.logger in (None, True):
             kwargs["logger"] = False
         with naming_the_key(settings):
@@ -133,10 +131,6 @@ class RunCLI(ConfiguredCLI):
     def run_command(self) -> None:
         try:
             super().run_command()
-        except RuntimeError as error:
-            if _raised_by(error, EarlyStopping):  # what it follows is not logged: known when the first epoch has ended
-                raise ConfigError(f"trainer.callbacks: {error}") from error
-            raise
         finally:
             if self.command == "fit":
                 self.ownership.close()
@@ -153,6 +147,7 @@ class RunCLI(ConfiguredCLI):
         check_trainer_settings(settings.trainer, len(batches))
         validates = self.datamodule.has_validation and self.trainer.limit_val_batches > 0
         self.model.check_training(self.trainer, validates=validates, n_batches=len(batches))
+        check_monitors(self.trainer.callbacks, self.model, validates=validates)  # type: ignore[attr-defined]
         check_data(self.trainer, self.model, next(iter(batches)))
         if is_rank_zero():
             self.run.lock()
@@ -224,9 +219,3 @@ class RunCLI(ConfiguredCLI):
     @cached_property
     def _own_settings(self) -> dict[str, Any]:
         return parse_yaml(self._text, "config.yaml")
-
-
-def _raised_by(error: BaseException, kind: type) -> bool:
-    """Whether a method of such an object raised it."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return isinstance(frames[-1].f_locals.get("self"), kind)

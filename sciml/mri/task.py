@@ -32,6 +32,7 @@ class MRITask(Task):
     """
 
     monitor = "val_nmse"
+    logged = ("train_loss", "val_loss", *(f"val_{name}" for name in METRICS), "val_excluded")
     shown = ("train_loss", "val_ssim")
 
     def __init__(

@@ -53,6 +53,7 @@ class PDETask(Task):
     """
 
     monitor = "val_relative_l2"
+    logged = ("train_loss", "val_loss", "val_relative_l2", "val_relative_l2_step")
     shown = ("train_loss", "val_relative_l2", "test_relative_l2")
 
     input_mean: Tensor

@@ -171,11 +171,8 @@ class RunDirectory:
     def settle(self) -> None:
         """Finish what a killed process has left between `begin` and `confirm`."""
         if (self.path / ASIDE).is_dir():
-            self.lock()
-            try:
+            with exclusive(self.path):
                 self.withdraw()
-            finally:
-                self.unlock()
 
     def write_config(self, text: str) -> None:
         with replacing(self.path / "config.yaml") as temporary:
@@ -202,11 +199,9 @@ class RunDirectory:
         """
         wanted = json.loads(json.dumps(dict(data)))
         stem = Path(str(data["path"])).stem or "data"
-        for number in count(1):
-            folder = RunDirectory(self.path / kind / (stem if number == 1 else f"{stem}-{number}"), self._results)
-            if not folder.path.exists() or folder.about.get("data") == wanted:
-                return folder
-        raise AssertionError("unreachable")
+        names = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
+        folders = (RunDirectory(self.path / kind / name, self._results) for name in names)
+        return next(f for f in folders if not f.path.exists() or f.about.get("data") == wanted)
 
     @contextmanager
     def recording(self, about: Mapping[str, Any]) -> Iterator[None]:

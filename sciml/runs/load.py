@@ -11,8 +11,7 @@ from torch import nn
 from sciml.errors import CheckpointError, ConfigError, CorruptFile
 from sciml.io.checkpoints import read_checkpoint
 from sciml.runs.allowed import allowing
-from sciml.runs.checkpoints import check_weights
-from sciml.runs.locate import find_checkpoint
+from sciml.runs.checkpoints import check_weights, find_checkpoint
 from sciml.runs.parser import Parser
 from sciml.runs.settings import Origin, read_config
 

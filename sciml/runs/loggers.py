@@ -44,11 +44,6 @@ class SafeCheckpointIO(TorchCheckpointIO):
         return read_checkpoint(path, map_location)
 
 
-def loggers(run_dir: Path, *, resume: bool) -> list[Logger]:
-    """Those of a run: its table, and its curves."""
-    return [MetricsCSV(run_dir / "metrics.csv", resume=resume), Curves(run_dir / "tensorboard")]
-
-
 def _state(path: str | os.PathLike[str]) -> tuple[int, ...]:
     """Differs when the file was replaced or written to; () if it is not there."""
     try:

@@ -60,9 +60,19 @@ def missing(path: Path) -> str:
     return f"{path.parent}: {path.name} is missing ({found}); evaluate the run with `sciml test` first"
 
 
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number, or null."""
+    if isinstance(value, bool) or not isinstance(value, int | float | None):
+        return False
+    try:
+        return value is None or math.isfinite(value)
+    except OverflowError:  # an integer beyond float64
+        return False
+
+
 def wrong_number(path: Path, name: str, value: Any) -> CorruptFile | None:
     """The error of an entry that is neither a finite number nor null; None if it is fine."""
-    return None if value is None or _is_number(value) else _wrong(path, name, "a finite number", value)
+    return None if is_number(value) else _wrong(path, name, "a finite number", value)
 
 
 def _kinds(path: Path, metrics: Mapping[str, Any]) -> Kinds:
@@ -76,14 +86,14 @@ def _kinds(path: Path, metrics: Mapping[str, Any]) -> Kinds:
 def _check(path: Path, entries: Mapping[str, Any], prefix: str, kinds: Kinds) -> None:
     for key, value in entries.items():
         name = f"{prefix}{key}"
-        if key in kinds.groups and not isinstance(value, dict):
-            raise _wrong(path, name, "a JSON object", value)
-        if key in TEXTS and not isinstance(value, str | None):
-            raise _wrong(path, name, "text", value)
-        if key in kinds.series and not isinstance(value, list):
-            raise _wrong(path, name, "a list of numbers", value)
-        if key in kinds.numbers and (error := wrong_number(path, name, value)):
-            raise error
+        for keys, good, expected in (
+            (kinds.groups, isinstance(value, dict), "a JSON object"),
+            (TEXTS, isinstance(value, str | None), "text"),
+            (kinds.series, isinstance(value, list), "a list of numbers"),
+            (kinds.numbers, is_number(value), "a finite number"),
+        ):
+            if key in keys and not good:
+                raise _wrong(path, name, expected, value)
         if isinstance(value, dict) and key not in DESCRIPTIONS:
             _check(path, value, f"{name}.", kinds)
         for number, entry in enumerate(value if key in kinds.series else ()):
@@ -99,15 +109,6 @@ def _refuse_nan(path: Path, name: str, value: Any) -> None:
     entries = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, entry in entries:
         _refuse_nan(path, f"{name}.{key}", entry)
-
-
-def _is_number(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # an integer beyond float64
-        return False
 
 
 def _wrong(path: Path, name: str, expected: str, found: Any) -> CorruptFile:

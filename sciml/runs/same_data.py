@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sciml.errors import BadSchema
+from sciml.runs.settings import flat
 
 Metrics = Sequence[Mapping[str, Any]]
 
@@ -50,12 +51,6 @@ def unknown_data(names: Sequence[str], metrics: Metrics) -> list[str]:
     ]
 
 
-def _flat(entries: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+def _flat(entries: Mapping[str, Any]) -> dict[str, str]:
     """Nested keys joined by dots, values as JSON."""
-    flat: dict[str, str] = {}
-    for key, value in entries.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    return flat
+    return {k: v if isinstance(v, str) else json.dumps(v, sort_keys=True) for k, v in flat(entries).items()}

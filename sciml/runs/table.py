@@ -9,7 +9,7 @@ from typing import Any
 from sciml.errors import BadSchema, listed
 from sciml.runs.checkpoints import staleness
 from sciml.runs.measures import MEASURES, Column, columns
-from sciml.runs.metrics_json import NUMBERS, read_metrics, wrong_number
+from sciml.runs.metrics_json import NUMBERS, is_number, read_metrics, wrong_number
 from sciml.runs.same_data import different_data, unknown_data
 from sciml.runs.settings import flat, read_config
 
@@ -76,7 +76,8 @@ def _measures(metrics: Sequence[Mapping[str, Any]]) -> list[Column]:
     """As the first evaluation that describes itself does; else the numbers that the first one has, by key."""
     if found := next(filter(None, map(columns, metrics)), None):
         return found
-    numbers = [key for key, value in metrics[0].items() if _is_number(value) and not _is_known(key)]
+    other = ("excluded", "first_bad")  # no errors of predictions
+    numbers = [k for k, v in metrics[0].items() if is_number(v) and k not in NUMBERS and not k.startswith(other)]
     return [Column(key, key, better=None) for key in numbers]
 
 
@@ -91,15 +92,6 @@ def _require_one_kind(names: Sequence[str], metrics: Sequence[Mapping[str, Any]]
                 f"{first[0]} was measured by {listed(first[1])}, {name} by {listed(keys)}: runs of two applications; "
                 "compare those of each apart"
             )
-
-
-def _is_number(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def _is_known(key: str) -> bool:
-    """Whether an entry is no error of predictions."""
-    return key in NUMBERS or key.startswith(("excluded", "first_bad"))
 
 
 def _left_out(metrics: Mapping[str, Any]) -> str:

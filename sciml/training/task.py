@@ -38,12 +38,14 @@ class Task(LightningModule):
         monitor: The logged metric whose least value marks the best checkpoint.
         result_names: Files and folders that its results write, beside metrics.json, figures, predictions.h5 and
             reconstructions: what else lies in a run's folder is the user's.
+        logged: The metrics that it logs in `fit`; none: it does not say.
         trained, measured: What the batches of the epoch gave so far, in training and in evaluation: logged at its
             end as means over all devices.
     """
 
     monitor: str
     result_names: ClassVar[tuple[str, ...]] = ()
+    logged: tuple[str, ...] = ()
     shown: tuple[str, ...] = ("train_loss",)  # in the progress bar
 
     def __init__(

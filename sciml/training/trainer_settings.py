@@ -7,7 +7,7 @@ import math
 import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
@@ -19,7 +19,9 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import (
     BackboneFinetuning,
     BatchSizeFinder,
+    EarlyStopping,
     LearningRateFinder,
+    ModelCheckpoint,
     StochasticWeightAveraging,
     WeightAveraging,
 )
@@ -28,6 +30,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from sciml.errors import ConfigError
 from sciml.training.callbacks import Checkpoints, DivergenceGuard, TrainingCost
+from sciml.training.task import Task
 
 QUIET = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
 REFUSALS = (TypeError, ValueError, ImportError, MisconfigurationException)
@@ -62,6 +65,24 @@ def check_trainer_settings(settings: Mapping[str, Any], n_batches: float = math.
             f"trainer.val_check_interval: {interval}, and an epoch has {n_batches} batches; set at most that, or "
             "check_val_every_n_epoch: null to count through the epochs"
         )
+
+
+def check_monitors(callbacks: Sequence[Callback], task: Task, *, validates: bool) -> None:
+    """Raise ConfigError for a callback of Lightning's that follows a metric which is never logged.
+
+    Where a class of the user's own takes part, it may log more than the task says, which may also say nothing.
+    """
+    if not task.logged or not all(type(part).__module__.startswith(("sciml.", "lightning.")) for part in (task, *callbacks)):
+        return
+    logged = [name for name in (*task.logged, "seconds_per_epoch") if validates or not name.startswith("val_")]
+    for callback in callbacks:
+        name = callback.monitor if isinstance(callback, (EarlyStopping, ModelCheckpoint)) else None
+        of_rates = name is not None and name.startswith("lr-")  # of a LearningRateMonitor
+        if name is not None and name not in logged and not of_rates and getattr(callback, "strict", True):
+            raise ConfigError(
+                f"trainer.callbacks: {type(callback).__name__}: monitor: {name}, which is not logged; expected one of "
+                f"{', '.join(logged)}{'' if validates else ' (nothing is validated; see data.n_val)'}"
+            )
 
 
 def check_seed(seed: int | bool) -> None:

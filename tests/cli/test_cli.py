@@ -253,11 +253,30 @@ def test_steps_of_several_devices_are_counted_before_they_start(folder: Path, sc
     assert made(folder) == set()
 
 
-def test_a_metric_that_stopping_waits_for_in_vain_is_named(folder: Path, sciml: Sciml) -> None:
-    stopping = f"{{class_path: {CALLBACKS}.EarlyStopping, init_args: {{monitor: nope}}}}"
-    status, printed = sciml("fit", f"--trainer.callbacks={stopping}")
-    assert status == 2
-    assert "trainer.callbacks: Early stopping conditioned on metric `nope`" in printed
+@pytest.mark.parametrize(
+    ("callback", "options", "words"),
+    [
+        ("EarlyStopping, init_args: {monitor: nope}", [], "EarlyStopping: monitor: nope, which is not logged"),
+        ("ModelCheckpoint, init_args: {monitor: val_los}", [], "expected one of train_loss, val_loss"),
+        ("EarlyStopping, init_args: {monitor: val_loss}", ["--data.n_val=0"], "nothing is validated; see data.n_val"),
+    ],
+)
+def test_a_metric_that_a_callback_waits_for_in_vain_is_named(
+    folder: Path, sciml: Sciml, callback: str, options: list[str], words: str
+) -> None:
+    status, printed = sciml("fit", f"--trainer.callbacks={{class_path: {CALLBACKS}.{callback}}}", *options)
+    assert status == 2, printed
+    assert printed.startswith("sciml: ConfigError: trainer.callbacks: ")
+    assert words in printed
+    assert made(folder) == set()
+
+
+def test_all_that_is_logged_may_be_followed(folder: Path, sciml: Sciml) -> None:
+    names = [*PDETask.logged, "seconds_per_epoch", "lr-Adam/pg1"]
+    stops = [f"{{class_path: {CALLBACKS}.EarlyStopping, init_args: {{monitor: {name}}}}}" for name in names]
+    callbacks = [f"{{class_path: {CALLBACKS}.LearningRateMonitor}}", *stops]
+    status, printed = sciml("fit", f"--trainer.callbacks=[{', '.join(callbacks)}]")
+    assert status == 0, printed
 
 
 @pytest.mark.parametrize(

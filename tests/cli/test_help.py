@@ -148,6 +148,13 @@ def test_the_full_list_is_the_parsers_own(ask: str, capsys: pytest.CaptureFixtur
     assert len(printed.splitlines()) > 500
 
 
+@pytest.mark.parametrize("command", ["compare", "verify"])
+def test_a_command_of_few_arguments_has_one_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--help"]) == main([command, "--help", "full"]) == 0
+    printed = capsys.readouterr().out
+    assert printed[: len(printed) // 2] * 2 == printed
+
+
 def test_help_is_fast_and_imports_no_torch() -> None:
     code = (
         "import sys; from sciml.cli import main\n"

@@ -63,9 +63,14 @@ def test_a_word_after_the_command_is_a_run_or_a_configuration(tmp_path: Path, mo
         "fit",
         "--config",
         "a.yaml",
-        "--config=b.yaml",
-        "--config=c.yaml",
+        "--config",
+        "b.yaml",
+        "--config",
+        "c.yaml",
     ]
+    spread = ["fit", "--a=1", "--config=a.yaml", "--b", "x y", "-3", "--c={d: -c}", "-cb.yaml", "--e=f g"]
+    files = ["--config", "a.yaml", "--config", "b.yaml"]
+    assert normalised(spread) == ["fit", *files, "--a=1", "--b", "x y", "-3", "--c={d: -c}", "--e=f g"]
     (tmp_path / "empty").mkdir()
     for word, expected in (("empty", r"no config\.yaml"), ("nothing", "no such file.*run directory")):
         with pytest.raises(ConfigError, match=expected):
