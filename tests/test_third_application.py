@@ -142,6 +142,10 @@ def test_data_of_another_application_are_refused(signals: Sciml, part: str) -> N
         (["--data.nois=1"], "data.nois: no such setting; did you mean 'data.noise'?"),
         (["--data.noise=loud"], "data.noise: expected float; got 'loud'"),
         (["--data.augment=sciml.pde.Symmetry"], "augment: expected an object of third_application.Reversed, or none"),
+        (
+            ["--trainer.callbacks=EarlyStopping", "--trainer.callbacks.monitor=val_los"],
+            "trainer.callbacks: EarlyStopping: monitor: val_los, which is not logged; expected one of train_loss",
+        ),
         (["--model.net.size=8"], "model.net does not fit signals (4, 12)"),
         (["--data.class_path=sciml.PDEData"], "data.augment: third_application.Reversed is no Symmetry"),
     ],

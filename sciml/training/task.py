@@ -38,7 +38,7 @@ class Task(LightningModule):
         monitor: The logged metric whose least value marks the best checkpoint.
         result_names: Files and folders that its results write, beside metrics.json, figures, predictions.h5 and
             reconstructions: what else lies in a run's folder is the user's.
-        logged: The metrics that it logs in `fit`; none: it does not say.
+        logged: The metrics that it logs in `fit`, which a class that logs others says anew.
         trained, measured: What the batches of the epoch gave so far, in training and in evaluation: logged at its
             end as means over all devices.
     """

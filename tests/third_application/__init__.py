@@ -98,6 +98,7 @@ class Filter(nn.Module):
 
 class SignalTask(Task):
     monitor = "val_loss"
+    logged = ("train_loss", "val_loss")
     result_names = ("cleaned.npy",)
 
     def results(self) -> Results:
