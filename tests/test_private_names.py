@@ -28,7 +28,6 @@ from torch.utils.data import DataLoader
 
 from sciml.pde.models.replace import _CALLED, _FLAGS
 from sciml.runs.allowed import allowing
-from sciml.runs.parser import Parser
 from sciml.training.progress import batches_done, epochs_done, limit_steps
 from sciml.transforms.modules import Moved
 
@@ -161,13 +160,6 @@ def command_lines() -> None:
     assert "self._subcommand_parsers[subcommand]" in inspect.getsource(LightningCLI._parser)
 
 
-def actions() -> None:
-    """A parser's arguments by name: sciml/cli/messages.py."""
-    parser = Parser()
-    parser.add_argument("--a.b", type=int)
-    assert "a.b" in [action.dest for action in parser._actions]
-
-
 def policy() -> None:
     """What may be imported is one of jsonargparse's settings: sciml/runs/allowed.py, which puts them back."""
     before = dict(parsing_settings)
@@ -233,7 +225,6 @@ CHECKS: dict[str, Callable[[], None]] = {
     "_check_can_spawn_children": launchers,
     "_prepare_subcommand_parser": command_lines,
     "_run_subcommand": command_lines,
-    "_actions": actions,
     "_common": policy,
     "_init_kwargs": constructor_arguments,
     "_contract_dense": contraction,

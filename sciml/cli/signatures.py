@@ -51,7 +51,7 @@ def arguments_of(owner: Callable[..., Any], given: int = 0) -> Arguments:
 
     Raises ConfigError where Python cannot tell them.
     """
-    parser = Parser(exit_on_error=False, allow_abbrev=False, description=None)
+    parser = Parser(exit_on_error=False, allow_abbrev=False)
     add: Any = parser.add_class_arguments if inspect.isclass(owner) else parser.add_function_arguments
     try:
         names = add(owner, as_group=False, as_positional=False, fail_untyped=False, skip={given} if given else None)

@@ -2,19 +2,23 @@
 
 from contextlib import nullcontext
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_data
+import torch
 import yaml
 from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
 
 from sciml.cli import main
 from sciml.errors import ConfigError
+from sciml.pde.task import PDETask
 from sciml.training.launcher import environment_plugins
-from sciml.training.trainer_settings import as_list, check_trainer_settings, naming_the_key
+from sciml.training.trainer_settings import as_list, check_monitors, check_trainer_settings, naming_the_key
 
 WRONG: list[tuple[str, Any]] = [
     ("accelerator", "foo"),
@@ -127,6 +131,18 @@ def test_what_lightning_itself_refuses_gets_the_keys_name(key: str, value: Any) 
     assert "\n" not in str(raised.value)
     with nullcontext() as nothing, naming_the_key({}):
         assert nothing is None
+
+
+class Logs(Callback):
+    """A user's own, which may log anything."""
+
+
+def test_beside_ones_own_classes_any_metric_may_be_followed() -> None:
+    task, stopping = PDETask(torch.nn.Identity(), partial(torch.optim.Adam, lr=1e-3)), EarlyStopping(monitor="mine")
+    with pytest.raises(ConfigError, match="EarlyStopping: monitor: mine, which is not logged"):
+        check_monitors([stopping], task, validates=True)
+    check_monitors([stopping, Logs()], task, validates=True)
+    check_monitors([EarlyStopping(monitor="mine", strict=False)], task, validates=True)
 
 
 def test_one_or_several_or_none() -> None:
