@@ -12,7 +12,7 @@ from typing import Any
 from sciml.errors import ConfigError
 from sciml.io.safe_yaml import read_yaml
 
-PLACES = ("--run_dir", "--ckpt_path", "--config", "-c", "--data.path", "--data.test_path")
+PLACES = ("path", "_dir", "--config", "-c")  # how options end that name a file or folder
 EVALUATIONS = ("validate", "test", "predict")
 
 
@@ -24,7 +24,7 @@ def settled(args: list[str]) -> list[str]:
     """
     from sciml.runs.allowed import allow  # brings jsonargparse
 
-    packages, rest = _taken("--allow", words=normalised(args))
+    packages, rest = _taken("--allow", words=[_of_today(word) for word in normalised(args)])
     if packages and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # last: it must not hide what is installed
     allow(packages)
@@ -97,8 +97,16 @@ def _refuse_empty(words: list[str]) -> None:
     """An unset variable of the shell must not become the current folder."""
     for option, value in pairwise([*words, ""]):
         name, is_, given = option.partition("=")
-        if name in PLACES and not (given if is_ else value):
+        if name.startswith("-") and name.endswith(PLACES) and not (given if is_ else value):
             raise ConfigError(f"{name}: empty; give a path, or leave it out")
+
+
+def _of_today(word: str) -> str:
+    """A class that has moved by the name that it has now, as in configurations."""
+    from sciml.runs.earlier import renamed
+
+    option, is_, value = word.rpartition("=")
+    return f"{option}{is_}{'null' if (now := renamed(value)) is None else now}"
 
 
 def _configuration(command: str, path: Path) -> Path:

@@ -105,8 +105,8 @@ def _parts(model: Task, data: DataModule) -> None:
     """What a configuration is of.
 
     Args:
-        model: sciml.PDETask or sciml.MRITask, with a network and its optimizer
-        data: sciml.PDEData or sciml.MRIData
+        model: a task, with a network and its optimizer
+        data: what it is trained and tested on
     """
 
 

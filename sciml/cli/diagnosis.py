@@ -13,6 +13,7 @@ from sciml.cli.given import OF_A_CLASS, is_path, states, structured
 from sciml.cli.messages import nearest
 from sciml.cli.signatures import Arguments, arguments_of, made_by, named, names_of
 from sciml.errors import ConfigError
+from sciml.runs.earlier import written_today
 
 Path = tuple[str, ...]  # of a setting, without the init_args between
 Fits = Callable[[Any], bool]
@@ -25,7 +26,9 @@ def explain(message: str, words: Sequence[str], known: Arguments, remedy: str = 
     """
     try:
         settings: dict[str, Any] = {}
+        without_class: set[str] = set()
         for settings in states(words):
+            without_class |= _refuse_late_class(settings, known, without_class)
             _check_arguments(settings, known, (), complete=False)
         if missing := [key for name in known.required for key in _missing(name, settings.get(name))]:
             return f"it needs {', '.join(missing)}{remedy}"
@@ -33,6 +36,16 @@ def explain(message: str, words: Sequence[str], known: Arguments, remedy: str = 
     except ConfigError as fault:
         return str(fault)
     return " ".join(message.split())
+
+
+def _refuse_late_class(settings: Mapping[str, Any], known: Arguments, before: Collection[str]) -> set[str]:
+    """Those that have settings, but no class yet. Raises ConfigError for one that was there `before`."""
+    parts = {name: value for name in known.required if isinstance(value := settings.get(name), dict)}
+    if late := [name for name in before if "class_path" in parts.get(name, {})]:
+        raise ConfigError(
+            f"{late[0]}: settings before its class_path; of several configurations the one with it is first"
+        )
+    return {name for name, value in parts.items() if "class_path" not in value}
 
 
 def _missing(name: str, value: Any) -> list[str]:
@@ -46,6 +59,8 @@ def _check_arguments(settings: Mapping[str, Any], known: Arguments, path: Path, 
     """Raise ConfigError for the first fault; what is missing counts only in `complete` settings."""
     for name, value in settings.items():
         here = (*path, name)
+        if word := written_today(".".join(here), value):
+            raise _fault(here, f"{shown(value)} is written {word} today")
         if name not in known.annotations:
             raise _fault(here, f"no such setting{_near(name, value, settings, known, path)}")
         annotation = known.annotations[name]

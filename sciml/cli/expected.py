@@ -15,7 +15,11 @@ from sciml.cli.help import APPLICATIONS, CLASSES
 PLAIN = (str, int, float, complex, bytes, list, dict, tuple, set, Enum, timedelta, os.PathLike, NoneType)
 NOUNS = {"net": "network", "optimizer": "optimizer", "loss": "loss"}
 NETS = " or ".join(of.NET for of in APPLICATIONS)
-EXAMPLES = {"net": f"{NETS} (sciml fit --help lists networks)", "optimizer": "torch.optim.Adam"}
+EXAMPLES = {
+    "net": f"{NETS} (sciml fit --help lists networks)",
+    "optimizer": "torch.optim.Adam",
+    "loss": "torch.nn.MSELoss",
+}
 Bases = list[tuple[type, int]]  # with the number of arguments that the program gives by itself
 
 

@@ -109,7 +109,7 @@ def _inner(owner: Any, part: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name not in (path, owner.__name__):  # something that this module imports
             raise
-        known = [*dir(owner), *getattr(owner, "__all__", ())]
+        known = [*vars(owner), *dir(owner), *getattr(owner, "__all__", ())]
         raise ConfigError(f"{owner.__name__} has no {part}{nearest(part, known)}") from error
 
 

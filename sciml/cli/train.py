@@ -88,7 +88,7 @@ class RunCLI(ConfiguredCLI):
             self.config_init = self.parser.instantiate(self.config)
         self.datamodule, self.model = self._settings.data, self._settings.model
         check_one_application(self.model, self.datamodule)
-        self.run = RunDirectory(self._settings.run_dir)
+        self.run = RunDirectory(self._settings.run_dir, self.model.result_names)
         self.run.settle()
         self.checkpoint = None
         if self.subcommand == "fit":
@@ -157,7 +157,7 @@ class RunCLI(ConfiguredCLI):
         """Refuse what would silently be another run; apply and name what may change."""
         checkpoint = self.checkpoint_io.read(path)
         origin = Origin(path, self._own_settings, checkpoint)
-        origin.require_same_run()
+        origin.require_same_run(self.datamodule)
         check_weights(self.model.net, checkpoint, path)
         check_optimizer(self.model, checkpoint, path)
         check_progress(checkpoint, self.trainer.max_epochs, self.trainer.max_steps, path)
@@ -170,7 +170,7 @@ class RunCLI(ConfiguredCLI):
 
     def before_test(self) -> None:
         self.measurement = self._use_checkpoint()
-        self.target = self.measurement.evaluation_folder()
+        self.target = self.measurement.evaluation_folder(self.datamodule)
 
     def before_predict(self) -> None:
         self.measurement = self._use_checkpoint()

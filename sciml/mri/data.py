@@ -12,7 +12,6 @@ from sciml.mri.formats.index import volumes
 from sciml.mri.formats.splits import refuse_shared
 from sciml.mri.physics.masks import Mask
 from sciml.mri.physics.moved import MovedObject
-from sciml.training.augmentation import Augmentation
 from sciml.training.data import DataModule, check_ranges, check_split
 
 
@@ -49,6 +48,8 @@ class MRIData(DataModule):
     """
 
     augmentation = MovedObject
+    untested = (*DataModule.untested, "n_train", "n_val", "train_split", "val_split", "cache_dir")
+    replaceable = (*DataModule.replaceable, "path", "test_*", "cache_dir")
     augment: MovedObject | None
 
     def __init__(
@@ -63,7 +64,7 @@ class MRIData(DataModule):
         n_train: int | None = None,
         n_val: int | None = None,
         maps: MapSource = "none",
-        augment: Augmentation | None = None,
+        augment: MovedObject | None = None,
         batch_size: int = 1,
         num_workers: int = 0,
         seed: int = 0,

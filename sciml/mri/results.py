@@ -19,7 +19,7 @@ from sciml.mri.figures import reconstruction
 from sciml.mri.metrics import volume_metrics
 from sciml.mri.reconstructions import check_names, store, write_reconstructions
 from sciml.mri.volumes import METRICS, Volume, VolumeStack
-from sciml.runs.files import Drawing, as_json, earlier_entries, record_figures, remove, replace_figures
+from sciml.runs.files import Drawing, as_json, earlier_names, record_figures, remove, replace_figures
 from sciml.runs.measures import Column, described
 from sciml.training.results import Results
 from sciml.transforms.figures import factors
@@ -100,12 +100,12 @@ def write_images(
     metrics = _summary(volumes, found, bad, info or {})
     text = as_json(metrics)
     folder = Path(run_dir)
-    earlier = earlier_entries(folder)
+    volumes_before, figures_before = (earlier_names(folder, key) for key in ("volumes", "figures"))
     with replacing_together() as temporary:
         store(folder / "reconstructions", volumes, temporary)
         temporary(folder / "metrics.json").write_text(text, encoding="utf-8")
-    remove(folder / "reconstructions", [name for name in earlier["volumes"] if name not in found])
-    drawn = replace_figures(folder / "figures", drawings, earlier["figures"])
+    remove(folder / "reconstructions", [name for name in volumes_before if name not in found])
+    drawn = replace_figures(folder / "figures", drawings, figures_before)
     record_figures(folder / "metrics.json", metrics, drawn)
     if bad:
         name, (count, k) = next(iter(bad.items()))

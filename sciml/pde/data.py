@@ -1,8 +1,9 @@
 """Batches of PDE data for Lightning: rollouts from trajectories, static maps from pairs."""
 
 import logging
+from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -15,7 +16,6 @@ from sciml.pde.formats.frames import Frames
 from sciml.pde.formats.selection import Selection
 from sciml.pde.formats.source import Source, open_source
 from sciml.pde.symmetry import Symmetry
-from sciml.training.augmentation import Augmentation
 from sciml.training.data import DataModule, check_ranges, check_split
 
 __all__ = ["Batch", "PDEData", "PDEDataModule", "Statistics"]
@@ -66,6 +66,9 @@ class PDEData(DataModule):
     """
 
     augmentation = Symmetry
+    untested = (*DataModule.untested, "n_train", "n_val", "windows", "grid")
+    replaceable = (*DataModule.replaceable, "path", "test_*", "n_test")
+    unless_set: ClassVar[Mapping[str, str]] = {"test_path": "path", "test_subsample": "subsample"}
     augment: Symmetry | None
 
     def __init__(
@@ -80,7 +83,7 @@ class PDEData(DataModule):
         output_frames: int | None = None,
         time_stride: int = 1,
         windows: bool = False,
-        augment: Augmentation | None = None,
+        augment: Symmetry | None = None,
         subsample: int = 1,
         test_subsample: int | None = None,
         grid: list[int] | None = None,

@@ -15,7 +15,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
@@ -38,15 +38,21 @@ FIT = (
 EVALUATION = ("metrics.json", "predictions.h5", "figures", "reconstructions")
 RUN = "run"
 WITHIN = ("evaluations", "predict")
-WRITES = ("config.yaml", "metrics.csv", "checkpoints", "tensorboard", *EVALUATION, *WITHIN)
 REMEDY = "give another --run_dir"
 
 
 class RunDirectory:
-    """One folder, in which a run, an evaluation or a prediction is written."""
+    """One folder, in which a run, an evaluation or a prediction is written.
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
+    Args:
+        path: The folder.
+        results: Names of files and folders that an application's evaluations write beside those above.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], results: Sequence[str] = ()) -> None:
+        self.path, self._results = Path(path), tuple(results)
+        self._evaluation = (*EVALUATION, *self._results)
+        self._writes = ("config.yaml", "metrics.csv", "checkpoints", "tensorboard", *self._evaluation, *WITHIN)
         self._claim = ExitStack()
 
     @property
@@ -85,7 +91,7 @@ class RunDirectory:
             )
         if self.about.get("kind", RUN) != RUN:
             raise ConfigError(f"run_dir: {self.path} holds an {self.about['kind']}, not a run; {REMEDY}")
-        taken = [] if self.about else [name for name in WRITES if os.path.lexists(self.path / name)]
+        taken = [] if self.about else [name for name in self._writes if os.path.lexists(self.path / name)]
         if taken:
             raise ConfigError(
                 f"run_dir: {self.path} holds {', '.join(taken)}, and no {MARKER} says that a run wrote this; "
@@ -100,7 +106,7 @@ class RunDirectory:
         about = self.about
         if about.get("kind") == "evaluation" and about.get("data") == json.loads(json.dumps(dict(data))):
             return
-        names = [name for name in ("config.yaml", *EVALUATION) if os.path.lexists(self.path / name)]
+        names = [name for name in ("config.yaml", *self._evaluation) if os.path.lexists(self.path / name)]
         if self.is_run or about or names:
             kind = about.get("kind", RUN)
             kind = "an evaluation of other data or weights" if kind == "evaluation" else f"another {kind}"
@@ -114,7 +120,7 @@ class RunDirectory:
         about = self.about
         if not about or about.get("writing"):
             return
-        others = [n for n in self._stamps() if n not in _listed(about) and not n.startswith("figures/")]
+        others = [n for n in self._stamps() if n not in self._listed(about) and not n.startswith("figures/")]
         if others:
             raise ConfigError(
                 f"run_dir: {self.path} holds {listed(others)}, and no evaluation is known to have written this; move "
@@ -178,9 +184,9 @@ class RunDirectory:
         if not about:
             return []
         found = [path for pattern in FIT for path in sorted(self.path.glob(pattern))]
-        found += [self.path / name for name in _listed(about)]
+        found += [self.path / name for name in self._listed(about)]
         for folder in (folder for kind in WITHIN for folder in sorted((self.path / kind).glob("*"))):
-            inner = RunDirectory(folder)
+            inner = RunDirectory(folder, self._results)
             found += [] if inner.about.get("kind", RUN) == RUN else inner.written()  # a run there is one of its own
         return [path for path in (self.path / MARKER, *found) if path.is_file()]
 
@@ -194,7 +200,7 @@ class RunDirectory:
         wanted = json.loads(json.dumps(dict(data)))
         stem = Path(str(data["path"])).stem or "data"
         names = (stem if number == 1 else f"{stem}-{number}" for number in count(1))
-        folders = (RunDirectory(self.path / kind / name) for name in names)
+        folders = (RunDirectory(self.path / kind / name, self._results) for name in names)
         return next(f for f in folders if not f.path.exists() or f.about.get("data") == wanted)
 
     @contextmanager
@@ -207,18 +213,25 @@ class RunDirectory:
                 yield
             finally:
                 fresh = {name for name, stamp in self._stamps().items() if before.get(name) != stamp}
-                known = {name for name in _listed(self.about) if (self.path / name).is_file()}
+                known = {name for name in self._listed(self.about) if (self.path / name).is_file()}
                 marker = {key: value for key, value in self.about.items() if key != "writing"}
                 self._mark({**marker, **about, "files": sorted(known | fresh)})
 
     def _stamps(self) -> dict[str, tuple[int, int]]:
-        places = [self.path / name for name in EVALUATION]
+        places = [self.path / name for name in self._evaluation]
         files = [f for place in places for f in (sorted(place.glob("*")) if place.is_dir() else [place])]
         return {
             str(f.relative_to(self.path)): (f.stat().st_ino, f.stat().st_mtime_ns)
             for f in files
             if f.is_file() and not f.name.startswith(".")
         }
+
+    def _listed(self, about: Mapping[str, Any]) -> list[str]:
+        """The files of evaluations that a marker lists, within its folder, whatever was written into it."""
+        names = about.get("files")
+        paths = [Path(name) for name in names if isinstance(name, str)] if isinstance(names, list) else []
+        ours = (path for path in paths if path.parts and path.parts[0] in self._evaluation)
+        return [str(path) for path in ours if ".." not in path.parts]
 
     def _mark(self, about: Mapping[str, Any]) -> None:
         self.path.mkdir(parents=True, exist_ok=True)
@@ -231,17 +244,10 @@ class RunDirectory:
     def _prune(self) -> None:
         """Remove the folders of a run that hold nothing, and the run's own if it holds nothing either."""
         inner = [folder for kind in WITHIN for folder in (self.path / kind).glob("*")]
-        deeper = [folder / name for folder in inner for name in EVALUATION]
-        for folder in (*deeper, *inner, *(self.path / name for name in WRITES), self.path):
+        deeper = [folder / name for folder in inner for name in self._evaluation]
+        for folder in (*deeper, *inner, *(self.path / name for name in self._writes), self.path):
             if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
                 folder.rmdir()
-
-
-def _listed(about: Mapping[str, Any]) -> list[str]:
-    """The files of evaluations that a marker lists, within its folder, whatever was written into it."""
-    names = about.get("files")
-    paths = [Path(name) for name in names if isinstance(name, str)] if isinstance(names, list) else []
-    return [str(path) for path in paths if path.parts[:1] and path.parts[0] in EVALUATION and ".." not in path.parts]
 
 
 def _move(source: Path, target: Path) -> None:

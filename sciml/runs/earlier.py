@@ -4,6 +4,7 @@ They named no class for task and data, but had a key `task` (fields where it was
 object stands. Classes have moved since.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +23,12 @@ MOVED = {  # what a configuration may have named, by the longest beginning that 
     **{f"sciml.mri.{module}.": "sciml.mri." for module in ("fourier", "masks", "modl", "sense", "varnet")},
 }
 LOSSES = {"ssim": "sciml.mri.SSIMLoss", "l1": "torch.nn.L1Loss", "mse": "torch.nn.MSELoss"}
-CONSTANT = "sciml.training.schedules.Constant"
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
+    "pde": {"false": None, "true": {"class_path": "sciml.pde.Symmetry"}},
+    "mri": {"none": None}
+    | {m: {"class_path": "sciml.mri.MovedObject", "init_args": {"maps": m}} for m in ("file", "espirit")},
+}
+NOTHING = "sciml.tasks.schedules.Constant"  # a schedule that is none
 
 
 def upgraded(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,7 +36,7 @@ def upgraded(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ConfigError for a `task` that there never was.
     """
-    found: dict[str, Any] = _renamed(settings)
+    found: dict[str, Any] = renamed(settings)
     model, data = found.get("model"), found.get("data")
     if not _is_earlier(found, model, data):
         return found
@@ -41,6 +47,19 @@ def upgraded(settings: Mapping[str, Any]) -> dict[str, Any]:
     for (key, values), path in zip(parts.items(), CLASSES[task], strict=True):
         found[key] = {"class_path": path, "init_args": values}
     return found
+
+
+def written_today(key: str, value: Any) -> str | None:
+    """How a word that an earlier version took for this setting is written today; None for all others."""
+    word = str(value).lower()
+    if key == "task" and word in CLASSES:
+        return " and ".join(
+            f"{part}.class_path: {path}" for part, path in zip(("model", "data"), CLASSES[word], strict=True)
+        )
+    if key == "data.augment" and not isinstance(value, Mapping | None):
+        known = AUGMENTATIONS["pde"] | AUGMENTATIONS["mri"]
+        return json.dumps(known[word]).replace('"', "") if word in known else None
+    return LOSSES.get(word) if key == "model.loss" else None
 
 
 def _is_earlier(settings: Mapping[str, Any], model: Any, data: Any) -> bool:
@@ -56,34 +75,22 @@ def _model(values: dict[str, Any], task: str) -> dict[str, Any]:
         found["loss"] = {"class_path": "sciml.pde.RelativeL2Loss"}
     elif isinstance(loss := found.get("loss"), str) and loss in LOSSES:
         found["loss"] = {"class_path": LOSSES[loss]}
-    if _class_of(found.get("scheduler")) == CONSTANT:
-        found["scheduler"] = None
     return found
 
 
 def _data(values: dict[str, Any], task: str) -> dict[str, Any]:
-    augment = {"augment": _augmentation(values["augment"], task)} if "augment" in values else {}
-    return {**values, **augment}
+    word = str(values.get("augment")).lower()
+    return values | {"augment": AUGMENTATIONS[task][word]} if word in AUGMENTATIONS[task] else values
 
 
-def _augmentation(value: Any, task: str) -> Any:
-    if value in (False, None, "none"):
-        return None
-    if task == "mri":
-        return {"class_path": "sciml.mri.MovedObject", "init_args": {"maps": value}}
-    return {"class_path": "sciml.pde.Symmetry"}
-
-
-def _class_of(value: Any) -> Any:
-    return value.get("class_path") if isinstance(value, dict) else value
-
-
-def _renamed(value: Any) -> Any:
+def renamed(value: Any) -> Any:
     """The same with today's names of classes."""
+    if value == NOTHING or (isinstance(value, Mapping) and value.get("class_path") == NOTHING):
+        return None
     if isinstance(value, Mapping):
-        return {key: _renamed(entry) for key, entry in value.items()}
+        return {key: renamed(entry) for key, entry in value.items()}
     if isinstance(value, list):
-        return [_renamed(entry) for entry in value]
+        return [renamed(entry) for entry in value]
     if isinstance(value, str) and value.startswith("sciml."):
         fitting = [start for start in MOVED if value.startswith(start)]
         if fitting:

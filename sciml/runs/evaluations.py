@@ -7,7 +7,7 @@ from typing import Any
 
 from sciml.runs.checkpoints import relative
 from sciml.runs.directory import RUN, RunDirectory
-from sciml.runs.settings import Origin
+from sciml.runs.settings import DataClass, Origin
 
 
 class Measurement:
@@ -34,7 +34,7 @@ class Measurement:
         weights = path.name if run.owns(path) else str(path.resolve())
         self.identity = {**self.described, **asked, "checkpoint": weights}
 
-    def evaluation_folder(self) -> RunDirectory:
+    def evaluation_folder(self, data: DataClass) -> RunDirectory:
         """The run itself for its own test data, a folder beside them for other data.
 
         Raises ConfigError where the results of another network, or the user's files, are in the way.
@@ -43,7 +43,8 @@ class Measurement:
             self.run.require_evaluation(self.identity)
             folder = self.run
         else:
-            folder = self.run.beside("evaluations", self.identity) if self.origin.tests_other_data else self.run
+            other = self.origin.tests_other_data(data)
+            folder = self.run.beside("evaluations", self.identity) if other else self.run
         folder.require_results()
         return folder
 

@@ -26,15 +26,14 @@ def as_json(metrics: Mapping[str, Any]) -> str:
     return json.dumps(metrics, indent=2, allow_nan=False) + "\n"
 
 
-def earlier_entries(folder: Path) -> dict[str, list[str]]:
-    """The figures and volumes that the evaluation in this folder says it wrote; none if it is damaged or older."""
+def earlier_names(folder: Path, key: str) -> list[str]:
+    """The names that metrics.json in this folder lists under a key; none if it is damaged or older."""
     path = folder / "metrics.json"
     try:
         metrics = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (OSError, ValueError, RecursionError):
         metrics = None
-    found = metrics if isinstance(metrics, dict) else {}
-    return {key: _names(found.get(key)) for key in ("figures", "volumes")}
+    return _names(metrics.get(key)) if isinstance(metrics, dict) else []
 
 
 def remove(folder: Path, names: Iterable[str]) -> None:

@@ -38,7 +38,7 @@ def read_metrics(run_dir: str | os.PathLike[str]) -> dict[str, Any]:
         if path.exists() and not path.is_file():  # reading a pipe would wait forever
             raise CorruptFile(f"{path}: expected a file, found a folder or a device")
         metrics = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise BadSchema(missing(path)) from None
     except CorruptFile:
         raise

@@ -1,10 +1,10 @@
 """Two configurations side by side: what differs, and what of it may differ when a run is continued or evaluated."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from sciml.errors import CheckpointError, ConfigError, CorruptFile
 from sciml.io.safe_yaml import LARGEST, parse_yaml, read_yaml
@@ -13,7 +13,8 @@ from sciml.runs.earlier import upgraded
 SETTINGS = "settings"  # a checkpoint's key: the text of config.yaml as it was when the checkpoint was written
 
 # What may change when a run is continued, since the training up to there and from there on stays the same, or since
-# the new value is applied: learning rates, the length of training, where things are, what is printed and tested.
+# the new value is applied: learning rates, the length of training, where things are, what is printed. Of `data`, each
+# class says it itself.
 MAY_CONTINUE_WITH = (
     "run_dir",
     "config",
@@ -21,11 +22,6 @@ MAY_CONTINUE_WITH = (
     "overwrite",
     "model.optimizer.lr",
     "model.factor_lr",
-    "data.path",
-    "data.test_*",
-    "data.n_test",
-    "data.num_workers",
-    "data.cache_dir",
     "trainer.*",
 )
 MUST_CONTINUE_WITH = (
@@ -39,20 +35,6 @@ MUST_CONTINUE_WITH = (
 )
 # The rest of a configuration's `model` has no part in what a trained network computes.
 TRAINING_ONLY = ("model.optimizer*", "model.scheduler*", "model.loss*", "model.factor_lr", "model.factor_decay")
-# The rest of `data` decides which samples are tested, and how they come out.
-NOT_TESTED = (
-    "data.n_train",
-    "data.n_val",
-    "data.train_split",
-    "data.val_split",
-    "data.windows",
-    "data.augment*",
-    "data.grid",
-    "data.batch_size",
-    "data.num_workers",
-    "data.cache_dir",
-    "data.seed",
-)
 TESTED = (
     "data.*",
     "trainer.precision",
@@ -60,8 +42,17 @@ TESTED = (
     "trainer.overfit_batches",
     "trainer.fast_dev_run",
 )
-PATHS = ("data.path", "data.test_path")
-UNLESS_SET = {"data.test_path": "data.path", "data.test_subsample": "data.subsample"}  # what null stands for
+
+
+class DataClass(Protocol):
+    """What a class of data says of its own arguments, by name; `test_*` is every name that begins so."""
+
+    @property
+    def untested(self) -> Collection[str]: ...
+    @property
+    def replaceable(self) -> Collection[str]: ...
+    @property
+    def unless_set(self) -> Mapping[str, str]: ...
 
 
 class Origin:
@@ -86,9 +77,10 @@ class Origin:
         self.settings = settings
         self.changes = changes(self.trained, settings)
 
-    def require_same_run(self) -> None:
+    def require_same_run(self, data: DataClass) -> None:
         """Raise ConfigError if a training from here would be another run than the one continued."""
-        refused = select(self.changes, ("*",), MAY_CONTINUE_WITH) | select(self.changes, MUST_CONTINUE_WITH)
+        free = (*MAY_CONTINUE_WITH, *_keys(data.replaceable))
+        refused = select(self.changes, ("*",), free) | select(self.changes, MUST_CONTINUE_WITH)
         if refused:
             raise ConfigError(
                 f"{self.checkpoint}: a run is continued with its own settings, and these differ: {described(refused)}; "
@@ -104,11 +96,10 @@ class Origin:
                 f"{self._where(refused, ', or use --config {}')}"
             )
 
-    @property
-    def tests_other_data(self) -> bool:
+    def tests_other_data(self, data: DataClass) -> bool:
         """Whether other samples would be tested, or in another way, than by the run itself."""
-        found = changes(_tested(self.run or self.trained), _tested(self.settings))
-        return bool(select(found, TESTED, NOT_TESTED))
+        of_run, asked = (_complete(s, data.unless_set) for s in (self.run or self.trained, self.settings))
+        return bool(select(changes(of_run, asked), TESTED, _keys(data.untested)))
 
     @property
     def has_other_length(self) -> bool:
@@ -217,10 +208,16 @@ def described(found: Mapping[str, Change]) -> str:
     return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
 
-def _tested(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Flat settings, null replaced by what it stands for."""
+def _keys(arguments: Iterable[str]) -> list[str]:
+    """Patterns of the keys of these arguments of the data, and of what is within them."""
+    return [pattern for name in arguments for pattern in (f"data.{name}", f"data.{name}.*")]
+
+
+def _complete(settings: Mapping[str, Any], unless_set: Mapping[str, str]) -> dict[str, Any]:
+    """Flat settings, null of the data's arguments replaced by what it stands for."""
     found = flat(settings)
-    return found | {key: found.get(other) for key, other in UNLESS_SET.items() if found.get(key) is None}
+    stands_for = {f"data.{name}": found.get(f"data.{other}") for name, other in unless_set.items()}
+    return found | {key: value for key, value in stands_for.items() if found.get(key) is None}
 
 
 def _above(key: str, others: Mapping[str, Any]) -> str | None:
@@ -229,7 +226,7 @@ def _above(key: str, others: Mapping[str, Any]) -> str | None:
 
 
 def _same(key: str, old: Any, new: Any) -> bool:
-    if key in PATHS and isinstance(old, str) and isinstance(new, str):
+    if key.endswith("path") and isinstance(old, str) and isinstance(new, str):
         return Path(old).resolve() == Path(new).resolve()
     return old == new
 

@@ -45,6 +45,7 @@ def compare(run_dirs: Sequence[str | os.PathLike[str]], *, any_data: bool = Fals
     paths = [Path(run) for run in run_dirs]
     names = _distinct_names(paths)
     metrics = [read_metrics(run) for run in paths]
+    _require_one_kind(names, metrics)
     measures = _measures(metrics)
     for run, found in zip(paths, metrics, strict=True):
         _check_measures(run, found, measures)
@@ -78,6 +79,19 @@ def _measures(metrics: Sequence[Mapping[str, Any]]) -> list[Column]:
     other = ("excluded", "first_bad")  # no errors of predictions
     numbers = [k for k, v in metrics[0].items() if is_number(v) and k not in NUMBERS and not k.startswith(other)]
     return [Column(key, key, better=None) for key in numbers]
+
+
+def _require_one_kind(names: Sequence[str], metrics: Sequence[Mapping[str, Any]]) -> None:
+    """Raise BadSchema for runs of two applications: they describe other measures, and no table holds both."""
+    first: tuple[str, list[str]] | None = None
+    for name, found in zip(names, metrics, strict=True):
+        keys = [column.key for column in columns(found)]
+        first = first or ((name, keys) if keys else None)
+        if keys and first and not set(keys) & set(first[1]):
+            raise BadSchema(
+                f"{first[0]} was measured by {listed(first[1])}, {name} by {listed(keys)}: runs of two applications; "
+                "compare those of each apart"
+            )
 
 
 def _left_out(metrics: Mapping[str, Any]) -> str:

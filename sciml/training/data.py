@@ -1,6 +1,7 @@
 """Training, validation, test and prediction batches: what the data of every application have in common."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import lightning
@@ -26,11 +27,21 @@ class DataModule(lightning.LightningDataModule, ABC):
         seed: Of the training order, and of all that is drawn for a training sample.
         augment: What training samples become; one of the class's `augmentation`.
 
+    Attributes:
+        untested: Names of the arguments that decide neither which samples are tested nor how they come out. Where
+            another one changes, the results of a test are kept apart.
+        replaceable: Those that may change when a training goes on, since its samples stay the same; `test_*` is every
+            name that begins so.
+        unless_set: Which other argument an argument stands for that is None.
+
     Raises:
         ConfigError: A number out of range, or an augmentation for other data.
     """
 
     augmentation: ClassVar[type[Augmentation]]
+    untested: ClassVar[tuple[str, ...]] = ("augment", "batch_size", "num_workers", "seed")
+    replaceable: ClassVar[tuple[str, ...]] = ("num_workers",)
+    unless_set: ClassVar[Mapping[str, str]] = {}
 
     def __init__(
         self, *, batch_size: int, num_workers: int = 0, seed: int = 0, augment: Augmentation | None = None

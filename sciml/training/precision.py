@@ -29,8 +29,16 @@ def check_data(trainer: Trainer, task: Task, batch: Any) -> None:
     task = plugin.convert_module(task)  # type: ignore[assignment]  # in place
     try:
         with left_as_it_was(task), plugin.forward_context():
-            task.check_data(plugin.convert_input(batch))
+            batch = plugin.convert_input(batch)
+            task.check_data(batch)
     except ConfigError as error:
         if trainer.precision == "32-true":
             raise
         raise ConfigError(f"trainer.precision {trainer.precision}: {error}") from error
+    except AttributeError as error:
+        if error.obj is not batch:
+            raise
+        raise ConfigError(
+            f"data.class_path: its batches have no {error.name!r}, which a {type(task).__name__} needs; give the data "
+            "that belong to model.class_path"
+        ) from error

@@ -12,7 +12,7 @@ class EpochBatches(Sampler[list[int]]):
     """Lists of indices of samples of equal shape, each sample once an epoch: those that fall to this process.
 
     Training (with a seed): the order depends on (seed, epoch) alone. A permutation of the samples is cut into batches;
-    where there are several shapes, a permutation for each of them, and one of the batches. Index i then comes as
+    where samples have shapes, those of each shape are, and the batches are permuted. Index i then comes as
     epoch·n + i, which tells a data set the epoch, also in a worker process (`EpochDataset`). torch's samplers draw from
     a generator whose state a resumed run would have to restore. Lightning calls `set_epoch` at the start of each epoch,
     also after resuming. A step on N devices takes one batch of N·batch_size samples, cut into N parts of equal size;
@@ -22,7 +22,7 @@ class EpochBatches(Sampler[list[int]]):
     Evaluation: samples come as they are stored, and whole batches are dealt out, each to one process.
 
     Args:
-        shapes: One hashable for each sample; samples of different ones never share a batch.
+        shapes: One hashable for each sample; samples of different ones never share a batch. None: none has a shape.
         batch_size: Most samples in a batch on each device.
         seed: Of the order; None: not shuffled, not numbered.
 
@@ -57,7 +57,7 @@ class EpochBatches(Sampler[list[int]]):
         n = len(self.shapes)
         rng = np.random.default_rng([seed, self.epoch])
         batches = self._batches(rng.permutation(n).tolist())
-        if len(set(self.shapes)) > 1:
+        if set(self.shapes) != {None}:
             batches = [batches[k] for k in rng.permutation(len(batches))]
         return [[self.epoch * n + i for i in batch] for batch in batches]
 

@@ -3,7 +3,7 @@
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -36,12 +36,15 @@ class Task(LightningModule):
 
     Attributes:
         monitor: The logged metric whose least value marks the best checkpoint.
-        logged: The metrics that it logs in `fit`.
+        result_names: Files and folders that its results write, beside metrics.json, figures, predictions.h5 and
+            reconstructions: what else lies in a run's folder is the user's.
+        logged: The metrics that it logs in `fit`, which a class that logs others says anew.
         trained, measured: What the batches of the epoch gave so far, in training and in evaluation: logged at its
             end as means over all devices.
     """
 
     monitor: str
+    result_names: ClassVar[tuple[str, ...]] = ()
     logged: tuple[str, ...] = ()
     shown: tuple[str, ...] = ("train_loss",)  # in the progress bar
 

@@ -169,3 +169,42 @@ def test_every_moved_name_is_there(name: str) -> None:
     module, attribute = moved.rsplit(".", 1)
     assert hasattr(import_module(module), attribute)
     assert any(name.startswith(start) for start in MOVED)
+
+
+@pytest.mark.parametrize(
+    ("word", "overlay", "said"),
+    [
+        ("--data.augment=true", "data: {augment: true}", "{class_path: sciml.pde.Symmetry}"),
+        ("--data.augment=none", "data: {augment: none}", "null"),
+        ("--model.loss=l1", "model: {loss: l1}", "torch.nn.L1Loss"),
+        ("--task=mri", None, "model.class_path: sciml.MRITask and data.class_path: sciml.MRIData"),
+    ],
+)
+def test_a_word_that_is_now_an_object_is_answered_with_it(
+    folder: Path, sciml: Sciml, word: str, overlay: str | None, said: str
+) -> None:
+    (folder / "overlay.yaml").write_text(overlay or "")
+    key, value = word.removeprefix("--").split("=")
+    for given in (word, "--config=overlay.yaml")[: 1 + bool(overlay)]:
+        status, printed = sciml("fit", given)
+        assert status == 2
+        assert printed == f"sciml: ConfigError: {key}: '{value}' is written {said} today\n"
+
+
+def test_moved_classes_are_found_on_the_command_line_too(folder: Path, sciml: Sciml) -> None:
+    names = ["--model.net.class_path=sciml.pde.nets.fno", "--data.class_path", "sciml.pde.PDEDataModule"]
+    status, printed = sciml("fit", *names, "--model.scheduler", "sciml.tasks.schedules.Constant")
+    assert status == 0, printed
+    written = yaml.safe_load((folder / "runs/tiny/config.yaml").read_text())
+    assert written["model"]["init_args"]["net"]["class_path"] == "sciml.pde.fno"
+    assert written["model"]["init_args"]["scheduler"] is None
+    assert written["data"]["class_path"] == "sciml.PDEData"
+
+
+@pytest.mark.parametrize("overlay", [{"init_args": {"n_train": 2}}, {"n_train": 2}])
+def test_settings_before_their_class_are_refused_in_words(folder: Path, sciml: Sciml, overlay: dict) -> None:
+    (folder / "overlay.yaml").write_text(yaml.safe_dump({"data": overlay}))
+    status, printed = sciml("fit", "--config=tiny.yaml", config="overlay.yaml")
+    assert status == 2
+    assert "data: settings before its class_path" in printed
+    assert sciml("fit", "--config=overlay.yaml")[0] == 0

@@ -19,11 +19,19 @@ def test_order_depends_on_seed_and_epoch_alone() -> None:
     assert len({tuple(order(seed, epoch)) for seed in range(3) for epoch in range(3)}) == 9
 
 
-def test_samples_of_one_shape_come_as_one_permutation_cut_into_batches() -> None:
+def test_samples_come_as_one_permutation_cut_into_batches() -> None:
     expected = np.random.default_rng([5, 2]).permutation(7)
-    sampler = EpochBatches([(3, 4)] * 7, 3, seed=5)
+    sampler = EpochBatches([None] * 7, 3, seed=5)
     sampler.set_epoch(2)
     assert list(sampler) == [(14 + part).tolist() for part in np.split(expected, [3, 6])]
+
+
+def test_batches_of_samples_that_have_a_shape_are_permuted_even_if_it_is_but_one() -> None:
+    rng = np.random.default_rng([5, 2])
+    batches = np.split(14 + rng.permutation(7), [3, 6])
+    sampler = EpochBatches([(3, 4)] * 7, 3, seed=5)
+    sampler.set_epoch(2)
+    assert list(sampler) == [batches[k].tolist() for k in rng.permutation(3)]
 
 
 def test_order_of_several_shapes() -> None:
