@@ -12,8 +12,8 @@ pytest.importorskip("triton")
 
 MODULES = ["sciml.kernels.monarch.triton", "sciml.kernels.truncated.triton"]
 SHARED = {90: 227 * 1024, 80: 163 * 1024}  # bytes a block may have
-# A fifth for each target: coprime to the numbers of kernels, directions and precisions, so that all of them occur.
-SAMPLES = [(90, 0, 5), (80, 2, 5)]
+# Every ninth, every eleventh: coprime to the numbers of kernels, directions and precisions, so that all of them occur.
+SAMPLES = [(90, 0, 9), (80, 2, 11)]
 ALL = [(capability, 0, 1) for capability in SHARED]
 
 

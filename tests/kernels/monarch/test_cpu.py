@@ -39,7 +39,7 @@ def test_equals_the_dense_matrices(splits, heads, transpose, dtype) -> None:
 
 
 @pytest.mark.parametrize("transpose", [False, True])
-@pytest.mark.parametrize("heads", [1, 2])
+@pytest.mark.parametrize("heads", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("always")
 def test_gradients(transpose, heads) -> None:
     flat = [f.requires_grad_() for pair in factors(((2, 3), (2, 2)), heads) for f in pair]
