@@ -13,13 +13,12 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from sciml.errors import BadSchema, NonFinite
-from sciml.io.atomic import replacing_together
 from sciml.mri.data import MRIData
 from sciml.mri.figures import reconstruction
 from sciml.mri.metrics import volume_metrics
 from sciml.mri.reconstructions import check_names, store, write_reconstructions
 from sciml.mri.volumes import METRICS, Volume, VolumeStack
-from sciml.runs.files import Drawing, as_json, earlier_names, record_figures, remove, replace_figures
+from sciml.runs.files import Drawing, Temporary, as_json, earlier_names, remove, replace_evaluation
 from sciml.runs.measures import Column, described
 from sciml.training.results import Results
 from sciml.transforms.figures import factors
@@ -98,23 +97,24 @@ def write_images(
     bad = {v.name: b for v in volumes if (b := v.bad)}
     drawings = _figures(volumes, found, net)
     metrics = _summary(volumes, found, bad, info or {})
-    text = as_json(metrics)
+    as_json(metrics)
     folder = Path(run_dir)
-    volumes_before, figures_before = (earlier_names(folder, key) for key in ("volumes", "figures"))
-    with replacing_together() as temporary:
+    before = earlier_names(folder, "volumes")
+
+    def stored(temporary: Temporary) -> dict[str, Any]:
         store(folder / "reconstructions", volumes, temporary)
-        temporary(folder / "metrics.json").write_text(text, encoding="utf-8")
-    remove(folder / "reconstructions", [name for name in volumes_before if name not in found])
-    drawn = replace_figures(folder / "figures", drawings, figures_before)
-    record_figures(folder / "metrics.json", metrics, drawn)
+        return metrics
+
+    path = replace_evaluation(folder, stored, drawings)
+    remove(folder / "reconstructions", [name for name in before if name not in found])
     if bad:
         name, (count, k) = next(iter(bad.items()))
         raise NonFinite(
             f"{name}: slice {k} is the first of {len(bad)} of {len(volumes)} volumes with NaN or "
-            f"infinity ({count} values in this one); {folder / 'metrics.json'} has the errors of the others. Look at "
+            f"infinity ({count} values in this one); {path} has the errors of the others. Look at "
             "that volume's data, or train longer or at a lower rate"
         )
-    return folder / "metrics.json"
+    return path
 
 
 def _measured(volume: Volume, image: np.ndarray | None = None) -> dict[str, float]:

@@ -9,10 +9,11 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from sciml.errors import BadSchema
-from sciml.io.atomic import replacing
+from sciml.io.atomic import replacing, replacing_together
 
 logger = logging.getLogger(__name__)
 
+Temporary = Callable[[Path], Path]  # where a file is written that takes its place later, with all others
 Drawing = tuple[str, Callable[[], Figure | None]]  # a figure's name, and what draws it; None: nothing to draw
 
 
@@ -24,6 +25,23 @@ def as_json(metrics: Mapping[str, Any]) -> str:
         except (TypeError, ValueError) as error:
             raise BadSchema(f"metrics.json: {key}: expected finite numbers, text, lists and dicts ({error})") from error
     return json.dumps(metrics, indent=2, allow_nan=False) + "\n"
+
+
+def replace_evaluation(folder: Path, store: Callable[[Temporary], dict[str, Any]], drawings: Sequence[Drawing]) -> Path:
+    """Puts an evaluation in the place of the one before, if any; the path of its metrics.json.
+
+    Args:
+        folder: Of the evaluation.
+        store: Writes the data files, each where the function that it is given says, and returns the metrics. All files
+            take their places together; what fails before leaves the previous evaluation as it was.
+        drawings: The figures; those of the previous evaluation, by its own list, are removed.
+    """
+    path, earlier = folder / "metrics.json", earlier_names(folder, "figures")
+    with replacing_together() as temporary:
+        metrics = store(temporary)
+        temporary(path).write_text(as_json(metrics), encoding="utf-8")
+    record_figures(path, metrics, replace_figures(folder / "figures", drawings, earlier))
+    return path
 
 
 def earlier_names(folder: Path, key: str) -> list[str]:

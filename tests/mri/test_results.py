@@ -14,6 +14,7 @@ from sciml.errors import BadSchema, NonFinite
 from sciml.mri import reconstructions, results
 from sciml.mri import results as images
 from sciml.mri.volumes import Volume
+from sciml.runs import files
 
 
 def volume(name: str, noise: float, seed: int = 0) -> Volume:
@@ -61,7 +62,7 @@ def test_a_volume_without_signal_is_left_out_of_the_means(tmp_path: Path) -> Non
 @pytest.fixture
 def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes most of the time."""
-    monkeypatch.setattr(images, "replace_figures", lambda *_: [])
+    monkeypatch.setattr(files, "replace_figures", lambda *_: [])
 
 
 @pytest.mark.usefixtures("no_figures")

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 
 from sciml.errors import BadSchema, NonFinite
 from sciml.io import hdf5
-from sciml.io.atomic import replacing_together
 from sciml.pde.results.drawings import draw
 from sciml.pde.results.evaluation import FIELDS, Evaluation
 from sciml.pde.results.measures import Measures, first_bad, measure
 from sciml.pde.results.predictions import read_fields, store_fields
-from sciml.runs.files import as_json, earlier_names, record_figures, replace_figures
+from sciml.runs.files import Temporary, as_json, replace_evaluation
 from sciml.runs.measures import Column, described
 from sciml.runs.metrics_json import REMEDY, missing, read_metrics
 
@@ -55,14 +54,14 @@ def write_evaluation(run_dir: str | os.PathLike[str], evaluation: Evaluation, *,
     metrics = summary(measures, evaluation)
     as_json(metrics)
     folder = Path(run_dir)
-    earlier = earlier_names(folder, "figures")
-    with replacing_together() as temporary:
-        metrics["predictions_fingerprint"] = _write_predictions(temporary(folder / "predictions.h5"), evaluation)
-        temporary(folder / "metrics.json").write_text(as_json(metrics), encoding="utf-8")
-    drawn = replace_figures(folder / "figures", drawings, earlier)
-    record_figures(folder / "metrics.json", metrics, drawn)
+
+    def store(temporary: Temporary) -> dict[str, Any]:
+        fingerprint = _write_predictions(temporary(folder / "predictions.h5"), evaluation)
+        return metrics | {"predictions_fingerprint": fingerprint}
+
+    path = replace_evaluation(folder, store, drawings)
     _refuse_diverged(folder, measures, evaluation)
-    return folder / "metrics.json"
+    return path
 
 
 def read_evaluation(run_dir: str | os.PathLike[str]) -> Evaluation:
