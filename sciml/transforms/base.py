@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -163,11 +163,15 @@ class Transform(Rowwise, LinearOperator):
         if modes is None and self.modes is not None:
             modes = _fitting(self.frequencies, size, self.real)
         new = type(self)(
-            size, modes=modes, heads=self.heads, radix=self.radix, inverse=self.inverse,
-            centered=self.centered, real=self.real, learnable=self.learnable,
+            size, modes=modes, heads=self.heads, radix=self.radix, inverse=self.inverse, centered=self.centered,
+            real=self.real, learnable=self.learnable, **self._structure(size, len(_frequencies(size, modes, False))),
         )  # fmt: skip
         new.backend = self.backend
         return new
+
+    def _structure(self, size: int, frequencies: int) -> dict[str, Any]:
+        """The arguments of a subclass alone that make it as it is on a grid of `size` points, with so many modes."""
+        return {}
 
     def _carried(self, new: "Transform") -> Tensor:
         """The envelope of this transform's matrix times the DFT of `new`."""
