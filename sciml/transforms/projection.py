@@ -40,7 +40,7 @@ def project_to_monarch(matrix: Tensor, radix: int | None = None, rank: int = 1) 
     right = vh[..., :rank, :]  # (heads, k1, n2, ρ, n1)
     gauge = torch.sgn(right[..., 0])
     gauge = torch.where(gauge == 0, torch.ones_like(gauge), gauge)
-    left = u[..., :rank] * (s[..., :rank] * gauge)[..., None, :]  # (heads, k1, n2, k2, ρ)
+    left = u[..., :rank] * s[..., None, :rank] * gauge[..., None, :]  # (heads, k1, n2, k2, ρ)
     return MonarchFactors(
         left.permute(0, 3, 1, 2, 4).reshape(heads, -1, q * rank)[:, :m],
         (right / gauge[..., None]).permute(0, 2, 3, 1, 4).flatten(2, 3),

@@ -34,8 +34,12 @@ def monarch_matrix(left: Tensor, right: Tensor) -> Tensor:
         (heads, m, p·q) complex.
     """
     rank = rank_of(left, right)
-    terms = zip(left.unflatten(2, (-1, rank)).unbind(3), right.chunk(rank, 2), strict=True)
-    return functools.reduce(torch.add, (_term(*factors) for factors in terms))
+    if rank > 1:
+        terms = zip(left.unflatten(2, (-1, rank)).unbind(3), right.chunk(rank, 2), strict=True)
+        return functools.reduce(torch.add, (monarch_matrix(*factors) for factors in terms))
+    if left.shape[1] > right.shape[2]:
+        right = right[:, :, torch.arange(left.shape[1], device=left.device) % right.shape[2]]
+    return times(left[:, :, None], right.permute(0, 2, 3, 1)).flatten(-2)
 
 
 def monarch(x: Tensor, left: Tensor, right: Tensor) -> Tensor:
@@ -54,10 +58,3 @@ def monarch(x: Tensor, left: Tensor, right: Tensor) -> Tensor:
     y = y.unflatten(-2, (rank, -1)).movedim(-3, -1).flatten(-2)  # (..., heads, kept, q·r)
     rows = torch.arange(left.shape[1], device=left.device) % y.shape[-2]
     return torch.einsum("hjb,...hjb->...hj", left, y[..., rows, :])
-
-
-def _term(left: Tensor, right: Tensor) -> Tensor:
-    """The matrix of one product, of rank 1."""
-    if left.shape[1] > right.shape[2]:
-        right = right[:, :, torch.arange(left.shape[1], device=left.device) % right.shape[2]]
-    return times(left[:, :, None], right.permute(0, 2, 3, 1)).flatten(-2)

@@ -20,7 +20,7 @@ def always(monkeypatch):
 
 def factors(splits, heads, dtype=torch.complex128):
     """Of each axis, from its (p, q) or (p, q, rank)."""
-    sizes = [(p, q, *rank or [1]) for p, q, *rank in splits]
+    sizes = [(*split, 1)[:3] for split in splits]
     return [
         (random(heads, p * q, q * r, dtype=dtype, seed=seed), random(heads, q, r * p, p, dtype=dtype, seed=seed + 9))
         for seed, (p, q, r) in enumerate(sizes)
