@@ -90,19 +90,19 @@ def dft_factors(
     right = _roots(torch.outer(k1, n1) % p, p) * p**-0.5
     if rank > 1:
         left = torch.stack([left, *[torch.zeros_like(left)] * (rank - 1)], -1).flatten(1)
-        right = (_legendre(p, rank)[:, None] * p**0.5 * right).flatten(0, 1)
+        right = (_legendre(p, rank)[:, None] * right).flatten(0, 1)
     return MonarchFactors(left[None], right.repeat(1, q, 1, 1))
 
 
 def _legendre(points: int, count: int) -> Tensor:
-    """(count, points) float64: the discrete Legendre polynomials of degrees 0 to count - 1, orthonormal rows."""
+    """(count, points) float64: the discrete Legendre polynomials of degrees 0 to count - 1, of mean square 1."""
     position = torch.arange(points, dtype=torch.float64) - (points - 1) / 2
-    rows = torch.full((1, points), points**-0.5, dtype=torch.float64)
+    rows = torch.ones(1, points, dtype=torch.float64)
     while len(rows) < count:
         new = position * rows[-1]
         for _ in range(2):  # once leaves what rounding makes of earlier degrees
-            new = new - rows.mT @ (rows @ new)
-        rows = torch.cat([rows, (new / new.norm())[None]])
+            new = new - rows.mT @ (rows @ new) / points
+        rows = torch.cat([rows, new[None] / new.square().mean().sqrt()])
     return rows
 
 

@@ -43,14 +43,14 @@ def test_equals_the_dense_matrices(splits, heads, transpose, dtype) -> None:
 
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("heads", [1, pytest.param(2, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("splits", [((2, 3), (2, 2)), ((2, 2, 2),)])
 @pytest.mark.usefixtures("always")
-def test_gradients(transpose, heads, rank) -> None:
-    flat = [f.requires_grad_() for pair in factors(((2, 3, rank), (2, 2)), heads) for f in pair]
-    x = random(1, 2, 6, 4).requires_grad_()
+def test_gradients(transpose, heads, splits) -> None:
+    flat = [f.requires_grad_() for pair in factors(splits, heads) for f in pair]
+    x = random(1, 2, *(p * q for p, q, *_ in splits)).requires_grad_()
 
     def f(x, *flat):
-        return ops.monarch(x, [flat[:2], flat[2:]], transpose=transpose)
+        return ops.monarch(x, list(zip(flat[::2], flat[1::2], strict=True)), transpose=transpose)
 
     assert torch.autograd.gradcheck(f, (x, *flat))
     assert torch.autograd.gradgradcheck(f, (x, *flat))

@@ -18,10 +18,10 @@ SMALL = [
     ((2, 2, 1, 35), (5, 4, 1)),
     ((1, 2, 3, 1), (1, 31, 1)),
     ((2, 2, 5, 1), (3, 4, 2)),
-    ((1, 2, 3, 5), (5, 7, 3)),
-    ((2, 1, 2, 3), (4, 4, 4)),
+    ((1, 2, 1, 5), (5, 7, 3)),
+    ((2, 1, 1, 2), (2, 3, 2)),
 ]
-LARGE = [((1, 1, 3, 1), (16, 20, 1)), ((1, 1, 1, 3), (8, 46, 1)), ((1, 1, 3, 1), (16, 20, 2))]
+LARGE = [((1, 1, 3, 1), (16, 20, 1)), ((1, 1, 1, 3), (8, 46, 1)), ((1, 1, 1, 1), (16, 20, 2))]
 
 
 @pytest.fixture(autouse=True)
@@ -70,7 +70,7 @@ def test_equals_the_specification(lines, split) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("case", [SMALL[1], SMALL[-2]])
+@pytest.mark.parametrize("case", [SMALL[1], SMALL[-1]])
 def test_half_precision_rounds_the_data_only(case, dtype) -> None:
     x, y, left, right = operands(*case, dtype=torch.float32)
     x, y = x.to(dtype), y.to(dtype)
