@@ -7,7 +7,8 @@ from properties import perturb, relative_error
 from torch import nn
 
 from sciml.errors import ConfigError
-from sciml.pde import MonarchSpectralConv
+from sciml.mri import MRITask
+from sciml.pde import MonarchSpectralConv, PDETask
 from sciml.pde.models.fno import fno
 from sciml.training.optimizers import parameter_groups
 from sciml.training.task import Task, count_parameters
@@ -115,6 +116,13 @@ def test_structured_layers_have_the_rates_of_their_sizes_between_the_network_and
         assert rates[id(parameter)] == pytest.approx(expected.get(name, 1e-3)), name
     assert {id(p) for p in optimizer.param_groups[-1]["params"]} == {id(p) for p in factor_parameters(net)}
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.1, 0.1, 0.1, 0]
+
+
+@pytest.mark.parametrize("kind", [PDETask, MRITask])
+def test_both_applications_pass_the_rates_on(kind: type[Task]) -> None:
+    layer = MonarchLinear(32, 32, blocks=2, rank=1, bias=False)
+    (left, right) = kind(layer, ADAM, structured_rates=True).build_optimizer().param_groups
+    assert (left["lr"], right["lr"]) == (1e-3, 8e-3)
 
 
 def test_groups_are_as_before_without_structured_layers_or_their_rates() -> None:

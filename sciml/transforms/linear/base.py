@@ -115,7 +115,7 @@ class StructuredLinear(nn.Module, ABC):
     def rate_multipliers(self) -> dict[str, float]:
         """By what a dense layer's learning rate is to be multiplied for each factor.
 
-        in_features / (fan_in·m) for a factor of a product of m: then a step of Adam changes outputs by as much as the
+        in_features / (fan_in·m) for a factor of a product of m: then a step of Adam changes outputs about as much as the
         same step of the dense layer does. Source: Qiu et al. 2024, "Compute Better Spent", arXiv 2406.06248.
         """
         return {
@@ -148,13 +148,13 @@ def rate_multipliers(net: nn.Module) -> dict[nn.Parameter, float]:
 def nearest_product(matrices: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     """(…, m, rank) and (…, rank, n) whose product is nearest to each matrix (…, m, n) in Frobenius norm.
 
-    The truncated singular value decomposition, its values shared equally between both (Eckart and Young 1936). Beyond
-    the smaller side of the matrix there is nothing left, and the factors are zero.
+    The truncated singular value decomposition, each value shared equally between both (Eckart and Young 1936). Where a
+    value is zero, the second keeps a row of norm 1: with both zero, neither would have a gradient. Beyond the smaller
+    side of the matrix there is nothing left, and both are zero.
     """
     u, s, vh = torch.linalg.svd(matrices, full_matrices=False)
-    root = s[..., :rank].sqrt()
-    first, last = u[..., :rank] * root[..., None, :], root[..., None] * vh[..., :rank, :]
-    lacking = rank - root.shape[-1]
-    if lacking > 0:
-        first, last = nn.functional.pad(first, (0, lacking)), nn.functional.pad(last, (0, 0, 0, lacking))
-    return first, last
+    s = s[..., :rank]
+    share = torch.where(s > torch.finfo(s.dtype).eps * s.amax(), s.sqrt(), 1.0)
+    first, last = u[..., :rank] * (s / share)[..., None, :], share[..., None] * vh[..., :rank, :]
+    lacking = max(0, rank - s.shape[-1])
+    return nn.functional.pad(first, (0, lacking)), nn.functional.pad(last, (0, 0, 0, lacking))

@@ -77,8 +77,9 @@ class ButterflyLinear(StructuredLinear):
         for _ in range(SWEEPS):
             left = _least_squares(wanted, outside, right)
             right = _least_squares(wanted.permute(1, 0, 3, 2), outside, left)
-        left, right = left.flatten(0, 1)[: self.out_features], right.flatten(0, 1)[: self.in_features].mT
-        self.sparse.copy_(self._on_pattern(matrix - left @ right))
+        low_rank = left.flatten(0, 1)[: self.out_features] @ right.flatten(0, 1)[: self.in_features].mT
+        left, right = nearest_product(low_rank, len(self.right))  # the same, in equal shares
+        self.sparse.copy_(self._on_pattern(matrix - low_rank))
         self.left.copy_(left)
         self.right.copy_(right)
 

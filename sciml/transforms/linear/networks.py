@@ -27,7 +27,8 @@ def sparsify(net: nn.Module, structure: Structure, *, where: Where = None, proje
     Args:
         structure: what the layers are to be, such as `Monarch(blocks=16)`.
         where: patterns (`*.mlp.*`) of the names of the layers, or a predicate of name and layer; all of them if None.
-        projected: whether the new weights are the nearest to the old ones, or are drawn, as for a training anew.
+        projected: whether the new weights are the nearest to the old ones, or are drawn, as for a training anew (also
+            those of a layer that its network starts at zero).
 
     Raises:
         ConfigError: there is nothing to replace; the network is left as it was.

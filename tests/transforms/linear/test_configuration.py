@@ -29,28 +29,24 @@ def write(path: Path, **model: Any) -> None:
     path.write_text(yaml.safe_dump({**tiny_cli.CONFIG, "model": {"class_path": "sciml.PDETask", "init_args": args}}))
 
 
-def test_it_is_trained_resumed_bitwise_tested_and_loaded(sciml: Sciml, folder: Path) -> None:
+def test_it_is_trained_and_resumed_bitwise_at_its_own_rates_and_loaded(sciml: Sciml, folder: Path) -> None:
     write(folder / "linear.yaml")
-    for words in (["--run_dir=runs/whole"], ["--trainer.max_steps=3"], ["--ckpt_path=last", "--trainer.max_steps=-1"]):
-        assert sciml("fit", *words, config="linear.yaml")[0] == 0
+    assert sciml("fit", "--run_dir=runs/whole", config="linear.yaml")[0] == 0
+    assert sciml("fit", "--trainer.max_steps=3", config="linear.yaml")[0] == 0
+    go_on = ["--ckpt_path=last", "--trainer.max_steps=-1"]
+    status, printed = sciml("fit", *go_on, "--model.structured_rates=false", config="linear.yaml")
+    assert status == 2
+    assert "model.structured_rates: True to False" in printed
+    assert sciml("fit", *go_on, config="linear.yaml")[0] == 0
+
     whole, resumed = (read_checkpoint(Path("runs", run, "checkpoints/last.ckpt")) for run in ("whole", "linear"))
     assert all(torch.equal(value, resumed["state_dict"][name]) for name, value in whole["state_dict"].items())
     assert losses(Path("runs/whole"))[-1] == losses(Path("runs/linear"))[-1]
-    assert sciml("test", "runs/linear", config=None)[0] == 0
-    layers = [m for m in package.load("runs/linear").net.modules() if isinstance(m, MonarchLinear)]
-    assert [layer.right.shape[0] for layer in layers] == [4, 4, 4]
     for state in (whole, resumed):
         rates = [group["lr"] for group in state["optimizer_states"][0]["param_groups"]]
         assert rates == [1e-3, 1e-3, 2e-3, 1e-2]  # the network, multipliers 1 and 2, the transforms
-
-
-def test_a_run_is_not_continued_at_other_rates_of_its_layers(sciml: Sciml, folder: Path) -> None:
-    write(folder / "linear.yaml")
-    assert sciml("fit", "--trainer.max_steps=3", config="linear.yaml")[0] == 0
-    words = ["--ckpt_path=last", "--trainer.max_steps=-1", "--model.structured_rates=false"]
-    status, printed = sciml("fit", *words, config="linear.yaml")
-    assert status == 2
-    assert "model.structured_rates: True to False" in printed
+    layers = [m for m in package.load("runs/linear").net.modules() if isinstance(m, MonarchLinear)]
+    assert [layer.right.shape[0] for layer in layers] == [4, 4, 4]
 
 
 def test_what_replaces_nothing_is_one_line(sciml: Sciml, folder: Path) -> None:

@@ -178,6 +178,17 @@ def test_keeps_what_a_dense_layer_is(structure: Structure) -> None:
     assert structure.from_linear(nn.Linear(12, 15, bias=False)).to_linear().bias is None
 
 
+@EACH
+def test_a_layer_that_is_zero_can_be_trained(structure: Structure) -> None:
+    given = nn.Linear(12, 12, bias=False)
+    nn.init.zeros_(given.weight)
+    layer = structure.from_linear(given)
+    assert not layer.as_matrix().any()
+    (layer(torch.ones(1, 12)) - 1).square().sum().backward()
+    assert (layer.left if not isinstance(structure, Butterfly) else layer.sparse).grad.abs().sum() > 0
+    assert layer.right.abs().sum() > 0
+
+
 def test_projecting_draws_no_random_numbers() -> None:
     before, given = torch.get_rng_state(), linear((12, 8), bias=False)
     state = torch.get_rng_state()
