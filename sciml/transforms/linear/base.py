@@ -115,8 +115,8 @@ class StructuredLinear(nn.Module, ABC):
     def rate_multipliers(self) -> dict[str, float]:
         """By what a dense layer's learning rate is to be multiplied for each factor.
 
-        in_features / (fan_in·m) for a factor of a product of m: then a step of Adam changes outputs about as much as the
-        same step of the dense layer does. Source: Qiu et al. 2024, "Compute Better Spent", arXiv 2406.06248.
+        in_features / (fan_in·m) for a factor of a product of m: then a step of Adam changes outputs about as much as
+        the same step of the dense layer does. Source: Qiu et al. 2024, "Compute Better Spent", arXiv 2406.06248.
         """
         return {
             name: self.in_features / (fan_in * len(product)) for product in self.products() for name, fan_in in product
