@@ -28,6 +28,7 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "mri": {"none": None}
     | {m: {"class_path": "sciml.mri.MovedObject", "init_args": {"maps": m}} for m in ("file", "espirit")},
 }
+COME_SINCE = {"structured_rates": False}  # settings of a task that there were not, as it was without
 NOTHING = "sciml.tasks.schedules.Constant"  # a schedule that is none
 
 
@@ -75,7 +76,7 @@ def _model(values: dict[str, Any], task: str) -> dict[str, Any]:
         found["loss"] = {"class_path": "sciml.pde.RelativeL2Loss"}
     elif isinstance(loss := found.get("loss"), str) and loss in LOSSES:
         found["loss"] = {"class_path": LOSSES[loss]}
-    return found
+    return {**COME_SINCE, **found} if "net" in found else found
 
 
 def _data(values: dict[str, Any], task: str) -> dict[str, Any]:
