@@ -8,12 +8,15 @@ from sciml.transforms.fft import FourierTransform
 from sciml.transforms.kinds import transform_class
 from sciml.transforms.monarch import MonarchTransform
 from sciml.transforms.projection import project_to_monarch
+from sciml.transforms.recovery import star_factors
 from sciml.transforms.separable import SeparableTransform, separable
+from sciml.transforms.star import MonarchStar
 
 __all__ = [
     "DenseTransform",
     "FourierTransform",
     "MonarchFactors",
+    "MonarchStar",
     "MonarchTransform",
     "SeparableTransform",
     "Transform",
@@ -23,6 +26,7 @@ __all__ = [
     "initial_factors",
     "project_to_monarch",
     "separable",
+    "star_factors",
     "transform_class",
     "use_backend",
 ]
