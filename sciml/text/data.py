@@ -91,7 +91,7 @@ class TextData(DataModule):
         least = (sum(windows.values()) + 2) * self.context + 3
         if len(self.text) < least:
             raise BadSchema(
-                f"{self.path}: {len(self.text)} bytes; {self.n_val} + {self.n_test} windows of {self.context} and two "
+                f"{self.path or 'pydoc_data.topics'}: {len(self.text)} bytes; {self.n_val} + {self.n_test} windows of {self.context} and two "
                 f"to train on need {least}; lower data.n_val, data.n_test or data.context"
             )
         place = self._range(split)
@@ -99,9 +99,9 @@ class TextData(DataModule):
 
     def describe(self, split: str = "test") -> dict[str, Any]:
         place = self._range(split)
-        name = f"pydoc_data.topics of Python {platform.python_version()}"
+        text = {"path": "pydoc_topics", "python": platform.python_version()}
         return {
-            "path": name if self.path is None else str(Path(self.path).resolve()),
+            **(text if self.path is None else {"path": str(Path(self.path).resolve())}),
             "bytes": [place.start, place.stop],
             "sha256": hashlib.sha256(self.text[place.start : place.stop].tobytes()).hexdigest()[:16],
             "context": self.context,

@@ -90,7 +90,7 @@ class DigitsData(DataModule):
 
     def describe(self, split: str = "test") -> dict[str, Any]:
         place = self._range(split)
-        return {"path": "sklearn.datasets.load_digits", "samples": [place.start, place.stop]}
+        return {"path": "sklearn_digits", "samples": [place.start, place.stop]}
 
     def _range(self, split: str) -> range:
         test = PICTURES - self.n_test
