@@ -90,9 +90,10 @@ class TextData(DataModule):
         windows = {"val": self.n_val, "test": self.n_test}
         least = (sum(windows.values()) + 2) * self.context + 3
         if len(self.text) < least:
+            parts = f"{self.n_val} + {self.n_test} windows of {self.context} and two to train on"
             raise BadSchema(
-                f"{self.path or 'pydoc_data.topics'}: {len(self.text)} bytes; {self.n_val} + {self.n_test} windows of {self.context} and two "
-                f"to train on need {least}; lower data.n_val, data.n_test or data.context"
+                f"{self.path or 'pydoc_data.topics'}: {len(self.text)} bytes; {parts} need {least}; lower data.n_val, "
+                "data.n_test or data.context"
             )
         place = self._range(split)
         return Windows(self.text[place.start : place.stop], self.context, shifted=split == "train", seed=self.seed)
