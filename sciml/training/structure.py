@@ -95,8 +95,8 @@ class DenseToSparse(Callback):
     def __init__(self, run: str) -> None:
         self.run = run
 
-    def setup(self, trainer: Trainer, pl_module: Task, stage: str) -> None:  # type: ignore[override]
-        if stage != "fit" or trainer.ckpt_path is not None:  # from there its own training goes on
+    def on_fit_start(self, trainer: Trainer, pl_module: Task) -> None:  # type: ignore[override]
+        if trainer.ckpt_path is not None:  # its own training goes on from there
             return
         _require_structured(pl_module.net, type(self).__name__)
         path = Path(self.run) if Path(self.run).is_file() else find_checkpoint(Path(self.run), None)
