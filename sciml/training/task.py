@@ -31,7 +31,8 @@ class Task(LightningModule):
     alone (see `stepping`). `factor_lr` is the factors' learning rate, without it the optimizer's; a network of fixed
     transforms has no factors, so one configuration serves both. The optimizer never decays factors: it would pull them
     toward zero. `factor_decay` pulls them toward the Fourier transform, wherever they start: after each step,
-    factor ← factor − rate·factor_decay·(factor − DFT).
+    factor ← factor − rate·factor_decay·(factor − DFT). With `structured_rates`, the factors of structured layers
+    (`sciml.transforms.linear`) have the optimizer's rate times their multiplier; other networks are trained as without.
 
     Raises ConfigError for a factor_lr that is not positive or a factor_decay that is negative.
 
@@ -59,6 +60,7 @@ class Task(LightningModule):
         *,
         factor_lr: float | None = None,
         factor_decay: float = 0.0,
+        structured_rates: bool = False,
     ) -> None:
         super().__init__()
         if factor_lr is not None and not 0 < factor_lr < math.inf:
@@ -70,6 +72,7 @@ class Task(LightningModule):
         self.scheduler_callable = scheduler
         self.factor_lr = factor_lr
         self.factor_decay = factor_decay
+        self.structured_rates = structured_rates
         self._dft = initial_factors(net) if factor_decay else []
         self.dense_from_step: int | None = None
         self.training_cost: dict[str, Any] = {}  # filled by TrainingCost, kept in the checkpoint
@@ -97,7 +100,9 @@ class Task(LightningModule):
 
     def build_optimizer(self) -> Optimizer | None:
         """None for a network without parameters; ConfigError for one that cannot train it (`build_optimizer`)."""
-        return build_optimizer(self.optimizer_callable, self.net, self.factor_lr)
+        return build_optimizer(
+            self.optimizer_callable, self.net, self.factor_lr, structured_rates=self.structured_rates
+        )
 
     def check_training(self, trainer: Trainer, *, validates: bool, n_batches: int = 0) -> None:
         """Raise ConfigError for what the trainer would find in its first step or epoch; nothing is changed.

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import skip_init
 
 from sciml.errors import ConfigError
 
@@ -78,8 +77,9 @@ class StructuredLinear(nn.Module, ABC):
 
         The projection is computed in double precision.
         """
-        sizes, undrawn = (linear.in_features, linear.out_features), {"device": "meta", "dtype": linear.weight.dtype}
-        new = cls(*sizes, linear.bias is not None, **undrawn, **settings).to_empty(device=linear.weight.device)
+        has_bias, dtype = linear.bias is not None, linear.weight.dtype
+        undrawn = cls(linear.in_features, linear.out_features, has_bias, device="meta", dtype=dtype, **settings)
+        new = undrawn.to_empty(device=linear.weight.device)
         new.load_matrix(linear.weight.detach().double())
         with torch.no_grad():
             if new.bias is not None:
@@ -89,15 +89,16 @@ class StructuredLinear(nn.Module, ABC):
     @torch.no_grad()
     def to_linear(self) -> nn.Linear:
         """The dense layer of the same function: the factors multiplied out."""
-        matrix = self.as_matrix()
-        kept = {"device": matrix.device, "dtype": matrix.dtype}
-        linear = skip_init(nn.Linear, self.in_features, self.out_features, self.bias is not None, **kept)
-        linear.weight.copy_(matrix)
-        linear.weight.requires_grad_(any(factor.requires_grad for factor in self.factors()))
+        linear = nn.Linear(self.in_features, self.out_features, self.bias is not None, device="meta")
+        linear.weight = nn.Parameter(self.as_matrix().contiguous(), any(f.requires_grad for f in self.factors()))
         if self.bias is not None:
-            linear.bias.copy_(self.bias)
-            linear.bias.requires_grad_(self.bias.requires_grad)
+            linear.bias = nn.Parameter(self.bias.clone(), self.bias.requires_grad)
         return linear.train(self.training)
+
+    def check_input(self, x: Tensor) -> None:
+        """Raise ValueError unless x has as many features as the layer: padding would hide it."""
+        if x.shape[-1] != self.in_features:
+            raise ValueError(f"x has {x.shape[-1]} features along its last axis, the layer {self.in_features}")
 
     def as_trained_as(self, linear: nn.Linear) -> Self:
         """Itself, in the mode of `linear`, and its parameters frozen where those of `linear` are."""
@@ -135,6 +136,13 @@ class StructuredLinear(nn.Module, ABC):
 
     def extra_repr(self) -> str:
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
+
+
+def rate_multipliers(net: nn.Module) -> dict[nn.Parameter, float]:
+    """The multiplier of each learnable factor of the structured layers inside a network (see there)."""
+    layers = [module for module in net.modules() if isinstance(module, StructuredLinear)]
+    found = {layer.get_parameter(name): value for layer in layers for name, value in layer.rate_multipliers().items()}
+    return {parameter: value for parameter, value in found.items() if parameter.requires_grad}
 
 
 def nearest_product(matrices: Tensor, rank: int) -> tuple[Tensor, Tensor]:

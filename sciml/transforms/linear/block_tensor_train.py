@@ -55,6 +55,7 @@ class BlockTensorTrainLinear(StructuredLinear):
         return [[Factor("right", self.in_features / n), Factor("left", n * rank)]]
 
     def forward(self, x: Tensor) -> Tensor:
+        self.check_input(x)
         return ops.monarch_linear(x, self.right, self.left, self.bias)[..., : self.out_features]
 
     def as_matrix(self) -> Tensor:

@@ -1,17 +1,19 @@
 """Networks with structured layers in place of their dense ones, and back."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from typing import Any, cast
 
 from torch import nn
 
 from sciml.errors import ConfigError, listed
 from sciml.transforms.linear.base import StructuredLinear
-from sciml.transforms.linear.conv import AXES, StructuredConv, linear_of
+from sciml.transforms.linear.conv import AXES, Conv, StructuredConv, linear_of
 from sciml.transforms.linear.structures import Structure
 from sciml.transforms.modules import PointwiseConv1d, is_pointwise
 from sciml.transforms.replace import places, put, share_hooks
 
+Dense = nn.Linear | Conv
 Where = Sequence[str] | Callable[[str, nn.Module], bool] | None
 
 
@@ -30,19 +32,23 @@ def sparsify(net: nn.Module, structure: Structure, *, where: Where = None, proje
     Raises:
         ConfigError: there is nothing to replace; the network is left as it was.
     """
-    found = places(net, is_dense)
+    found: dict[Any, list[str]] = places(net, is_dense)
     chosen = {layer: names for layer, names in found.items() if any(_matches(where, name, layer) for name in names)}
     owners = _owners(net)
-    free = [layer for layer in chosen if owners[layer.weight] <= chosen.keys() and _saves(structure, layer)]
-    if not free:
+    replaced = [layer for layer in chosen if owners[layer.weight] <= chosen.keys() and _saves(structure, layer)]
+    if not replaced:
+        dense = listed(name for names in found.values() for name in names)
         raise ConfigError(
-            f"sparsify: nothing to replace by {structure} where={where}: of the dense layers "
-            f"{listed(name for names in found.values() for name in names)}, {len(chosen)} are asked for, and none has "
-            "fewer parameters so, with a weight of its own; change where or structure"
+            f"sparsify: {where=} means {len(chosen)} of the dense layers {dense}, and {structure} makes none of them "
+            "smaller that has its weight for itself; change where or structure"
         )
     first: dict[nn.Parameter, StructuredLinear] = {}
-    made = {layer: _structured(layer, structure, projected, first) for layer in free}
-    return _put(net, {layer: (new, chosen[layer]) for layer, new in made.items()})
+    made: dict[nn.Module, nn.Module] = {}
+    for layer in replaced:
+        new = _structured(layer, structure, projected)
+        _share_factors(new, first.setdefault(layer.weight, new))
+        made[layer] = new if isinstance(layer, nn.Linear) else StructuredConv(new, type(layer))
+    return _put(net, made, chosen)
 
 
 def densify(net: nn.Module) -> nn.Module:
@@ -52,14 +58,16 @@ def densify(net: nn.Module) -> nn.Module:
     layers is returned as it is.
     """
     inside = {module.linear for module in net.modules() if isinstance(module, StructuredConv)}
-    found = places(net, lambda m: isinstance(m, StructuredConv | StructuredLinear) and m not in inside)
-    first: dict[tuple[object, ...], nn.Module] = {}
+    found: dict[Any, list[str]] = places(
+        net, lambda m: isinstance(m, StructuredConv | StructuredLinear) and m not in inside
+    )
+    first: dict[tuple[object, ...], nn.Parameter] = {}
     made: dict[nn.Module, nn.Module] = {}
     for layer in found:
-        structured = layer.linear if isinstance(layer, StructuredConv) else layer
+        factors = (layer.linear if isinstance(layer, StructuredConv) else layer).factors()
         made[layer] = new = layer.to_conv() if isinstance(layer, StructuredConv) else layer.to_linear()
-        new.weight = first.setdefault((type(new), *structured.factors()), new).weight
-    return _put(net, {layer: (new, found[layer]) for layer, new in made.items()})
+        new.weight = first.setdefault((type(new), *factors), new.weight)
+    return _put(net, made, found)
 
 
 def is_dense(layer: nn.Module) -> bool:
@@ -67,15 +75,15 @@ def is_dense(layer: nn.Module) -> bool:
 
     Subclasses of torch's may compute otherwise, or be read by others (the last layer of nn.MultiheadAttention).
     """
-    kind = type(layer)
-    known = kind is nn.Linear or (kind in (*AXES, PointwiseConv1d) and is_pointwise(layer))
-    return known and isinstance(layer.weight, nn.Parameter) and layer.weight.is_floating_point()
+    convolution = type(layer) in (*AXES, PointwiseConv1d) and is_pointwise(cast(Conv, layer))
+    weight = layer.weight if type(layer) is nn.Linear or convolution else None
+    return isinstance(weight, nn.Parameter) and weight.is_floating_point()
 
 
 def _matches(where: Where, name: str, layer: nn.Module) -> bool:
-    if callable(where):
-        return where(name, layer)
-    return where is None or any(fnmatchcase(name, pattern) for pattern in where)
+    if where is None or isinstance(where, Sequence):
+        return where is None or any(fnmatchcase(name, pattern) for pattern in where)
+    return where(name, layer)
 
 
 def _owners(net: nn.Module) -> dict[nn.Parameter, set[nn.Module]]:
@@ -87,35 +95,29 @@ def _owners(net: nn.Module) -> dict[nn.Parameter, set[nn.Module]]:
     return owners
 
 
-def _saves(structure: Structure, layer: nn.Module) -> bool:
-    linear = _linear(layer)
+def _saves(structure: Structure, layer: Dense) -> bool:
+    linear = linear_of(layer)
     new = structure(linear.in_features, linear.out_features, linear.bias is not None, device="meta")
     return sum(p.numel() for p in new.parameters()) <= sum(p.numel() for p in layer.parameters())
 
 
-def _structured(
-    layer: nn.Module, structure: Structure, projected: bool, first: dict[nn.Parameter, StructuredLinear]
-) -> nn.Module:
-    """The new layer, with the factors of the `first` of those that share its weight."""
-    linear = _linear(layer)
+def _structured(layer: Dense, structure: Structure, projected: bool) -> StructuredLinear:
+    linear = linear_of(layer)
     if projected:
-        new = structure.from_linear(linear)
-    else:
-        kept = {"device": linear.weight.device, "dtype": linear.weight.dtype}
-        new = structure(linear.in_features, linear.out_features, linear.bias is not None, **kept).as_trained_as(linear)
-    shared = first.setdefault(layer.weight, new)
+        return structure.from_linear(linear)
+    kept = {"device": linear.weight.device, "dtype": linear.weight.dtype}
+    new = structure(linear.in_features, linear.out_features, linear.bias is not None, **kept)
+    return new.as_trained_as(linear)
+
+
+def _share_factors(new: StructuredLinear, of: StructuredLinear) -> None:
     for product in new.products():
         for name, _ in product:
-            setattr(new, name, getattr(shared, name))
-    return new if isinstance(layer, nn.Linear) else StructuredConv(new, type(layer))
+            setattr(new, name, getattr(of, name))
 
 
-def _linear(layer: nn.Module) -> nn.Linear:
-    return layer if isinstance(layer, nn.Linear) else linear_of(layer)
-
-
-def _put(net: nn.Module, made: dict[nn.Module, tuple[nn.Module, list[str]]]) -> nn.Module:
-    for layer, (new, names) in made.items():
+def _put(net: nn.Module, made: Mapping[nn.Module, nn.Module], names: Mapping[Any, list[str]]) -> nn.Module:
+    for layer, new in made.items():
         share_hooks(layer, new.train(layer.training))
-        net = put(net, names, new)
+        net = put(net, names[layer], new)
     return net
