@@ -9,5 +9,8 @@ from .runs.load import load as load
 from .transforms.base import factor_parameters as factor_parameters
 from .transforms.dense import DenseTransform as DenseTransform
 from .transforms.fft import FourierTransform as FourierTransform
+from .transforms.linear.block_tensor_train import MonarchLinear as MonarchLinear
+from .transforms.linear.networks import densify as densify
+from .transforms.linear.networks import sparsify as sparsify
 from .transforms.monarch import MonarchTransform as MonarchTransform
 from .transforms.projection import project_to_monarch as project_to_monarch

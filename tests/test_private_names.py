@@ -26,10 +26,10 @@ from torch.nn.modules import module as of_all_modules
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader
 
-from sciml.pde.models.replace import _CALLED, _FLAGS
 from sciml.runs.allowed import allowing
 from sciml.training.progress import batches_done, epochs_done, limit_steps
 from sciml.transforms.modules import Moved
+from sciml.transforms.replace import _CALLED, _FLAGS
 
 SCIML = Path(__file__).parents[1] / "sciml"
 pytestmark = [
@@ -41,7 +41,7 @@ DOCUMENTED = {"_replace", "_asdict", "_fields", "_exit"}  # of named tuples and 
 
 
 def hooks() -> None:
-    """torch.nn.Module keeps hooks in these attributes and no others: sciml/pde/models/replace.py."""
+    """torch.nn.Module keeps hooks in these attributes and no others: sciml/transforms/replace.py."""
     of_states = {"_state_dict_hooks", "_state_dict_pre_hooks"}
     of_states |= {"_load_state_dict_pre_hooks", "_load_state_dict_post_hooks"}
     assert {name for name in vars(nn.Module()) if "hook" in name} == {*_CALLED, *_FLAGS} | of_states
@@ -58,7 +58,7 @@ def hooks() -> None:
 
 
 def global_hooks() -> None:
-    """sciml/pde/models/replace.py"""
+    """sciml/transforms/replace.py"""
     assert not of_all_modules._has_any_global_hook()
     handle = of_all_modules.register_module_forward_hook(lambda *args: None)
     assert of_all_modules._has_any_global_hook()

@@ -70,6 +70,7 @@ model.KEY, for all
                         (OneCycleLR, CyclicLR: each step; ReduceLROnPlateau: by the validation's metric)
   factor_lr             [none] learning rate of the learned transforms' factors; left out: the optimizer's
   factor_decay          [0.0] after each step, factor -= rate * factor_decay * (factor - DFT)
+  structured_rates      [false] rates of the factors of structured layers (sciml.sparsify) by their sizes
 """
 
 TRAINER = """\

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from sciml.kernels import dispatch
+from sciml.kernels.blocks.reference import monarch_linear
 from sciml.kernels.dense import matmul
 from sciml.kernels.dense import reference as dense_reference
 from sciml.kernels.monarch import product
@@ -14,7 +15,7 @@ from sciml.kernels.truncated import fft, layer, reference
 from sciml.kernels.truncated.fft import AlongAxis
 from sciml.kernels.truncated.reference import End
 
-__all__ = ["Axis", "along", "monarch", "monarch_matrix", "spectral_conv"]
+__all__ = ["Axis", "along", "monarch", "monarch_linear", "monarch_matrix", "spectral_conv"]
 
 
 class Axis(NamedTuple):

@@ -44,8 +44,12 @@ class MRITask(Task):
         loss: nn.Module = SSIMLoss(),  # noqa: B008 - never used itself: each task has a copy
         factor_lr: float | None = None,
         factor_decay: float = 0.0,
+        structured_rates: bool = False,
     ) -> None:
-        super().__init__(net, optimizer, scheduler, factor_lr=factor_lr, factor_decay=factor_decay)
+        super().__init__(
+            net, optimizer, scheduler,
+            factor_lr=factor_lr, factor_decay=factor_decay, structured_rates=structured_rates,
+        )  # fmt: skip
         self.loss = deepcopy(loss)
         self._validation = VolumeStack()
 

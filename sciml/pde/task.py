@@ -50,9 +50,13 @@ class PDETask(Task):
         loss: nn.Module = RelativeL2Loss(),  # noqa: B008 - never used itself: each task has a copy
         factor_lr: float | None = None,
         factor_decay: float = 0.0,
+        structured_rates: bool = False,
         normalize: bool = False,
     ) -> None:
-        super().__init__(net, optimizer, scheduler, factor_lr=factor_lr, factor_decay=factor_decay)
+        super().__init__(
+            net, optimizer, scheduler,
+            factor_lr=factor_lr, factor_decay=factor_decay, structured_rates=structured_rates,
+        )  # fmt: skip
         self.register_state_dict_post_hook(without_metadata)  # of neuralop's models
         self.loss = deepcopy(loss)
         self.normalize = normalize

@@ -34,7 +34,14 @@ MUST_CONTINUE_WITH = (
     "trainer.overfit_batches",
 )
 # The rest of a configuration's `model` has no part in what a trained network computes.
-TRAINING_ONLY = ("model.optimizer*", "model.scheduler*", "model.loss*", "model.factor_lr", "model.factor_decay")
+TRAINING_ONLY = (
+    "model.optimizer*",
+    "model.scheduler*",
+    "model.loss*",
+    "model.factor_lr",
+    "model.factor_decay",
+    "model.structured_rates",
+)
 TESTED = (
     "data.*",
     "trainer.precision",

@@ -9,19 +9,26 @@ from torch.optim import Optimizer
 
 from sciml.errors import ConfigError
 from sciml.transforms import factor_parameters
+from sciml.transforms.linear import rate_multipliers
 
 Build = Callable[[Any], Optimizer]
 
 
-def build_optimizer(build: Build, net: nn.Module, factor_lr: float | None = None) -> Optimizer | None:
+def build_optimizer(
+    build: Build, net: nn.Module, factor_lr: float | None = None, *, structured_rates: bool = False
+) -> Optimizer | None:
     """The optimizer of `parameter_groups`; None for a network without parameters.
+
+    With `structured_rates`, each factor of a structured layer is trained at the optimizer's rate times its multiplier
+    (`StructuredLinear.rate_multipliers`).
 
     Raises ConfigError when it refuses its settings, or cannot take a step with parameters of the network's kinds, tried
     on small ones: several of torch's optimizers have no complex parameters.
     """
-    groups = parameter_groups(net, factor_lr)
+    groups = parameter_groups(net, factor_lr, structured_rates=structured_rates)
     if not groups:
         return None
+    multipliers = [group.pop("rate_multiplier", None) for group in groups]
     try:
         optimizer = build(groups)
     except (TypeError, ValueError) as error:
@@ -29,21 +36,36 @@ def build_optimizer(build: Build, net: nn.Module, factor_lr: float | None = None
         if single is None:
             raise ConfigError(f"model.optimizer: {error}") from error
         optimizer = single
-        if factor_lr is not None and len(groups) > 1:
-            raise ConfigError(
-                f"model.factor_lr: {factor_lr}, but {type(optimizer).__name__} has one rate for all parameters; leave "
-                "it out"
-            ) from error
+        own = {"factor_lr": factor_lr, "structured_rates": structured_rates if any(multipliers) else None}
+        for key, value in own.items():
+            if value and len(groups) > 1:
+                raise ConfigError(
+                    f"model.{key}: {value}, but {type(optimizer).__name__} has one rate for all parameters; leave "
+                    "it out"
+                ) from error
+    else:
+        for group, multiplier in zip(optimizer.param_groups, multipliers, strict=True):
+            if multiplier is not None:
+                group["lr"] = group["lr"] * multiplier
     _check_step(build, optimizer, net)
     return optimizer
 
 
-def parameter_groups(net: nn.Module, factor_lr: float | None = None) -> list[dict[str, Any]]:
-    """The network's parameters, then those of its transforms (if any): not decayed, at their own rate."""
+def parameter_groups(
+    net: nn.Module, factor_lr: float | None = None, *, structured_rates: bool = False
+) -> list[dict[str, Any]]:
+    """The network's parameters, then those of its transforms (if any): not decayed, at their own rate.
+
+    With `structured_rates`, factors of structured layers (if any) stand between, a group for each `rate_multiplier`.
+    """
     factors = list(factor_parameters(net))
-    chosen = {id(parameter) for parameter in factors}
+    multipliers = rate_multipliers(net) if structured_rates else {}
+    chosen = {id(parameter) for parameter in (*factors, *multipliers)}
     rest = [p for p in net.parameters() if p.requires_grad and id(p) not in chosen]
     groups: list[dict[str, Any]] = [{"params": rest}] if rest else []
+    for multiplier in sorted(set(multipliers.values())):
+        structured = [parameter for parameter, its in multipliers.items() if its == multiplier]
+        groups.append({"params": structured, "rate_multiplier": multiplier})
     if factors:
         own_lr = {} if factor_lr is None else {"lr": factor_lr}
         groups.append({"params": factors, "weight_decay": 0.0, **own_lr})

@@ -92,7 +92,8 @@ def torch_scheduler(build: TorchSchedule, optimizer: Optimizer) -> LRScheduler:
     if peaks and len(set(peaks)) < len(rates):
         raise ConfigError(
             f"model.scheduler: {type(scheduler).__name__} gives all parameters the rate {peaks[0]}, and factor_lr "
-            "would be ignored; give max_lr as [network, factors], or use sciml.training.schedules.OneCycle"
+            "would be ignored, or structured_rates; give max_lr of each group, as [network, factors], or use "
+            "sciml.training.schedules.OneCycle"
         )
     return scheduler
 

@@ -6,6 +6,7 @@ from sciml.transforms.dense import DenseTransform
 from sciml.transforms.factors import MonarchFactors, dft_factors, dft_matrix
 from sciml.transforms.fft import FourierTransform
 from sciml.transforms.kinds import transform_class
+from sciml.transforms.linear import MonarchLinear, densify, sparsify
 from sciml.transforms.monarch import MonarchTransform
 from sciml.transforms.projection import project_to_monarch
 from sciml.transforms.recovery import star_factors
@@ -16,16 +17,19 @@ __all__ = [
     "DenseTransform",
     "FourierTransform",
     "MonarchFactors",
+    "MonarchLinear",
     "MonarchStar",
     "MonarchTransform",
     "SeparableTransform",
     "Transform",
+    "densify",
     "dft_factors",
     "dft_matrix",
     "factor_parameters",
     "initial_factors",
     "project_to_monarch",
     "separable",
+    "sparsify",
     "star_factors",
     "transform_class",
     "use_backend",

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 
@@ -36,6 +37,23 @@ class Rowwise(Moved):
 
     def moved(self, fn: Callable[[Tensor], Tensor], tensor: Tensor) -> Tensor:
         return fn(tensor.reshape(-1)).view(tensor.shape)
+
+
+class PointwiseConv1d(nn.Conv1d):
+    """nn.Conv1d with kernel size 1 as a matrix product, y[b] = W·x[b] + c: the same numbers, faster on a CPU."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        weight = self.weight[:, :, 0].expand(input.shape[0], -1, -1)
+        if self.bias is None:
+            return torch.bmm(weight, input)
+        return torch.baddbmm(self.bias[None, :, None], weight, input)
+
+
+def is_pointwise(conv: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> bool:
+    """Whether a convolution is one matrix product of the channels at every point."""
+    ones = (1,) * len(conv.kernel_size)
+    unpadded = conv.padding in ("same", "valid") or not any(conv.padding)
+    return conv.kernel_size == conv.stride == ones and unpadded and conv.groups == 1
 
 
 @contextmanager

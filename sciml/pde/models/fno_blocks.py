@@ -6,8 +6,8 @@ from neuralop.layers.fno_block import FNOBlocks
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from sciml.pde.models.replace import has_hooks, turn_layers
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
+from sciml.transforms.replace import has_hooks, turn_layers
 
 
 class FusedFNOBlocks(FNOBlocks):

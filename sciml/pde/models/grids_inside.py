@@ -8,9 +8,9 @@ from neuralop.layers.spectral_convolution import SpectralConv
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
-from sciml.pde.models.replace import put
 from sciml.pde.models.spectral_conv import scaled
 from sciml.transforms.modules import left_as_it_was
+from sciml.transforms.replace import put
 
 
 class Grids(NamedTuple):

@@ -9,9 +9,9 @@ from neuralop.layers.spectral_convolution import SpectralConv, _contract_dense
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
-from sciml.pde.models.replace import turn_layers
 from sciml.transforms.factors import as_complex
-from sciml.transforms.modules import Moved
+from sciml.transforms.modules import Moved, PointwiseConv1d, is_pointwise
+from sciml.transforms.replace import turn_layers
 
 
 class FFTSpectralConv(Moved, SpectralConv):
@@ -78,16 +78,6 @@ class GridEmbedding(GridEmbeddingND):
         return super().grid(spatial_dims, device, dtype)
 
 
-class PointwiseConv1d(nn.Conv1d):
-    """nn.Conv1d with kernel size 1 as a matrix product, y[b] = W·x[b] + c: the same numbers, faster on a CPU."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        weight = self.weight[:, :, 0].expand(input.shape[0], -1, -1)
-        if self.bias is None:
-            return torch.bmm(weight, input)
-        return torch.baddbmm(self.bias[None, :, None], weight, input)
-
-
 def keep_uncompiled(model: nn.Module) -> nn.Module:
     """Put an FFTSpectralConv in place of every neuralop SpectralConv of a model; a model that is one becomes one."""
     return turn_layers(model, lambda layer: type(layer) is SpectralConv, FFTSpectralConv)
@@ -95,16 +85,9 @@ def keep_uncompiled(model: nn.Module) -> nn.Module:
 
 def use_pointwise(model: nn.Module) -> nn.Module:
     """Put a PointwiseConv1d in place of every plain nn.Conv1d of width one; a model that is one becomes one."""
-    return turn_layers(model, _is_pointwise, PointwiseConv1d)
+    return turn_layers(model, lambda layer: type(layer) is nn.Conv1d and is_pointwise(layer), PointwiseConv1d)
 
 
 def use_any_precision(model: nn.Module) -> nn.Module:
     """Put this module's spectral layers and coordinates in place of neuralop's."""
     return turn_layers(keep_uncompiled(model), lambda layer: type(layer) is GridEmbeddingND, GridEmbedding)
-
-
-def _is_pointwise(layer: nn.Module) -> bool:
-    if type(layer) is not nn.Conv1d:
-        return False
-    plain = layer.kernel_size == layer.stride == (1,) and layer.padding == (0,) and layer.groups == 1
-    return plain and layer.padding_mode == "zeros"

@@ -12,10 +12,10 @@ from sciml.errors import ConfigError
 from sciml.pde.models.fno_blocks import fuse_blocks
 from sciml.pde.models.grids_inside import grids_inside
 from sciml.pde.models.modes import as_tuple
-from sciml.pde.models.replace import places, put, share_hooks
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.pde.models.state import tensor_state
 from sciml.transforms import MonarchTransform, Transform
+from sciml.transforms.replace import places, put, share_hooks
 
 TakeOver = Callable[[SpectralConv], MonarchSpectralConv]
 
