@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 from torch.optim import LBFGS, Optimizer
 
-from sciml.errors import CheckpointError, ConfigError, listed
+from sciml.errors import CheckpointError, ConfigError, listed, require
 from sciml.io.checkpoints import find_checkpoint, read_checkpoint
 from sciml.training.resume import RATES
 from sciml.training.task import Task
-from sciml.transforms.linear import StructuredLinear, densify
+from sciml.transforms.linear import Metric, Sparsified, StructuredConv, StructuredLinear, densify, measure
+from sciml.transforms.linear.networks import is_dense
 
 
 class SparseToDense(Callback):
@@ -82,18 +84,24 @@ class DenseToSparse(Callback):
     The network is that of the dense run with structured layers (`sciml.transforms.linear.sparsify`), so the
     configuration alone says what is built, and the dense run is read when training begins and never after: the new
     run can be moved, resumed and loaded without it. Each structured layer takes the factors nearest to its dense
-    weight (`StructuredLinear.load_matrix`); all other parameters and buffers are copied.
+    weight; all other parameters and buffers are copied.
+
+    Nearest is meant entry by entry (Frobenius), or with `calibration` in what the loss feels of a layer's change: the
+    dense network runs over so many batches of training data, and each weight is projected in the metric of the inputs
+    and gradients that it saw (`sciml.transforms.linear.Metric`).
 
     Args:
         run: The dense run's directory, of which the best checkpoint is taken, else the last; or a checkpoint.
+        calibration: Batches of training data to measure on; 0 for the nearest entry by entry.
 
     Raises:
-        ConfigError: A network without structured layers.
+        ConfigError: A network without structured layers, or a negative number of batches.
         CheckpointError: There is no checkpoint, it is damaged, or of another network.
     """
 
-    def __init__(self, run: str) -> None:
-        self.run = run
+    def __init__(self, run: str, *, calibration: int = 0) -> None:
+        require("calibration", calibration, calibration >= 0, "numbers of batches from 0 up")
+        self.run, self.calibration = run, calibration
 
     def on_fit_start(self, trainer: Trainer, pl_module: Task) -> None:  # type: ignore[override]
         if trainer.ckpt_path is not None:  # its own training goes on from there
@@ -101,7 +109,21 @@ class DenseToSparse(Callback):
         _require_structured(pl_module.net, type(self).__name__)
         path = Path(self.run) if Path(self.run).is_file() else find_checkpoint(Path(self.run), None)
         weights = read_checkpoint(path)["state_dict"]
-        project(pl_module.net, {k.removeprefix("net."): v for k, v in weights.items() if k.startswith("net.")}, path)
+        state = {k.removeprefix("net."): v for k, v in weights.items() if k.startswith("net.")}
+        dense = dense_network(pl_module.net, state, path)
+        project(pl_module.net, dense, self._measured(trainer, pl_module, dense) if self.calibration else {})
+        for tensor in pl_module.net.state_dict().values():  # each device measured on its own batches
+            tensor.copy_(trainer.strategy.broadcast(tensor))
+
+    def _measured(self, trainer: Trainer, task: Task, dense: nn.Module) -> dict[str, Metric]:
+        structured, task.net = task.net, dense
+        batches = islice(trainer.datamodule.train_dataloader(), self.calibration)  # type: ignore[attr-defined]
+        try:
+            losses = (task.training_step(trainer.strategy.batch_to_device(batch), k) for k, batch in enumerate(batches))
+            return measure(dense, losses, is_dense)
+        finally:
+            task.net = structured
+            task.trained.clear()
 
 
 def exchange_parameters(
@@ -140,27 +162,49 @@ def exchange_parameters(
         optimizer.state.update(kept)
 
 
-@torch.no_grad()
-def project(net: nn.Module, dense: Mapping[str, Tensor], path: object) -> None:
-    """Give each structured layer the factors nearest to its weight in a dense network's state, and copy the rest.
+def dense_network(net: nn.Module, state: Mapping[str, Tensor], path: object) -> nn.Module:
+    """The dense network of the sizes of a structured one, with this state.
 
-    Raises CheckpointError, naming `path`, unless it is the state of the same network with dense layers.
+    Raises CheckpointError, naming `path`, unless it is a state of that network.
     """
-    wanted = {k: v.shape for k, v in densify(deepcopy(net)).state_dict().items() if k != "_metadata"}
+    dense = densify(deepcopy(net))
+    wanted = {k: v.shape for k, v in dense.state_dict().items() if k != "_metadata"}
     if different := sorted(
-        k for k in wanted.keys() | dense.keys() if k not in dense or wanted.get(k) != dense[k].shape
+        k for k in wanted.keys() | state.keys() if k not in state or wanted.get(k) != state[k].shape
     ):
         raise CheckpointError(
             f"{path}: not the dense network of the same sizes; {listed(different)} differ; give the run of the network "
             "that model.net makes sparse"
         )
+    dense.load_state_dict(dict(state))
+    return dense
+
+
+@torch.no_grad()
+def project(net: nn.Module, dense: nn.Module, metrics: Mapping[str, Metric]) -> None:
+    """Give each structured layer the factors nearest to its weight in the dense network, and copy the rest.
+
+    Nearest in the metric of the layer's name, or entry by entry if it has none.
+    """
+    inside = {module.linear for module in net.modules() if isinstance(module, StructuredConv)}
     for name, layer in net.named_modules():
-        if isinstance(layer, StructuredLinear):
-            place = name if f"{name}.weight" in dense else name.removesuffix(".linear")  # inside a StructuredConv
-            layer.load_matrix(dense[f"{place}.weight".lstrip(".")].flatten(1).double())
-            if layer.bias is not None:
-                layer.bias.copy_(dense[f"{place}.bias".lstrip(".")])
-    net.load_state_dict({k: dense[k] for k in net.state_dict() if k in dense}, strict=False)
+        metric = metrics.get(name)
+        if isinstance(layer, Sparsified):
+            layer.load_dense(dense.get_submodule(name), metric)
+        elif isinstance(layer, StructuredConv | StructuredLinear) and layer not in inside:
+            _load(layer.linear if isinstance(layer, StructuredConv) else layer, dense.get_submodule(name), metric)
+    state, own = dense.state_dict(), net.state_dict().keys()
+    net.load_state_dict({k: v for k, v in state.items() if k in own}, strict=False)
+
+
+def _load(layer: StructuredLinear, dense: Any, metric: Metric | None) -> None:
+    matrix = dense.weight.detach().flatten(1).double()
+    if metric is None:
+        layer.load_matrix(matrix)
+    else:
+        layer.load_matrix_in(metric, matrix)
+    if layer.bias is not None:
+        layer.bias.copy_(dense.bias)
 
 
 def _ratio(new: float, old: float) -> float:
@@ -168,7 +212,7 @@ def _ratio(new: float, old: float) -> float:
 
 
 def _require_structured(net: nn.Module, who: str) -> None:
-    if not any(isinstance(module, StructuredLinear) for module in net.modules()):
+    if not any(isinstance(module, StructuredLinear | Sparsified) for module in net.modules()):
         raise ConfigError(
             f"trainer.callbacks: {who}: {type(net).__name__} has no structured layers; set model.net to "
             "sciml.transforms.linear.sparsify of it"

@@ -283,7 +283,7 @@ def test_projection_reaches_convolutions_and_copies_the_rest() -> None:
     dense = nn.Sequential(nn.Conv2d(8, 12, 1), nn.BatchNorm2d(12), nn.Conv2d(12, 12, 3), nn.Conv2d(12, 8, 1))
     net = sparsify(deepcopy(dense), Monarch(blocks=2), projected=False)
     assert sum(isinstance(module, StructuredConv) for module in net.modules()) == 2
-    project(net, dense.state_dict(), "here")
+    project(net, dense, {})
     expected = sparsify(deepcopy(dense), Monarch(blocks=2))
     x = torch.randn(2, 8, 5, 5)
     torch.testing.assert_close(net(x), expected(x))
