@@ -61,7 +61,7 @@ class SparseToDense(Callback):
         before, structured = dict(task.net.named_parameters()), task.build_optimizer()
         task.densify(trainer.global_step)
         after, dense = dict(task.net.named_parameters()), task.build_optimizer()
-        stays = {before[name]: after[name] for name in before if name in after}
+        stays: dict[Tensor, Tensor] = {before[name]: after[name] for name in before if name in after}
         assert structured is not None
         assert dense is not None
         rates = [group["lr"] for group in structured.param_groups]
@@ -108,7 +108,7 @@ def exchange_parameters(
     optimizer: Optimizer,
     schedules: Sequence[Any],
     groups: Sequence[Mapping[str, Any]],
-    stays: Mapping[nn.Parameter, nn.Parameter],
+    stays: Mapping[Tensor, Tensor],
     rates: Sequence[float],
 ) -> None:
     """Let an optimizer and its schedules go on with other parameters, at the rates that they have reached.
