@@ -79,9 +79,9 @@ class SparseToDense(Callback):
 class DenseToSparse(Callback):
     """Starts the training of structured layers from the weights of a trained dense network.
 
-    The network is that of the dense run with structured layers (`sciml.transforms.linear.sparsify`), so the
-    configuration alone says what is built, and the dense run is read when training begins and never after: the new
-    run can be moved, resumed and loaded without it. Each structured layer takes the factors nearest to its dense
+    The network is that of the dense run with structured layers (`sciml.sparsify`), so the configuration alone says
+    what is built. The dense run is read when training begins and never after: the new run can be moved, resumed and
+    loaded without it. Each structured layer takes the factors nearest to its dense
     weight (`StructuredLinear.load_matrix`); all other parameters and buffers are copied.
 
     Args:
@@ -171,5 +171,5 @@ def _require_structured(net: nn.Module, who: str) -> None:
     if not any(isinstance(module, StructuredLinear) for module in net.modules()):
         raise ConfigError(
             f"trainer.callbacks: {who}: {type(net).__name__} has no structured layers; set model.net to "
-            "sciml.transforms.linear.sparsify of it"
+            "sciml.sparsify of it"
         )

@@ -12,7 +12,7 @@ from sciml.cli import main
 FOLDER = Path(__file__).parents[2] / "configs" / "vision"
 CONFIGS = {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
 SMALL = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--trainer.enable_progress_bar=false"]
-SPARSIFY = "sciml.transforms.linear.sparsify"
+SPARSIFY = "sciml.sparsify"
 CALLBACKS = {"sparse_to_dense": "SparseToDense", "dense_to_sparse": "DenseToSparse"}
 
 
