@@ -8,7 +8,7 @@ TEXT = "The quick brown fox jumps over the lazy dog, and the dog sleeps on. "
 GPT = {"context": 8, "width": 16, "layers": 1, "heads": 2}
 DENSE = {"class_path": "sciml.text.GPT", "init_args": GPT}
 SPARSE = {
-    "class_path": "sciml.transforms.linear.sparsify",
+    "class_path": "sciml.sparsify",
     "init_args": {
         "net": DENSE,
         "structure": {"class_path": "sciml.transforms.linear.Monarch", "init_args": {"blocks": 4}},

@@ -13,7 +13,7 @@ from sciml.runs.measures import MEASURES, PER_SAMPLE, columns, named
 REMEDY = "evaluate the run again with `sciml test`"
 NUMBERS = {  # of every evaluation; which others there are, it says itself
     *("samples", "excluded", "diverged", "step", "epoch"),
-    *("parameters", "factor_parameters", "seconds_per_epoch", "peak_memory_mb", "epochs"),
+    *("parameters", "factor_parameters", "seconds_per_epoch", "seconds", "peak_memory_mb", "epochs"),
 }
 TEXTS = {"checkpoint", "first_bad"}
 DESCRIPTIONS = {"data", MEASURES, PER_SAMPLE}  # whose entries are no measures

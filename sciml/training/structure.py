@@ -63,7 +63,7 @@ class SparseToDense(Callback):
         before, structured = dict(task.net.named_parameters()), task.build_optimizer()
         task.densify(trainer.global_step)
         after, dense = dict(task.net.named_parameters()), task.build_optimizer()
-        stays = {before[name]: after[name] for name in before if name in after}
+        stays: dict[Tensor, Tensor] = {before[name]: after[name] for name in before if name in after}
         assert structured is not None
         assert dense is not None
         rates = [group["lr"] for group in structured.param_groups]
@@ -81,10 +81,10 @@ class SparseToDense(Callback):
 class DenseToSparse(Callback):
     """Starts the training of structured layers from the weights of a trained dense network.
 
-    The network is that of the dense run with structured layers (`sciml.transforms.linear.sparsify`), so the
-    configuration alone says what is built, and the dense run is read when training begins and never after: the new
-    run can be moved, resumed and loaded without it. Each structured layer takes the factors nearest to its dense
-    weight; all other parameters and buffers are copied.
+    The network is that of the dense run with structured layers (`sciml.sparsify`), so the configuration alone says
+    what is built. The dense run is read when training begins and never after: the new run can be moved, resumed and
+    loaded without it. Each structured layer takes the factors nearest to its dense weight; all other parameters and
+    buffers are copied.
 
     Nearest is meant entry by entry (Frobenius), or with `calibration` in what the loss feels of a layer's change: the
     dense network runs over so many batches of training data, and each weight is projected in the metric of the inputs
@@ -130,7 +130,7 @@ def exchange_parameters(
     optimizer: Optimizer,
     schedules: Sequence[Any],
     groups: Sequence[Mapping[str, Any]],
-    stays: Mapping[nn.Parameter, nn.Parameter],
+    stays: Mapping[Tensor, Tensor],
     rates: Sequence[float],
 ) -> None:
     """Let an optimizer and its schedules go on with other parameters, at the rates that they have reached.
@@ -215,5 +215,5 @@ def _require_structured(net: nn.Module, who: str) -> None:
     if not any(isinstance(module, StructuredLinear | Sparsified) for module in net.modules()):
         raise ConfigError(
             f"trainer.callbacks: {who}: {type(net).__name__} has no structured layers; set model.net to "
-            "sciml.transforms.linear.sparsify of it"
+            "sciml.sparsify of it"
         )

@@ -16,6 +16,7 @@ from sciml.mri.task import MRITask
 from sciml.pde.models.fno import fno
 from sciml.training.schedules import OneCycle, stepping
 from sciml.training.task import Task, training_steps
+from sciml.transforms.linear import MonarchLinear
 
 OPTIMIZERS = sorted(
     name
@@ -122,6 +123,20 @@ def test_lbfgs_trains_all_parameters_as_one_group_and_refuses_a_second_rate() ->
     with pytest.raises(ConfigError, match=r"factor_lr.*LBFGS has one rate"):
         task("monarch", method, factor_lr=1e-2).build_optimizer()
     assert task("fft", method, factor_lr=1e-2).build_optimizer() is not None  # no factors: one file serves both
+
+
+def test_an_optimizer_or_a_scheduler_of_one_rate_refuses_those_of_structured_layers() -> None:
+    net = nn.Sequential(nn.Linear(4, 4), MonarchLinear(32, 32, blocks=4))
+    lbfgs = partial(torch.optim.LBFGS, lr=0.1)
+    with pytest.raises(ConfigError, match=r"structured_rates: True, but LBFGS has one rate"):
+        Task(net, lbfgs, structured_rates=True).build_optimizer()
+    assert Task(net, lbfgs).build_optimizer() is not None
+    assert task("monarch", lbfgs).build_optimizer() is not None
+    assert Task(net[0], lbfgs, structured_rates=True).build_optimizer() is not None  # no such layers
+    cycle = partial(lr_scheduler.OneCycleLR, max_lr=0.1, total_steps=9)
+    trained = Task(net, partial(torch.optim.Adam, lr=1e-2), cycle, structured_rates=True)
+    with pytest.raises(ConfigError, match=r"model\.scheduler: .* structured_rates"):
+        trained.check_training(trainer(), validates=True)
 
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop", "Adagrad", "LBFGS", "ASGD", "Rprop", "Adadelta"])

@@ -11,7 +11,8 @@ from sciml.pde import MonarchSpectralConv
 from sciml.pde.models.fno import fno
 from sciml.training.optimizers import parameter_groups
 from sciml.training.task import Task, count_parameters
-from sciml.transforms import DenseTransform, MonarchTransform, Transform, factor_parameters
+from sciml.transforms import DenseTransform, MonarchTransform, Transform, factor_parameters, sparsify
+from sciml.transforms.linear import LowRankLinear, Monarch, MonarchLinear
 
 ADAM = partial(torch.optim.Adam, lr=1e-3)
 
@@ -99,3 +100,28 @@ def test_a_pretrained_network_decays_toward_the_dft_as_well(transform: type[Tran
 def test_factor_decay_must_not_be_negative(factor_decay: float) -> None:
     with pytest.raises(ConfigError, match="factor_decay"):
         Task(nn.Linear(1, 1), ADAM, factor_decay=factor_decay)
+
+
+def test_structured_layers_have_the_rates_of_their_sizes_between_the_network_and_the_factors() -> None:
+    net = nn.ModuleList([nn.Linear(4, 4), MonarchLinear(768, 768, blocks=16), LowRankLinear(60, 20, rank=5)])
+    net.append(MonarchTransform(8))
+    task = Task(net, partial(torch.optim.AdamW, lr=1e-3, weight_decay=0.1), factor_lr=5e-2, structured_rates=True)
+    optimizer = task.build_optimizer()
+    assert optimizer is not None
+    rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert rates.keys() == {id(p) for p in net.parameters()}
+    expected = {"1.right": 8e-3, "1.left": 8e-3, "2.right": 0.5e-3, "2.left": 6e-3, "3.left": 5e-2, "3.right": 5e-2}
+    for name, parameter in net.named_parameters():
+        assert rates[id(parameter)] == pytest.approx(expected.get(name, 1e-3)), name
+    assert {id(p) for p in optimizer.param_groups[-1]["params"]} == {id(p) for p in factor_parameters(net)}
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.1, 0.1, 0.1, 0.1, 0]
+
+
+def test_groups_are_as_before_without_structured_layers_or_their_rates() -> None:
+    def groups(net: nn.Module, **options: bool) -> list[list[int]]:
+        return [[id(p) for p in group["params"]] for group in parameter_groups(net, 1e-2, **options)]
+
+    for model in (net("monarch"), net("fft")):
+        assert groups(model, structured_rates=True) == groups(model)
+    structured = sparsify(nn.Linear(16, 16), Monarch(4))
+    assert groups(structured) == [[id(p) for p in structured.parameters()]]

@@ -35,8 +35,8 @@ class UNet(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, image: Tensor) -> Tensor:
-        entered = image.to(self.last.weight.dtype)  # complex numbers are float32 or float64, whatever the network is
-        levels = [self.down[0](entered.contiguous(memory_format=torch.channels_last))]
+        dtype = next(self.parameters()).dtype  # complex numbers are float32 or float64, whatever the network is
+        levels = [self.down[0](image.to(dtype).contiguous(memory_format=torch.channels_last))]
         for convolutions in self.down[1:]:
             levels.append(convolutions(avg_pool2d(levels[-1], 2)))
         out = levels.pop()

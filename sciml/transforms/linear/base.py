@@ -75,7 +75,7 @@ class StructuredLinear(nn.Module, ABC):
 
     @property
     def weight(self) -> Tensor:
-        """`as_matrix()`, for who reads nn.Linear's weight."""
+        """`as_matrix()`, for who reads nn.Linear's weight; made when it is read."""
         return self.as_matrix()
 
     @classmethod

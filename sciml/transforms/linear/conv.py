@@ -28,6 +28,15 @@ class StructuredConv(nn.Module):
         y = self.linear(x.movedim(channels, -1)).movedim(-1, channels)  # channels last in memory
         return y.contiguous() if x.is_contiguous() else y
 
+    @property
+    def weight(self) -> Tensor:
+        """(out_channels, in_channels, 1, …), for who reads a convolution's weight; made when it is read."""
+        return self.linear.as_matrix()[(..., *[None] * _axes(self.kind))]
+
+    @property
+    def bias(self) -> nn.Parameter | None:
+        return self.linear.bias
+
     def to_conv(self) -> Conv:
         """The dense convolution of the same function."""
         linear = self.linear.to_linear()
@@ -39,7 +48,7 @@ class StructuredConv(nn.Module):
 
 
 def linear_of(layer: nn.Linear | Conv) -> nn.Linear:
-    """The layer over channels that a 1×1 convolution is, with its bias and a view of its weight; an nn.Linear itself."""
+    """What a 1×1 convolution does to the channels, with its bias and a view of its weight; an nn.Linear itself."""
     if isinstance(layer, nn.Linear):
         return layer
     linear = nn.Linear(layer.in_channels, layer.out_channels, layer.bias is not None, device="meta")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, cast
 
-from torch import nn
+from torch import Tensor, nn
 
 from sciml.errors import ConfigError, listed
 from sciml.transforms.linear.base import StructuredLinear
@@ -68,7 +68,7 @@ def densify(net: nn.Module) -> nn.Module:
     found: dict[Any, list[str]] = places(
         net, lambda m: isinstance(m, StructuredConv | StructuredLinear | Sparsified) and m not in inside
     )
-    first: dict[tuple[object, ...], nn.Parameter] = {}
+    first: dict[tuple[object, ...], Tensor] = {}
     made: dict[nn.Module, nn.Module] = {}
     for layer in found:
         if isinstance(layer, Sparsified):
