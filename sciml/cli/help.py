@@ -23,6 +23,14 @@ GENERATORS: dict[str, Generator] = {}
 for _module in _declared("generators"):
     GENERATORS |= _module.GENERATORS
 
+
+def _for_each(key: str) -> str:
+    """Its class for each application, two to a line."""
+    words = [f"{path} for {of.KIND}" for path, of in zip(CLASSES[key], APPLICATIONS, strict=True)]
+    lines = [", ".join(words[k : k + 2]) for k in range(0, len(words), 2)]
+    return (",\n" + 24 * " ").join(lines)
+
+
 COMMANDS = f"""\
 usage: sciml COMMAND ...     (python -m sciml is the same; each command has its own --help)
 
@@ -52,8 +60,8 @@ of the Trainer too.
 Options
   -c, --config FILE     settings; of several files the later ones lie over the earlier
   --run_dir PATH        [runs/<name of FILE>] where results go
-  --model.class_path    {", ".join(f"{of.TASK} for {of.KIND}" for of in APPLICATIONS)}
-  --data.class_path     {", ".join(f"{of.DATA} for {of.KIND}" for of in APPLICATIONS)}
+  --model.class_path    {_for_each("model")}
+  --data.class_path     {_for_each("data")}
   --ckpt_path WHICH     [none] best, last, or a file. fit: continue from it; else: evaluate it
   --overwrite BOOL      [false] let fit replace a run
   --allow PACKAGE       let the settings name classes of your own PACKAGE; not recorded: say it each time

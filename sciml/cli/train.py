@@ -158,6 +158,7 @@ class RunCLI(ConfiguredCLI):
         checkpoint = self.checkpoint_io.read(path)
         origin = Origin(path, self._own_settings, checkpoint)
         origin.require_same_run(self.datamodule)
+        self.model.restore_structure(checkpoint)
         check_weights(self.model.net, checkpoint, path)
         check_optimizer(self.model, checkpoint, path)
         check_progress(checkpoint, self.trainer.max_epochs, self.trainer.max_steps, path)
@@ -208,6 +209,7 @@ class RunCLI(ConfiguredCLI):
         checkpoint = self.checkpoint_io.read(path)
         origin = Origin(path, self._own_settings, checkpoint)
         origin.require_same_network()
+        self.model.restore_structure(checkpoint)
         check_weights(self.model.net, checkpoint, path)
         return Measurement(self.run, origin, self.datamodule.describe("test"), self.datamodule.batch_size)
 

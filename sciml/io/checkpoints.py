@@ -12,6 +12,24 @@ from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from sciml.errors import CheckpointError
 
+NAMES = ("best", "last")  # what `sciml test` looks for, in this order
+
+
+def find_checkpoint(run_dir: Path, name: str | None) -> Path:
+    """A path; or `best` or `last` of this run; None: its best, else its last. CheckpointError if there is none."""
+    folder = run_dir / "checkpoints"
+    if name is not None and name not in NAMES:
+        if not Path(name).is_file():
+            there = sorted(path.name for path in folder.glob("*.ckpt"))
+            raise CheckpointError(f"{name}: no such checkpoint; {folder} has {', '.join(there) or 'none'}")
+        return Path(name)
+    for candidate in (name,) if name else NAMES:
+        if (folder / f"{candidate}.ckpt").exists():
+            return folder / f"{candidate}.ckpt"
+    raise CheckpointError(
+        f"{folder}: no {name or 'best or last'} checkpoint; train with `sciml fit` first, or give --ckpt_path"
+    )
+
 
 def read_checkpoint(path: str | os.PathLike[str], map_location: Any = "cpu", *, mmap: bool = False) -> dict[str, Any]:
     """A checkpoint's content, tensors and plain values only: nothing in the file is ever executed.

@@ -8,26 +8,11 @@ from typing import Any
 from torch import nn
 
 from sciml.errors import CheckpointError, ConfigError, listed
+from sciml.io.checkpoints import NAMES as NAMES
+from sciml.io.checkpoints import find_checkpoint as find_checkpoint
 from sciml.io.checkpoints import stamp
 
-NAMES = ("best", "last")  # what `sciml test` looks for, in this order
 AGAIN = "run `sciml test` again"
-
-
-def find_checkpoint(run_dir: Path, name: str | None) -> Path:
-    """A path; or `best` or `last` of this run; None: its best, else its last. CheckpointError if there is none."""
-    folder = run_dir / "checkpoints"
-    if name is not None and name not in NAMES:
-        if not Path(name).is_file():
-            there = sorted(path.name for path in folder.glob("*.ckpt"))
-            raise CheckpointError(f"{name}: no such checkpoint; {folder} has {', '.join(there) or 'none'}")
-        return Path(name)
-    for candidate in (name,) if name else NAMES:
-        if (folder / f"{candidate}.ckpt").exists():
-            return folder / f"{candidate}.ckpt"
-    raise CheckpointError(
-        f"{folder}: no {name or 'best or last'} checkpoint; train with `sciml fit` first, or give --ckpt_path"
-    )
 
 
 def relative(path: str | os.PathLike[str], run_dir: str | os.PathLike[str]) -> str:

@@ -40,8 +40,8 @@ def load(run: str | os.PathLike[str], *, allow: Sequence[str] = ()) -> Lightning
     task = _built(settings, folder / "config.yaml", allow)
     if not isinstance(getattr(task, "net", None), nn.Module):
         raise ConfigError(f"{folder / 'config.yaml'}: model.class_path is no task of sciml's")
+    task.on_load_checkpoint(checkpoint)  # first: it says which layers are dense
     check_weights(task.get_submodule("net"), checkpoint, path)
-    task.on_load_checkpoint(checkpoint)
     try:
         task.load_state_dict(checkpoint["state_dict"])
     except RuntimeError as error:

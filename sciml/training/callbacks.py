@@ -36,8 +36,8 @@ class TrainingCost(Callback):
     """Measures the seconds of each epoch (training alone) and the peak memory of the process or of the GPU.
 
     Lightning's Timer knows no epochs, and counts validation as training. Logs `seconds_per_epoch`; leaves
-    `seconds_per_epoch` (the median, which the first, slower epoch does not move), `epochs` and `peak_memory_mb` in
-    `pl_module.training_cost`, and with it in every checkpoint.
+    `seconds_per_epoch` (the median, which the first, slower epoch does not move), `seconds` of all epochs, `epochs` and
+    `peak_memory_mb` in `pl_module.training_cost`, and with it in every checkpoint.
     """
 
     def __init__(self) -> None:
@@ -67,6 +67,7 @@ class TrainingCost(Callback):
         pl_module.log("seconds_per_epoch", self.seconds[-1], sync_dist=True, reduce_fx="max")
         pl_module.training_cost = {
             "seconds_per_epoch": statistics.median(self.seconds),
+            "seconds": sum(self.seconds),
             "epochs": trainer.current_epoch + 1,
             "peak_memory_mb": peak_memory_mb(pl_module.device),
         }

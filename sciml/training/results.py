@@ -4,10 +4,15 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
+
+from sciml.training import ranks
+
+T = TypeVar("T")
 
 
 class Results(Callback, ABC):
@@ -54,3 +59,29 @@ class Results(Callback, ABC):
         self.gather()
 
     on_predict_batch_end, on_predict_epoch_end = on_test_batch_end, on_test_epoch_end
+
+
+class KeptOutputs(Results):
+    """Keeps what the task's step gives for each batch, (B, …): all samples' in the data's order."""
+
+    def __init__(self) -> None:
+        self.parts: list[Tensor] = []
+
+    def add(self, batch: Any, prediction: Tensor) -> None:
+        self.parts.append(prediction.detach().cpu())
+
+    def gather(self) -> None:
+        self.parts = in_order(self.parts)
+
+    @property
+    def outputs(self) -> Tensor:
+        return torch.cat(self.parts)
+
+
+def in_order(parts: list[T]) -> list[T]:
+    """All devices' parts on rank zero, empty elsewhere. Batches are dealt out one by one: this is the data's order."""
+    every = []
+    for k in range(max(ranks.gather(len(parts)))):
+        found = ranks.gather_on_zero(parts[k] if k < len(parts) else None)
+        every += [part for part in found if part is not None]
+    return every

@@ -12,7 +12,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
-from sciml.errors import ConfigError
+from sciml.errors import CheckpointError, ConfigError
 from sciml.training import ranks
 from sciml.training.means import EpochMeans
 from sciml.training.optimizers import build_optimizer
@@ -20,6 +20,7 @@ from sciml.training.progress import all_batches_done
 from sciml.training.results import Results
 from sciml.training.schedules import AnySchedule, Schedule, stepping, torch_scheduler
 from sciml.transforms import factor_parameters, initial_factors
+from sciml.transforms.linear import densify
 
 
 class Task(LightningModule):
@@ -40,6 +41,8 @@ class Task(LightningModule):
         result_names: Files and folders that its results write, beside metrics.json, figures, predictions.h5 and
             reconstructions: what else lies in a run's folder is the user's.
         logged: The metrics that it logs in `fit`, which a class that logs others says anew.
+        dense_from_step: The step from which on layers are dense that the configuration builds structured; None: there
+            is none (`sciml.training.structure.SparseToDense`). Checkpoints keep it.
         trained, measured: What the batches of the epoch gave so far, in training and in evaluation: logged at its
             end as means over all devices.
     """
@@ -71,6 +74,7 @@ class Task(LightningModule):
         self.factor_decay = factor_decay
         self.structured_rates = structured_rates
         self._dft = initial_factors(net) if factor_decay else []
+        self.dense_from_step: int | None = None
         self.training_cost: dict[str, Any] = {}  # filled by TrainingCost, kept in the checkpoint
         self.loaded: dict[str, int] = {}  # `step` and `epoch` of the checkpoint whose weights these are
         self.trained, self.measured = EpochMeans(), EpochMeans()
@@ -81,6 +85,7 @@ class Task(LightningModule):
         return {
             "parameters": count_parameters(self.net.parameters()),
             "factor_parameters": count_parameters(factor_parameters(self.net)),
+            **({} if self.dense_from_step is None else {"dense_from_step": self.dense_from_step}),
             **self.loaded,
             **self.training_cost,
         }
@@ -192,11 +197,32 @@ class Task(LightningModule):
         if isinstance(scheduler, ReduceLROnPlateau) and validated:
             scheduler.step(self.trainer.callback_metrics[self.monitor])
 
+    def densify(self, step: int) -> None:
+        """Puts the dense layers of the same function in the place of structured ones; recorded as done at this step."""
+        self.net = densify(self.net)
+        self.dense_from_step = step
+
+    def restore_structure(self, checkpoint: Mapping[str, Any]) -> None:
+        """Makes the network the one that the checkpoint holds the weights of: to be called before they are loaded.
+
+        Raises CheckpointError for a checkpoint from before this network's layers were made dense.
+        """
+        step = checkpoint.get("dense_from_step")
+        if step is None and self.dense_from_step is not None:
+            raise CheckpointError(
+                f"the checkpoint is from before step {self.dense_from_step}, at which layers of this network were made "
+                "dense; load it into a new task"
+            )
+        if step is not None and self.dense_from_step is None:
+            self.densify(int(step))
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["dense_from_step"] = self.dense_from_step
         checkpoint["training_cost"] = self.training_cost
         checkpoint["trained"] = ranks.gather(self.trained.state_dict())  # within an epoch, it goes on from there
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        self.restore_structure(checkpoint)
         self.training_cost = dict(checkpoint.get("training_cost", {}))
         kept = {"step": checkpoint.get("global_step"), "epoch": checkpoint.get("epoch")}
         self.loaded = {name: value for name, value in kept.items() if value is not None}

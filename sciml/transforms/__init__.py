@@ -9,13 +9,16 @@ from sciml.transforms.kinds import transform_class
 from sciml.transforms.linear import MonarchLinear, densify, sparsify
 from sciml.transforms.monarch import MonarchTransform
 from sciml.transforms.projection import project_to_monarch
+from sciml.transforms.recovery import star_factors
 from sciml.transforms.separable import SeparableTransform, separable
+from sciml.transforms.star import MonarchStar
 
 __all__ = [
     "DenseTransform",
     "FourierTransform",
     "MonarchFactors",
     "MonarchLinear",
+    "MonarchStar",
     "MonarchTransform",
     "SeparableTransform",
     "Transform",
@@ -28,6 +31,7 @@ __all__ = [
     "project_to_monarch",
     "separable",
     "sparsify",
+    "star_factors",
     "transform_class",
     "use_backend",
 ]

@@ -1,6 +1,7 @@
 """Help: short, fast, without torch, and true to the constructors' signatures."""
 
 import inspect
+import pkgutil
 import re
 import subprocess
 import sys
@@ -10,9 +11,7 @@ from typing import Any
 
 import pytest
 
-import sciml.mri.application
-import sciml.pde.application
-from sciml import mri, pde
+from sciml import mri, pde, text, vision
 from sciml.cli import help as texts
 from sciml.cli import main
 from sciml.mri import Fourier2d, ImageUNet, Mask, MoDL, MRIData, Sense, VarNet, generate_mri
@@ -69,10 +68,10 @@ def test_every_argument_is_in_the_help_with_its_default_and_nothing_else(owners:
 
 
 def test_every_application_says_what_it_takes() -> None:
-    assert [mri.application, pde.application] == texts.APPLICATIONS
+    assert [of.application for of in (mri, pde, text, vision)] == texts.APPLICATIONS
     for said in texts.APPLICATIONS:
-        assert issubclass(getattr(sciml, said.TASK.removeprefix("sciml.")), Task)
-        assert issubclass(getattr(sciml, said.DATA.removeprefix("sciml.")), DataModule)
+        assert issubclass(pkgutil.resolve_name(said.TASK), Task)
+        assert issubclass(pkgutil.resolve_name(said.DATA), DataModule)
         assert f"{said.TASK} for {said.KIND}" in texts.OPTIONS
 
 
@@ -100,6 +99,16 @@ def test_what_is_told_in_passing_is_true_too() -> None:
     for path in re.findall(r"sciml\.[\w.]+[a-z]\.\w+", FIELDS + IMAGES):
         module, name = path.rsplit(".", 1)
         assert hasattr(__import__(module, fromlist=[name]), name)
+
+
+@pytest.mark.parametrize("of", [text, vision], ids=["text", "digits"])
+def test_the_test_beds_are_told_in_few_lines_with_every_default(of: Any) -> None:
+    said = of.application
+    net, data = said.SETTINGS.split("data.KEY")
+    for owner, words in ((pkgutil.resolve_name(said.NET), net), (pkgutil.resolve_name(said.DATA), data)):
+        real = {name: spelt(p.default) for name, p in inspect.signature(owner).parameters.items()}
+        found = dict(re.findall(r"(\w+) \[([^\]:]*)[^\]]*\]", words))
+        assert found == real
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import tiny_data
 import tiny_mri
+import tiny_text
 import torch
 import yaml
 from lightning.pytorch import Trainer
@@ -181,6 +182,19 @@ def test_two_devices_train_as_one_with_twice_the_batch(folder: Path, task: str) 
     for name, value in last_row("one").items():
         if not (task == "mri" and name == "val_loss"):  # there a mean over batches of another size
             assert last_row("two")[name] == pytest.approx(value, rel=1e-5), name
+
+
+def test_two_devices_make_structured_layers_dense_as_one_does(folder: Path) -> None:
+    tiny_text.write_text(folder / "text.txt")
+    config = tiny_text.config(callback="SparseToDense", at=0.7)
+    config["model"]["init_args"]["optimizer"] = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.1}}
+    Path("text.yaml").write_text(yaml.safe_dump(config))
+    assert main(["fit", "text.yaml", "--run_dir=one", "--data.batch_size=4"]) == 0
+    succeed("fit", "text.yaml", "--run_dir=two", "--data.batch_size=2")
+    a, b = (read_checkpoint(f"{run}/checkpoints/last.ckpt") for run in ("one", "two"))
+    assert a["dense_from_step"] == b["dense_from_step"] == 5
+    for key, value in a["state_dict"].items():
+        torch.testing.assert_close(b["state_dict"][key], value, rtol=1e-5, atol=1e-6)
 
 
 def test_two_devices_resume_bitwise(folder: Path) -> None:

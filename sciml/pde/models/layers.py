@@ -1,15 +1,19 @@
 """neuralop's layers, for any precision, compilers and exporters, and faster; parameters and state dicts unchanged."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from neuralop.layers.embeddings import GridEmbeddingND
 from neuralop.layers.spectral_convolution import SpectralConv, _contract_dense
+from tltorch import DenseTensor
 from torch import Tensor, nn
 
 from sciml.errors import ConfigError
 from sciml.transforms.factors import as_complex
+from sciml.transforms.linear import Structure
+from sciml.transforms.linear.metric import Moments
 from sciml.transforms.modules import Moved, PointwiseConv1d, is_pointwise
 from sciml.transforms.replace import turn_layers
 
@@ -39,6 +43,34 @@ class FFTSpectralConv(Moved, SpectralConv):
         if not tensor.is_complex():
             return fn(tensor)
         return as_complex(fn(torch.view_as_real(tensor.reshape(-1)))).view(tensor.shape)
+
+    def sparsified(self, structure: Structure, *, projected: bool = True) -> "FFTSpectralConv | None":
+        """The layer with a `StructuredModes` as its weight; None if that is factorized or has no channel matrix."""
+        from sciml.pde.models.structured_conv import StructuredSpectralConv  # which is one of these
+
+        if self.separable or not isinstance(self.weight, DenseTensor):
+            return None
+        return StructuredSpectralConv.of(self, structure, projected=projected)
+
+    @contextmanager
+    def observed(self, moments: Moments) -> Iterator[None]:
+        """While it is open, each mode's channels and the gradients that come back are added to the moments."""
+        contract = self._contract
+
+        def by_mode(t: Tensor) -> Tensor:
+            return t.detach().flatten(2).permute(2, 0, 1)  # (modes, batch, channels)
+
+        def recording(x: Tensor, weight: Any, separable: bool = False) -> Tensor:
+            y = contract(x, weight, separable=separable)
+            moments.add_inputs(by_mode(x))
+            y.register_hook(lambda gradient: moments.add_gradients(by_mode(gradient)))
+            return y
+
+        self._contract = recording
+        try:
+            yield
+        finally:
+            self._contract = contract
 
     def forward(self, x: Tensor, output_shape: Sequence[int] | None = None) -> Tensor:
         compiled = torch.compiler.is_compiling() and not torch.compiler.is_exporting()

@@ -12,8 +12,7 @@ from sciml.pde.data import PDEData
 from sciml.pde.results.evaluation import Evaluation
 from sciml.pde.results.predictions import Predictions, write_predictions
 from sciml.pde.results.storage import write_evaluation
-from sciml.training import ranks
-from sciml.training.results import Results
+from sciml.training.results import Results, in_order
 
 
 class FieldResults(Results):
@@ -27,10 +26,7 @@ class FieldResults(Results):
         self.batches.append((batch.input.cpu(), target, prediction.cpu()))
 
     def gather(self) -> None:
-        mine, self.batches = self.batches, []
-        for k in range(max(ranks.gather(len(mine)))):  # dealt out one by one, so this is the samples' order
-            found = ranks.gather_on_zero(mine[k] if k < len(mine) else None)
-            self.batches += [batch for batch in found if batch is not None]
+        self.batches = in_order(self.batches)
 
     def fields(self) -> dict[str, Any]:
         """`input`, `target` (if there were any) and `prediction`, all samples in the data's order."""

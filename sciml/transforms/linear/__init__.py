@@ -5,7 +5,9 @@ from sciml.transforms.linear.block_tensor_train import BlockTensorTrainLinear, M
 from sciml.transforms.linear.butterfly import ButterflyLinear
 from sciml.transforms.linear.conv import StructuredConv
 from sciml.transforms.linear.low_rank import LowRankLinear
+from sciml.transforms.linear.metric import Metric, Moments, measure
 from sciml.transforms.linear.networks import densify, sparsify
+from sciml.transforms.linear.own import Sparsifiable, Sparsified
 from sciml.transforms.linear.structures import BlockTensorTrain, Butterfly, LowRank, Monarch, Structure
 
 __all__ = [
@@ -15,12 +17,17 @@ __all__ = [
     "ButterflyLinear",
     "LowRank",
     "LowRankLinear",
+    "Metric",
+    "Moments",
     "Monarch",
     "MonarchLinear",
+    "Sparsifiable",
+    "Sparsified",
     "Structure",
     "StructuredConv",
     "StructuredLinear",
     "densify",
+    "measure",
     "rate_multipliers",
     "sparsify",
 ]

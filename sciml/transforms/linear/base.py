@@ -2,13 +2,15 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from sciml.errors import ConfigError
+from sciml.transforms.linear.metric import Metric
 
 
 class Factor(NamedTuple):
@@ -65,6 +67,11 @@ class StructuredLinear(nn.Module, ABC):
     @abstractmethod
     def load_matrix(self, matrix: Tensor) -> None:
         """Set the factors so that `as_matrix()` is near to `matrix` (out_features, in_features), as the class says."""
+
+    def load_matrix_in(self, metric: Metric, matrix: Tensor) -> None:
+        """Set the factors so that `as_matrix()` is near to `matrix` in a metric: by descent from `load_matrix`."""
+        self.load_matrix(matrix)
+        descend(self, metric, matrix)
 
     @property
     def weight(self) -> Tensor:
@@ -143,6 +150,43 @@ def rate_multipliers(net: nn.Module) -> dict[nn.Parameter, float]:
     layers = [module for module in net.modules() if isinstance(module, StructuredLinear)]
     found = {layer.get_parameter(name): value for layer in layers for name, value in layer.rate_multipliers().items()}
     return {parameter: value for parameter, value in found.items() if parameter.requires_grad}
+
+
+def descend(layer: StructuredLinear, metric: Metric, matrix: Tensor, steps: int = 100) -> None:
+    """Move a layer's factors from where they are until `as_matrix()` is near to `matrix` in a metric, by L-BFGS."""
+    wanted, shared = metric.whiten(matrix), layer.factors()
+    factors = [factor.detach().to(wanted.dtype).requires_grad_() for factor in shared]
+    names = [factor.name for product in layer.products() for factor in product]
+    optimizer = torch.optim.LBFGS(factors, max_iter=steps, history_size=20, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        found = functional_matrix(layer, dict(zip(names, factors, strict=True)))
+        error = (metric.whiten(found) - wanted).norm() / wanted.norm()
+        error.backward()  # type: ignore[no-untyped-call]
+        return error
+
+    with torch.enable_grad():
+        optimizer.step(closure)  # type: ignore[arg-type]
+    with torch.no_grad():
+        for factor, found in zip(shared, factors, strict=True):
+            factor.copy_(found)
+
+
+def functional_matrix(layer: StructuredLinear, factors: Mapping[str, Tensor]) -> Tensor:
+    """`as_matrix()` of a layer with these factors in place of its own, which may be complex."""
+    return functional_call(_Matrix(layer), {f"layer.{name}": factor for name, factor in factors.items()}, ())
+
+
+class _Matrix(nn.Module):
+    """A layer's matrix as the value of a call."""
+
+    def __init__(self, layer: StructuredLinear) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self) -> Tensor:
+        return self.layer.as_matrix()
 
 
 def nearest_product(matrices: Tensor, rank: int) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from torch.nn.functional import linear
 
 from sciml.errors import require
 from sciml.transforms.linear.base import Factor, StructuredLinear, nearest_product
+from sciml.transforms.linear.metric import Metric
 
 
 class LowRankLinear(StructuredLinear):
@@ -38,6 +39,15 @@ class LowRankLinear(StructuredLinear):
         """The nearest in Frobenius norm: the truncated singular value decomposition."""
         for parameter, factor in zip((self.left, self.right), nearest_product(matrix, len(self.right)), strict=True):
             parameter.copy_(factor)
+
+    @torch.no_grad()
+    def load_matrix_in(self, metric: Metric, matrix: Tensor) -> None:
+        """The nearest in the metric: the truncated singular value decomposition of G^½ W C^½, taken back.
+
+        Their product is then shared between the factors as `load_matrix` does, so that steps of an optimizer fit both.
+        """
+        left, right = nearest_product(metric.whiten(matrix), len(self.right))
+        self.load_matrix(metric.unwhiten(left @ right))
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, rank={len(self.right)}"

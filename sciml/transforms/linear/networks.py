@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from sciml.errors import ConfigError, listed
 from sciml.transforms.linear.base import StructuredLinear
 from sciml.transforms.linear.conv import AXES, Conv, StructuredConv, linear_of
+from sciml.transforms.linear.own import Sparsifiable, Sparsified
 from sciml.transforms.linear.structures import Structure
 from sciml.transforms.modules import PointwiseConv1d, is_pointwise
 from sciml.transforms.replace import places, put, share_hooks
@@ -18,7 +19,9 @@ Where = Sequence[str] | Callable[[str, nn.Module], bool] | None
 
 
 def sparsify(net: nn.Module, structure: Structure, *, where: Where = None, projected: bool = True) -> nn.Module:
-    """Put a structured layer in place of every nn.Linear and 1×1 convolution of a network, which is returned.
+    """Put a structured layer in place of every nn.Linear, 1×1 convolution and `Sparsifiable` layer of a network.
+
+    The network is returned. Of FNO's spectral layers the channel matrix at every mode becomes structured.
 
     A layer that is in several places stays one, and layers that share a weight share its factors; where a weight is
     also used by what is not replaced (an embedding), its layer is left as it is. So is a layer for which the structure
@@ -33,18 +36,22 @@ def sparsify(net: nn.Module, structure: Structure, *, where: Where = None, proje
     Raises:
         ConfigError: there is nothing to replace; the network is left as it was.
     """
-    found: dict[Any, list[str]] = places(net, is_dense)
+    found: dict[Any, list[str]] = places(net, lambda m: is_dense(m) or isinstance(m, Sparsifiable))
     chosen = {layer: names for layer, names in found.items() if any(_matches(where, name, layer) for name in names)}
     owners = _owners(net)
-    replaced = [layer for layer in chosen if owners[layer.weight] <= chosen.keys() and _saves(structure, layer)]
-    if not replaced:
+    own = {layer: layer.sparsified(structure, projected=projected) for layer in chosen if not is_dense(layer)}
+    made: dict[nn.Module, nn.Module] = {
+        layer: new for layer, new in own.items() if new is not None and _count(new) <= _count(layer)
+    }
+    plain = [layer for layer in chosen if is_dense(layer)]
+    replaced = [layer for layer in plain if owners[layer.weight] <= chosen.keys() and _saves(structure, layer)]
+    if not (replaced or made):
         dense = listed(name for names in found.values() for name in names)
         raise ConfigError(
             f"sparsify: {where=} means {len(chosen)} of the dense layers {dense}, and {structure} makes none of them "
             "smaller that has its weight for itself; change where or structure"
         )
     first: dict[nn.Parameter, StructuredLinear] = {}
-    made: dict[nn.Module, nn.Module] = {}
     for layer in replaced:
         new = _structured(layer, structure, projected)
         _share_factors(new, first.setdefault(layer.weight, new))
@@ -60,11 +67,14 @@ def densify(net: nn.Module) -> nn.Module:
     """
     inside = {module.linear for module in net.modules() if isinstance(module, StructuredConv)}
     found: dict[Any, list[str]] = places(
-        net, lambda m: isinstance(m, StructuredConv | StructuredLinear) and m not in inside
+        net, lambda m: isinstance(m, StructuredConv | StructuredLinear | Sparsified) and m not in inside
     )
     first: dict[tuple[object, ...], Tensor] = {}
     made: dict[nn.Module, nn.Module] = {}
     for layer in found:
+        if isinstance(layer, Sparsified):
+            made[layer] = layer.densified()
+            continue
         factors = (layer.linear if isinstance(layer, StructuredConv) else layer).factors()
         made[layer] = new = layer.to_conv() if isinstance(layer, StructuredConv) else layer.to_linear()
         new.weight = first.setdefault((type(new), *factors), new.weight)
@@ -99,7 +109,12 @@ def _owners(net: nn.Module) -> dict[nn.Parameter, set[nn.Module]]:
 def _saves(structure: Structure, layer: Dense) -> bool:
     linear = linear_of(layer)
     new = structure(linear.in_features, linear.out_features, linear.bias is not None, device="meta")
-    return sum(p.numel() for p in new.parameters()) <= sum(p.numel() for p in layer.parameters())
+    return _count(new) <= _count(layer)
+
+
+def _count(module: nn.Module) -> int:
+    """Real numbers in its parameters."""
+    return sum(p.numel() * (2 if p.is_complex() else 1) for p in module.parameters())
 
 
 def _structured(layer: Dense, structure: Structure, projected: bool) -> StructuredLinear:

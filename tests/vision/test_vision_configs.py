@@ -1,0 +1,55 @@
+"""Every configuration trains and evaluates; each differs from the dense one by its experiment alone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sciml.cli import main
+
+FOLDER = Path(__file__).parents[2] / "configs" / "vision"
+CONFIGS = {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+SMALL = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--trainer.enable_progress_bar=false"]
+SPARSIFY = "sciml.sparsify"
+CALLBACKS = {"sparse_to_dense": "SparseToDense", "dense_to_sparse": "DenseToSparse"}
+
+
+def read(name: str) -> dict[str, Any]:
+    return yaml.safe_load(CONFIGS[name].read_text())
+
+
+def test_the_configurations_promised_are_there() -> None:
+    assert set(CONFIGS) == {f"vit_{kind}" for kind in ("dense", "monarch", *CALLBACKS)}
+
+
+@pytest.mark.parametrize("kind", ["monarch", *CALLBACKS])
+def test_each_differs_from_the_dense_one_by_its_experiment(kind: str) -> None:
+    dense, config = read("vit_dense"), read(f"vit_{kind}")
+    net = config["model"]["init_args"]["net"]
+    assert net["class_path"] == SPARSIFY
+    config["model"]["init_args"]["net"] = net["init_args"]["net"]
+    callbacks = config["trainer"].pop("callbacks", [])
+    paths = [f"sciml.training.structure.{CALLBACKS[kind]}"] if kind in CALLBACKS else []
+    assert [callback["class_path"] for callback in callbacks] == paths
+    assert config == dense
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_config_trains_and_tests(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("sklearn")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **options: path.touch())
+    chosen = ["vit_dense", name] if name.endswith("dense_to_sparse") else [name]  # which starts from the other's run
+    for each in chosen:
+        inside = "" if each == "vit_dense" else "net.init_args."
+        small = [f"--model.net.init_args.{inside}width=48", *SMALL]
+        assert main(["fit", str(CONFIGS[each]), *small]) == 0, capsys.readouterr().err
+    run = tmp_path / "runs" / name
+    assert main(["test", str(run)]) == 0, capsys.readouterr().err
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["samples"] == len(metrics["per_sample"]["error_rate"]) == 400
+    assert ("dense_from_step" in metrics) == name.endswith("sparse_to_dense")
