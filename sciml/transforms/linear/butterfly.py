@@ -1,5 +1,6 @@
 """A layer whose matrix is block-sparse in a fixed butterfly pattern, plus one of low rank."""
 
+import math
 from typing import Any
 
 import torch
@@ -51,10 +52,10 @@ class ButterflyLinear(StructuredLinear):
 
     def forward(self, x: Tensor) -> Tensor:
         self.check_input(x)
-        blocks, _, _, p = self.sparse.shape
-        blocked = pad(x, (0, blocks * p - self.in_features)).unflatten(-1, (blocks, p))
-        near = blocked[..., neighbours(blocks, x.device), :]  # (…, k, t, i)
-        y = torch.einsum("...kti,kjti->...kj", near, self.sparse).flatten(-2)[..., : self.out_features]
+        (blocks, q, _, p), rows = self.sparse.shape, math.prod(x.shape[:-1])
+        blocked = pad(x, (0, blocks * p - self.in_features)).reshape(rows, blocks, p).transpose(0, 1)
+        y = torch.bmm(with_neighbours(blocked), self.sparse.flatten(2).mT)  # (k, rows, j)
+        y = y.transpose(0, 1).reshape(*x.shape[:-1], blocks * q)[..., : self.out_features]
         return y + linear(linear(x, self.right), self.left, self.bias)
 
     def as_matrix(self) -> Tensor:
@@ -107,10 +108,15 @@ class ButterflyLinear(StructuredLinear):
         return grid.transpose(1, 2).reshape(blocks * q, blocks * p)[: self.out_features, : self.in_features]
 
 
+def with_neighbours(x: Tensor) -> Tensor:
+    """(blocks, …, m) to (blocks, …, t·m): after each block k the blocks k xor 1, k xor 2, k xor 4, …"""
+    strides = [1 << m for m in range(len(x).bit_length() - 1)]
+    return torch.cat([x, *(x.unflatten(0, (-1, 2, stride)).flip(1).flatten(0, 2) for stride in strides)], -1)
+
+
 def neighbours(blocks: int, device: torch.device) -> Tensor:
-    """(blocks, 1 + log2(blocks)): for each block row k the block columns k, k xor 1, k xor 2, k xor 4, …"""
-    strides = torch.tensor([0, *(1 << m for m in range(blocks.bit_length() - 1))], device=device)
-    return torch.arange(blocks, device=device)[:, None] ^ strides
+    """(blocks, 1 + log2(blocks)): the block columns that each block row keeps."""
+    return with_neighbours(torch.arange(blocks, device=device)[:, None])
 
 
 def _least_squares(wanted: Tensor, outside: Tensor, right: Tensor) -> Tensor:

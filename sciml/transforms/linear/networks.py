@@ -92,9 +92,9 @@ def is_dense(layer: nn.Module) -> bool:
 
 
 def _matches(where: Where, name: str, layer: nn.Module) -> bool:
-    if where is None or isinstance(where, Sequence):
-        return where is None or any(fnmatchcase(name, pattern) for pattern in where)
-    return where(name, layer)
+    if callable(where):
+        return where(name, layer)
+    return where is None or any(fnmatchcase(name, pattern) for pattern in where)
 
 
 def _owners(net: nn.Module) -> dict[nn.Parameter, set[nn.Module]]:
