@@ -1,0 +1,1 @@
+"""Products of two block factors, the weight of a Monarch layer."""
