@@ -14,7 +14,7 @@ that is a ValueError that says why.
 | monarch | as a full matrix: dense | any | truncated, or where two stages take longer (`by_stages`) |
 | monarch | `monarch/triton.py` | auto, triton | CUDA with Triton; float32, bfloat16, float16 |
 | monarch | `monarch/cpu.py` | auto, torch | elsewhere; torch: anywhere |
-| monarch_linear | `blocks/cpu.py` | auto, torch | anywhere |
+| monarch_linear | `blocks/cpu.py` | any | anywhere: PyTorch's batched product |
 | dense | `dense/matmul.py` | any | anywhere: PyTorch's product |
 | products in `truncated/cpu.py` | oneDNN, else `bmm` | | `by_onednn` |
 
@@ -114,7 +114,7 @@ def by_onednn(a: Tensor, b: Tensor) -> bool:
 
 
 def derivatives(form: str, data: Tensor, backend: str) -> Derivatives:
-    """The derivatives of the truncated, the monarch or the blocks form for data of this device and type.
+    """The derivatives of the truncated or the monarch form for data of this device and type.
 
     Raises:
         ValueError: a backend that cannot be had.
@@ -122,10 +122,10 @@ def derivatives(form: str, data: Tensor, backend: str) -> Derivatives:
     if backend == "fft":
         raise ValueError(f"{backend=}: for fixed transforms with all their modes, uncompiled; use backend='auto'")
     if backend == "triton":
-        why = _why_not_triton(form, data)
+        why = _why_not_triton(data)
         if why:
             raise ValueError(f"backend='triton' for {data.dtype} on {data.device}: {why}; use backend='auto'")
-    elif backend == "torch" or not data.is_cuda or _why_not_triton(form, data):
+    elif backend == "torch" or not data.is_cuda or _why_not_triton(data):
         return _loaded(form, "cpu")
     return partial(_loaded(form, "triton"), precision=_precision())
 
@@ -136,9 +136,7 @@ def _loaded(form: str, module: str) -> Derivatives:
     return importlib.import_module(f"sciml.kernels.{form}.{module}").derivatives
 
 
-def _why_not_triton(form: str, data: Tensor) -> str:
-    if form == "blocks":
-        return "the product of block factors has no kernel"
+def _why_not_triton(data: Tensor) -> str:
     if not _has_triton():
         return "triton is not installed"
     if data.dtype not in POINTER:

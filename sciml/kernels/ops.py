@@ -90,7 +90,7 @@ def monarch_linear(
     Computed and returned in the type of x, or under autocast in its type, as `nn.functional.linear` does.
 
     Raises:
-        ValueError: the sizes of x, the factors and the bias do not fit, or the backend cannot be had.
+        ValueError: the sizes of x, the factors and the bias do not fit.
     """
     _check_blocks(x, right, left, bias)
     if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
@@ -98,7 +98,7 @@ def monarch_linear(
     if dispatch.by_reference(backend, x, right, left, *([] if bias is None else [bias])):
         right, left, bias = (t if t is None else t.to(x.dtype) for t in (right, left, bias))
         return blocks_reference.monarch_linear(x, right, left, bias)
-    return blocks.monarch_linear(x, right, left, bias, backend=backend)
+    return blocks.monarch_linear(x, right, left, bias)
 
 
 def along(x: Tensor, matrix: Tensor, dim: int = -1, *, backend: str = "auto") -> Tensor:
@@ -123,9 +123,8 @@ def _check_field(x: Tensor, analysis: Sequence[Tensor], weight: Tensor) -> None:
 
 def _check_blocks(x: Tensor, right: Tensor, left: Tensor, bias: Tensor | None) -> None:
     if right.ndim != 4 or left.ndim != 4 or right.shape[:3] != (left.shape[2], left.shape[0], left.shape[3]):
-        raise ValueError(
-            f"right {tuple(right.shape)} and left {tuple(left.shape)} do not fit: use (N, K, rank, p) and (K, q, N, rank)"
-        )
+        shapes = f"right {tuple(right.shape)} and left {tuple(left.shape)}"
+        raise ValueError(f"{shapes} do not fit: use (N, K, rank, p) and (K, q, N, rank)")
     widths = right.shape[0] * right.shape[3], left.shape[0] * left.shape[1]
     if x.shape[-1] > widths[0]:
         raise ValueError(f"x has {x.shape[-1]} features, the factors take {widths[0]} at most")
