@@ -15,7 +15,9 @@ def monarch_linear(x: Tensor, right: Tensor, left: Tensor, bias: Tensor | None) 
     width = blocks_out * q
     rows = _padded(x, blocks_in * p).reshape(-1, blocks_in * p)
     bias = None if bias is None else _padded(bias.to(x.dtype), width)
-    y = _Product.apply(rows, right.to(x.dtype), left.to(x.dtype), bias)
+    operands = rows, right.to(x.dtype), left.to(x.dtype), bias
+    # A compiler derives the plain operations itself, and an exported graph holds nothing else.
+    y = cpu.product(*operands)[0] if torch.compiler.is_compiling() else _Product.apply(*operands)
     return y.view(*x.shape[:-1], width)
 
 
@@ -30,7 +32,7 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple:
         x, right, left, s = ctx.saved_tensors
         *want, bias = ctx.needs_input_grad
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        if torch.is_grad_enabled() and any(want):  # a graph of the gradients is asked for
             found = _differentiable(dy, (x, right, left), want)
         else:
             found = cpu.gradients(dy, x, s, right, left, want)
