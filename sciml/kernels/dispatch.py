@@ -14,6 +14,7 @@ that is a ValueError that says why.
 | monarch | as a full matrix: dense | any | truncated, or where two stages take longer (`by_stages`) |
 | monarch | `monarch/triton.py` | auto, triton | CUDA with Triton; float32, bfloat16, float16 |
 | monarch | `monarch/cpu.py` | auto, torch | elsewhere; torch: anywhere |
+| monarch_linear | `blocks/cpu.py` | any | anywhere: PyTorch's batched product |
 | dense | `dense/matmul.py` | any | anywhere: PyTorch's product |
 | products in `truncated/cpu.py` | oneDNN, else `bmm` | | `by_onednn` |
 

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from sciml.kernels import dispatch
-from sciml.kernels.blocks.reference import monarch_linear
+from sciml.kernels.blocks import product as blocks
+from sciml.kernels.blocks import reference as blocks_reference
 from sciml.kernels.dense import matmul
 from sciml.kernels.dense import reference as dense_reference
 from sciml.kernels.monarch import product
@@ -80,6 +82,25 @@ def monarch(
     return x
 
 
+def monarch_linear(
+    x: Tensor, right: Tensor, left: Tensor, bias: Tensor | None = None, *, backend: str = "auto"
+) -> Tensor:
+    """Multiply the last axis of x by a matrix of two block factors and add the bias; shapes in `blocks.reference`.
+
+    Computed and returned in the type of x, or under autocast in its type, as `nn.functional.linear` does.
+
+    Raises:
+        ValueError: the sizes of x, the factors and the bias do not fit.
+    """
+    _check_blocks(x, right, left, bias)
+    if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
+        x = x.to(torch.get_autocast_dtype(x.device.type))
+    if dispatch.by_reference(backend, x, right, left, *([] if bias is None else [bias])):
+        right, left, bias = (t if t is None else t.to(x.dtype) for t in (right, left, bias))
+        return blocks_reference.monarch_linear(x, right, left, bias)
+    return blocks.monarch_linear(x, right, left, bias)
+
+
 def along(x: Tensor, matrix: Tensor, dim: int = -1, *, backend: str = "auto") -> Tensor:
     """Multiply x along `dim` by a complex matrix (heads, out, in); head h serves the h-th group of channels (axis 1).
 
@@ -98,6 +119,17 @@ def _check_field(x: Tensor, analysis: Sequence[Tensor], weight: Tensor) -> None:
     in_channels = weight.shape[len(grid) + (weight.ndim == len(grid) + 2)]
     if x.shape[1] != in_channels:
         raise ValueError(f"x has {x.shape[1]} channels, the weight {in_channels}")
+
+
+def _check_blocks(x: Tensor, right: Tensor, left: Tensor, bias: Tensor | None) -> None:
+    if right.ndim != 4 or left.ndim != 4 or right.shape[:3] != (left.shape[2], left.shape[0], left.shape[3]):
+        shapes = f"right {tuple(right.shape)} and left {tuple(left.shape)}"
+        raise ValueError(f"{shapes} do not fit: use (N, K, rank, p) and (K, q, N, rank)")
+    widths = right.shape[0] * right.shape[3], left.shape[0] * left.shape[1]
+    if x.shape[-1] > widths[0]:
+        raise ValueError(f"x has {x.shape[-1]} features, the factors take {widths[0]} at most")
+    if bias is not None and (bias.ndim != 1 or len(bias) > widths[1]):
+        raise ValueError(f"the bias has the shape {tuple(bias.shape)}: use one axis of {widths[1]} numbers at most")
 
 
 def check_along(x: Tensor, dim: int, size: int, heads: int) -> None:
