@@ -20,6 +20,7 @@ from sciml.mri.models.unet import ImageUNet
 from sciml.mri.physics.coils import Coils
 from sciml.pde import fno
 from sciml.pde.models.layers import keep_uncompiled
+from sciml.transforms import MonarchTransform, SeparableTransform
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex operators"),
@@ -54,6 +55,11 @@ def on_a_field(kind, *grid):
     return model, (random(2, 2, *grid, dtype=torch.float32),)
 
 
+def of_rank(rank, *size):
+    net = SeparableTransform(MonarchTransform(n, rank=rank, heads=2, centered=True) for n in size)
+    return net, (random(2, 2, *size, dtype=torch.complex64),)
+
+
 def modl(kind):
     return MoDL(fourier(kind), start=fourier(kind), iterations=1, cg_iterations=1, **TINY)
 
@@ -68,6 +74,7 @@ MRI = {
 }
 CASES = {f"{name} {kind}": (make, (kind,)) for name, make in MRI.items() for kind in ("fft", "monarch", "dense")}
 CASES |= {
+    "rank 2": (lambda: of_rank(2, 16, 12), ()),
     "u-net": (lambda: without_maps(ImageUNet(**TINY)), ()),
     "u-net with maps": (lambda: with_maps(ImageUNet(**TINY)), ()),
     # Matrices carried to another grid are built outside of the graph.
@@ -76,7 +83,7 @@ CASES |= {
 GRIDS = ((12,), (12, 10), (9, 8), (6, 8, 8))
 CASES |= {f"fno {grid} {kind}": (on_a_field, (kind, *grid)) for grid in GRIDS for kind in ("fft", "monarch", "dense")}
 IN_PARTS = {"carried", *(name for name in CASES if name.startswith("fno") and name.endswith("fft"))}
-QUICK = ("sense monarch", "varnet fft", "fno (12, 10) monarch")
+QUICK = ("sense monarch", "rank 2", "varnet fft", "fno (12, 10) monarch")
 
 
 def network(case):
