@@ -6,7 +6,7 @@ from sciml.transforms.dense import DenseTransform
 from sciml.transforms.factors import MonarchFactors, dft_factors, dft_matrix
 from sciml.transforms.fft import FourierTransform
 from sciml.transforms.kinds import transform_class
-from sciml.transforms.members import DCT, DFT, DST, Given, Hadamard, Hartley, LocalDFT, Member
+from sciml.transforms.members import DCT, DFT, DST, ByAxis, Given, Hadamard, Hartley, LocalDFT, Member
 from sciml.transforms.monarch import MonarchTransform
 from sciml.transforms.projection import project_to_monarch
 from sciml.transforms.separable import SeparableTransform, separable
@@ -15,6 +15,7 @@ __all__ = [
     "DCT",
     "DFT",
     "DST",
+    "ByAxis",
     "DenseTransform",
     "FourierTransform",
     "Given",

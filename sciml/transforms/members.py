@@ -347,6 +347,21 @@ class Given(Member):
 
 Init = Member | Word | Sequence[Member | Word]
 
+
+class ByAxis:
+    """What the transforms of the axes of a field start from, where they differ.
+
+    Args:
+        inits: one for each axis.
+    """
+
+    def __init__(self, inits: list[Member | Word]) -> None:
+        self.inits = list(inits)
+
+    def __repr__(self) -> str:
+        return f"ByAxis({self.inits})"
+
+
 MEMBERS: dict[str, type[Member]] = {
     "dft": DFT, "dct": DCT, "dst": DST, "hartley": Hartley, "hadamard": Hadamard, "local": LocalDFT,
 }  # fmt: skip
@@ -359,6 +374,15 @@ def as_members(init: Init) -> tuple[Member, ...]:
     if not wanted:
         raise ConfigError("init=[]: expected at least one member")
     return tuple(_as_member(one) for one in wanted)
+
+
+def of_axes(init: "Init | ByAxis", axes: int) -> list[Init]:
+    """What each axis' transform starts from. Raises ConfigError for another number of axes."""
+    if not isinstance(init, ByAxis):
+        return [init] * axes
+    if len(init.inits) != axes:
+        raise ConfigError(f"init={init} for a field of {axes} axes: expected one member for each")
+    return list(init.inits)
 
 
 def _as_member(init: Member | str) -> Member:
