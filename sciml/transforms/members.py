@@ -136,8 +136,12 @@ class Member(ABC):
         limits = self.lowest(points * self.blocks)
         return range(max(indices.start, limits.start), min(indices.stop, limits.stop))
 
+    def check_size(self, size: int) -> None:
+        """Raise ConfigError for a grid of so many points, if this member does not exist there."""
+
     def check(self, size: int, indices: range, *, centered: bool, real: bool) -> None:
         """Raise ConfigError for a grid or rows that this member does not have."""
+        self.check_size(size)
         if centered and not self.centres:
             raise ConfigError(f"centered=True with init={self}: only dft and hartley can be centred; remove it")
         if real and self.pairs and indices.start < 0:
@@ -247,6 +251,9 @@ class Hadamard(Member):
     The first 2^b rows are the 2^b of fewest sign changes, and every row is the same function on each grid.
     """
 
+    def check_size(self, size: int) -> None:
+        _bits(size)
+
     def carrier(self, rows: Rows) -> Tensor:
         bits = _bits(rows.size)
         return (_walsh(_tensor(rows.indices), torch.arange(rows.size), bits) * rows.size**-0.5).to(torch.complex128)
@@ -296,9 +303,8 @@ class LocalDFT(Member):
     def radix(self) -> int:
         return self.blocks
 
-    def check(self, size: int, indices: range, *, centered: bool, real: bool) -> None:
+    def check_size(self, size: int) -> None:
         self._points(size)
-        super().check(size, indices, centered=centered, real=real)
 
     def _of_block(self, rows: Rows) -> Tensor:
         """(m, s): of each row the DFT of its block's points."""
@@ -327,8 +333,7 @@ class Given(Member):
         self._matrix = given.to("cpu", torch.complex128, copy=True)
 
     def carrier(self, rows: Rows) -> Tensor:
-        if rows.size != self._matrix.shape[1]:
-            raise ConfigError(f"init={self} on a grid of {rows.size} points: a given matrix has no other grid")
+        self.check_size(rows.size)
         return torch.ones(len(rows.indices), rows.size, dtype=torch.complex128)
 
     def envelope(self, rows: Rows) -> Tensor:
@@ -337,9 +342,9 @@ class Given(Member):
     def every(self, size: int, *, centered: bool = False) -> range:
         return range(len(self._matrix))
 
-    def check(self, size: int, indices: range, *, centered: bool, real: bool) -> None:
-        super().check(size, indices, centered=centered, real=real)
-        self.carrier(Rows(size, indices))
+    def check_size(self, size: int) -> None:
+        if size != self._matrix.shape[1]:
+            raise ConfigError(f"init={self} on a grid of {size} points: a given matrix has no other grid")
 
     def __repr__(self) -> str:
         return f"Given({self.source or 'x'.join(map(str, self._matrix.shape))})"

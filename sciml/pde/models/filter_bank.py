@@ -73,7 +73,7 @@ class FilterBank(nn.Module):
         bias: bool = True,
         **options: Any,
     ) -> Self:
-        """The bank of these branches, of which the last has the bias; `options` are `MonarchSpectralConv`'s, for all."""
+        """The bank of these branches, of which the last has the bias; `options`: `MonarchSpectralConv`'s, for all."""
         if not branches:
             raise ConfigError("bank=[]: expected at least one branch")
 
