@@ -136,7 +136,7 @@ class Member(ABC):
         limits = self.lowest(points * self.blocks)
         return range(max(indices.start, limits.start), min(indices.stop, limits.stop))
 
-    def check_size(self, size: int) -> None:
+    def check_size(self, size: int) -> None:  # noqa: B027 - most exist on any grid
         """Raise ConfigError for a grid of so many points, if this member does not exist there."""
 
     def check(self, size: int, indices: range, *, centered: bool, real: bool) -> None:
