@@ -3,7 +3,7 @@
 from sciml.kernels.dispatch import use_backend
 from sciml.transforms.base import Transform, factor_parameters, initial_factors
 from sciml.transforms.dense import DenseTransform
-from sciml.transforms.factors import MonarchFactors, dft_factors, dft_matrix
+from sciml.transforms.factors import MonarchFactors, dft_factors, dft_matrix, full_rank
 from sciml.transforms.fft import FourierTransform
 from sciml.transforms.kinds import transform_class
 from sciml.transforms.members import DCT, DFT, DST, ByAxis, Given, Hadamard, Hartley, LocalDFT, Member
@@ -30,6 +30,7 @@ __all__ = [
     "dft_factors",
     "dft_matrix",
     "factor_parameters",
+    "full_rank",
     "initial_factors",
     "project_to_monarch",
     "separable",

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from sciml.errors import ConfigError
 from sciml.kernels.arithmetic import real_part
-from sciml.transforms.factors import MonarchFactors, dft_factors, dft_matrix, lowest, split
+from sciml.transforms.factors import MonarchFactors, dft_factors, dft_matrix, legendre, lowest, split, with_terms
 from sciml.transforms.matrix_files import read_matrix
 from sciml.transforms.projection import project_to_monarch
 
@@ -89,10 +89,16 @@ class Member(ABC):
         """Closed-form factors of the kernel, points in the order of `position`; None where there are none."""
         return None
 
-    def nearest(self, rows: Rows, radix: int | None) -> MonarchFactors:
-        """The factors, or else those of the nearest Monarch matrix."""
+    def nearest(self, rows: Rows, radix: int | None, rank: int = 1) -> MonarchFactors:
+        """The factors, with terms that are still zero beyond rank 1, or else those of the nearest Monarch matrix."""
         exact = self.factors(rows, radix)
-        return project_to_monarch(in_order(self.kernel(rows), self, rows.size), radix) if exact is None else exact
+        if exact is None:
+            return project_to_monarch(in_order(self.kernel(rows), self, rows.size), radix, rank)
+        return exact if rank == 1 else with_terms(exact, self.directions(exact.right, rank))
+
+    def directions(self, right: Tensor, rank: int) -> list[Tensor]:
+        """The right factors (1, q, kept, p) of all terms, each of which opens a direction of its own."""
+        return [weight * right for weight in legendre(right.shape[3], rank)]
 
     def position(self, size: int, device: torch.device | None = None) -> Tensor | None:
         """(n,): where each point of the grid is in the order in which the kernel is a Monarch product."""
@@ -295,6 +301,9 @@ class LocalDFT(Member):
         j = _tensor(rows.indices)
         right = (j[:p, None] % p == torch.arange(p)).to(torch.complex128)
         return MonarchFactors(self._of_block(rows)[None], right.repeat(1, points, 1, 1))
+
+    def directions(self, right: Tensor, rank: int) -> list[Tensor]:
+        return [right.roll(block, 3) for block in range(rank)]  # to the blocks that follow
 
     def pieces(self, size: int) -> list[range]:
         points = self._points(size)

@@ -210,17 +210,19 @@ SMALL = {"in_channels": 2, "out_channels": 1, "hidden_channels": 8, "n_layers": 
         ([32], {"bank": [Branch(), Branch(init=LocalDFT(4), n_modes=[4])], "heads": 1, "domain_padding": 0.25}),
         ([16, 8], {"bank": [Branch(), Branch(init="dct", heads=1, learnable=False)]}),
         ([32], {"init": ["dft", DCT()]}),
+        ([32], {"rank": 2, "heads": 2, "bank": [Branch(), Branch(init=LocalDFT(4), n_modes=[4], rank=1)]}),
+        ([16, 8], {"init": "dst", "rank": 2}),
         ([16, 8], {"init": ByAxis(["dct", "dft"]), "learnable": False}),
     ],
 )
 def test_an_fno_trains_saves_and_serves_other_grids(grid, options, tmp_path):
     torch.manual_seed(0)
-    net = fno([n // 4 for n in grid], grid=grid, **SMALL, **options)
+    net = fno([n // 2 for n in grid], grid=grid, **SMALL, **options)
     x = random(2, 2, *grid, dtype=torch.float32)
     net(x).square().sum().backward()
     assert all(p.grad is not None for p in net.parameters() if p.requires_grad)
     assert bool(factor_parameters(net)) == options.get("learnable", True)
-    twin = fno([n // 4 for n in grid], grid=grid, **SMALL, **options)
+    twin = fno([n // 2 for n in grid], grid=grid, **SMALL, **options)
     twin.load_state_dict(net.state_dict())
     assert torch.equal(twin(x), net(x))
     net.save_checkpoint(tmp_path, "model")
