@@ -13,7 +13,9 @@ from sciml.kernels import ops
 from sciml.kernels.arithmetic import conj, real_part
 from sciml.operators import LinearOperator
 from sciml.transforms.carrying import carried
-from sciml.transforms.members import DFT, Init, Member, Rows, as_members
+from sciml.transforms.inits import Init, as_members
+from sciml.transforms.member import Member, Rows
+from sciml.transforms.members import DFT
 from sciml.transforms.modules import Rowwise
 
 

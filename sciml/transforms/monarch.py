@@ -8,7 +8,7 @@ from torch import Tensor
 from sciml.kernels import ops
 from sciml.transforms.base import Transform
 from sciml.transforms.factors import MonarchFactors, as_complex, full_rank
-from sciml.transforms.members import Member, in_order
+from sciml.transforms.member import Member, in_order
 from sciml.transforms.projection import check_rank, project_to_monarch, project_to_real_part
 
 

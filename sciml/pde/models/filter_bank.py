@@ -14,7 +14,7 @@ from sciml.kernels import ops
 from sciml.pde.models.replace import has_hooks
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.transforms import ByAxis, MonarchTransform, Transform
-from sciml.transforms.members import Init
+from sciml.transforms.inits import Init
 
 
 @dataclass(frozen=True)

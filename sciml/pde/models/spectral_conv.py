@@ -17,7 +17,7 @@ from sciml.kernels import ops
 from sciml.pde.models import neuralop_layer
 from sciml.pde.models.modes import KeptModes, as_tuple, scaled
 from sciml.transforms import DFT, ByAxis, Member, MonarchTransform, SeparableTransform, Transform
-from sciml.transforms.members import Init, as_members, of_axes
+from sciml.transforms.inits import Init, as_members, of_axes
 from sciml.transforms.modules import Rowwise
 
 

@@ -211,7 +211,7 @@ SMALL = {"in_channels": 2, "out_channels": 1, "hidden_channels": 8, "n_layers": 
         ([16, 8], {"bank": [Branch(), Branch(init="dct", heads=1, learnable=False)]}),
         ([32], {"init": ["dft", DCT()]}),
         ([32], {"rank": 2, "heads": 2, "bank": [Branch(), Branch(init=LocalDFT(4), n_modes=[4], rank=1)]}),
-        ([16, 8], {"init": "dst", "rank": 2}),
+        ([16, 16], {"init": "dst", "rank": 2}),
         ([16, 8], {"init": ByAxis(["dct", "dft"]), "learnable": False}),
     ],
 )
