@@ -30,9 +30,10 @@ class Task(LightningModule):
     steps, a schedule stepped once a training step, or it is one of torch's own schedulers, built from the optimizer
     alone (see `stepping`). `factor_lr` is the factors' learning rate, without it the optimizer's; a network of fixed
     transforms has no factors, so one configuration serves both. The optimizer never decays factors: it would pull them
-    toward zero. `factor_decay` pulls them toward the Fourier transform, wherever they start: after each step,
-    factor ← factor − rate·factor_decay·(factor − DFT). With `structured_rates`, the factors of structured layers
-    (`sciml.transforms.linear`) have the optimizer's rate times their multiplier; other networks are trained as without.
+    toward zero. `factor_decay` pulls them toward the member that each transform starts from, the Fourier transform or
+    `init`, wherever a checkpoint has them: after each step, factor ← factor − rate·factor_decay·(factor − start). With
+    `structured_rates`, the factors of structured layers (`sciml.transforms.linear`) have the optimizer's rate times
+    their multiplier; other networks are trained as without.
 
     Raises ConfigError for a factor_lr that is not positive or a factor_decay that is negative.
 
@@ -73,7 +74,7 @@ class Task(LightningModule):
         self.factor_lr = factor_lr
         self.factor_decay = factor_decay
         self.structured_rates = structured_rates
-        self._dft = initial_factors(net) if factor_decay else []
+        self._starts = initial_factors(net) if factor_decay else []
         self.dense_from_step: int | None = None
         self.training_cost: dict[str, Any] = {}  # filled by TrainingCost, kept in the checkpoint
         self.loaded: dict[str, int] = {}  # `step` and `epoch` of the checkpoint whose weights these are
@@ -155,14 +156,14 @@ class Task(LightningModule):
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
-        if self._dft:
+        if self._starts:
             optimizer = self.optimizers(use_pl_optimizer=False)
             rate = optimizer.param_groups[-1]["lr"] * self.factor_decay  # type: ignore[union-attr]
             factors = factor_parameters(self.net)
-            self._dft = [dft.to(factor) for factor, dft in zip(factors, self._dft, strict=True)]  # moves them once
+            self._starts = [start.to(factor) for factor, start in zip(factors, self._starts, strict=True)]  # once
             with torch.no_grad():
-                for factor, dft in zip(factors, self._dft, strict=True):
-                    factor.lerp_(dft, min(1.0, rate))
+                for factor, start in zip(factors, self._starts, strict=True):
+                    factor.lerp_(start, min(1.0, rate))
 
     def on_train_epoch_end(self) -> None:
         self.log_means(self.trained)

@@ -16,6 +16,7 @@ dW_p^(f·n1)/df ∝ n1·W_p^(f·n1).
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -88,13 +89,17 @@ def dft_factors(
     k1 = f[: min(p, len(f))]
     left = _roots(torch.outer(f, n2 - origin) % size, size) * q**-0.5
     right = _roots(torch.outer(k1, n1) % p, p) * p**-0.5
-    if rank > 1:
-        left = torch.stack([left, *[torch.zeros_like(left)] * (rank - 1)], -1).flatten(1)
-        right = (_legendre(p, rank)[:, None] * right).flatten(0, 1)
-    return MonarchFactors(left[None], right.repeat(1, q, 1, 1))
+    factors = MonarchFactors(left[None], right.repeat(1, q, 1, 1))
+    return factors if rank == 1 else with_terms(factors, [weight * factors.right for weight in legendre(p, rank)])
 
 
-def _legendre(points: int, count: int) -> Tensor:
+def with_terms(factors: MonarchFactors, rights: Sequence[Tensor]) -> MonarchFactors:
+    """The same matrix of rank len(rights): the right factors of all terms, and left ones of zero but the first."""
+    left = torch.stack([factors.left, *[torch.zeros_like(factors.left)] * (len(rights) - 1)], -1)
+    return MonarchFactors(left.flatten(2), torch.cat(list(rights), 2))
+
+
+def legendre(points: int, count: int) -> Tensor:
     """(count, points) float64: the discrete Legendre polynomials of degrees 0 to count - 1, of mean square 1."""
     position = torch.arange(points, dtype=torch.float64) - (points - 1) / 2
     rows = torch.ones(1, points, dtype=torch.float64)

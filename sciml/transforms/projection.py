@@ -1,4 +1,4 @@
-"""The nearest Monarch matrix of a rank to a dense one."""
+"""The nearest Monarch matrix of a rank, or real part of one, to a dense matrix."""
 
 import torch
 from torch import Tensor
@@ -44,6 +44,29 @@ def project_to_monarch(matrix: Tensor, radix: int | None = None, rank: int = 1) 
     return MonarchFactors(
         left.permute(0, 3, 1, 2, 4).reshape(heads, -1, q * rank)[:, :m],
         (right / gauge[..., None]).permute(0, 2, 3, 1, 4).flatten(2, 3),
+    )
+
+
+def project_to_real_part(matrix: Tensor, radix: int | None = None, rank: int = 1) -> MonarchFactors:
+    """Factors of the complex Monarch matrix of this rank whose real part is nearest to a real `matrix` (Frobenius).
+
+    Re(l·r) = Re l·Re r - Im l·Im r: the slices of the real part are those of real rank 2·rank. So the nearest are the
+    first terms of each slice's SVD, two by two: s_1 + s_2 = Re((l_1 + i·l_2)·(r_1 - i·r_2)). Arguments and errors as
+    for `project_to_monarch`; of a complex matrix only the real part counts.
+    """
+    matrix = matrix.real if matrix.is_complex() else matrix
+    rows, size = matrix.shape[-2:]
+    check_rank(rank, size, rows, radix)
+    terms = min(2 * rank, full_rank(size, rows, radix))
+    left, right = project_to_monarch(matrix, radix, terms)
+    left = left.unflatten(2, (-1, terms)).movedim(3, 0)  # (ρ, heads, m, q)
+    right = right.unflatten(2, (terms, -1)).movedim(2, 0)  # (ρ, heads, q, kept, p)
+    none = [torch.zeros_like(left[:1]), torch.zeros_like(right[:1])]
+    for _ in range(2 * rank - terms):
+        left, right = torch.cat([left, none[0]]), torch.cat([right, none[1]])
+    return MonarchFactors(
+        (left[::2] + 1j * left[1::2]).movedim(0, 3).flatten(2),
+        (right[::2] - 1j * right[1::2]).movedim(0, 2).flatten(2, 3),
     )
 
 

@@ -15,7 +15,7 @@ from sciml.transforms import (
     full_rank,
     initial_factors,
 )
-from sciml.transforms.factors import _legendre
+from sciml.transforms.factors import legendre
 
 VARIANTS = [
     {},
@@ -66,9 +66,9 @@ def test_right_factors_start_as_orthonormal_rows(n):
     assert_close(right @ right.mH, torch.eye(rank, dtype=right.dtype).expand(*right.shape[:-2], rank, rank), n=p)
 
 
-def test_legendre_polynomials_are_orthonormal_and_of_their_degrees():
+def testlegendre_polynomials_are_orthonormal_and_of_their_degrees():
     """Also where the powers of the position are not independent in float64."""
-    rows = _legendre(100, 100) / 10
+    rows = legendre(100, 100) / 10
     assert_close(rows @ rows.mT, torch.eye(100, dtype=torch.float64), n=100)
     powers = (torch.arange(100, dtype=torch.float64) / 50 - 1) ** torch.arange(6)[:, None]
     assert (rows[6:] @ powers.mT).abs().max() < 1e-12
