@@ -96,8 +96,8 @@ def monarch_linear(
     if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
         x = x.to(torch.get_autocast_dtype(x.device.type))
     if dispatch.by_reference(backend, x, right, left, *([] if bias is None else [bias])):
-        right, left, bias = (t if t is None else t.to(x.dtype) for t in (right, left, bias))
-        return blocks_reference.monarch_linear(x, right, left, bias)
+        bias = None if bias is None else bias.to(x.dtype)
+        return blocks_reference.monarch_linear(x, right.to(x.dtype), left.to(x.dtype), bias)
     return blocks.monarch_linear(x, right, left, bias)
 
 

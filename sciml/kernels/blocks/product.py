@@ -1,4 +1,4 @@
-"""The product with two block factors and its derivatives, by `cpu`."""
+"""The product with two block factors by `cpu`, with its derivatives of any order."""
 
 from typing import Any
 
@@ -32,14 +32,13 @@ class _Product(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple:
         x, right, left, s = ctx.saved_tensors
         *want, bias = ctx.needs_input_grad
+        by_bias = dy.sum(0) if bias else None
         if torch.is_grad_enabled() and any(want):  # a graph of the gradients is asked for
-            found = _differentiable(dy, (x, right, left), want)
-        else:
-            found = cpu.gradients(dy, x, s, right, left, want)
-        return *found, dy.sum(0) if bias else None
+            return *_differentiable(dy, (x, right, left), want), by_bias
+        return *cpu.gradients(dy, x, s, right, left, want), by_bias
 
 
-def _differentiable(dy: Tensor, operands: tuple[Tensor, ...], want: list[bool]) -> list[Tensor | None]:
+def _differentiable(dy: Tensor, operands: tuple[Tensor, Tensor, Tensor], want: list[bool]) -> list[Tensor | None]:
     """The gradients of the specification, which autograd can derive again."""
     chosen = [t for t, wanted in zip(operands, want, strict=True) if wanted]
     found = iter(torch.autograd.grad(reference.monarch_linear(*operands), chosen, dy, create_graph=True))
