@@ -119,7 +119,9 @@ class DenseToSparse(Callback):
         structured, task.net = task.net, dense
         batches = islice(trainer.datamodule.train_dataloader(), self.calibration)  # type: ignore[attr-defined]
         try:
-            losses = (task.training_step(trainer.strategy.batch_to_device(batch), k) for k, batch in enumerate(batches))
+            losses: Any = (
+                task.training_step(trainer.strategy.batch_to_device(batch), k) for k, batch in enumerate(batches)
+            )
             return measure(dense, losses, is_dense)
         finally:
             task.net = structured

@@ -8,12 +8,15 @@ import pytest
 import tiny_data
 import yaml
 
+import sciml
 from sciml.cli import main
 from sciml.io.hdf5 import dataset, reading
+from sciml.training.task import count_parameters
 
 FOLDER = Path(__file__).parents[2] / "configs" / "pde"
 SMOKE = FOLDER / "smoke.yaml"
-CONFIGS = sorted(path for path in FOLDER.glob("*.yaml") if path != SMOKE)
+SPARSE = FOLDER / "burgers_dense_to_sparse.yaml"  # which starts from a run
+CONFIGS = sorted(path for path in FOLDER.glob("*.yaml") if path not in (SMOKE, SPARSE))
 NAMES = sorted(path.stem.removesuffix("_fft") for path in CONFIGS if path.stem.endswith("_fft"))
 KINDS = ("bank", "bank_fixed", "dct", "dct_fixed")
 OTHERS = [path for path in CONFIGS if not path.stem.endswith(("_fft", "_monarch"))]  # of other members, and banks
@@ -62,6 +65,27 @@ def test_config_trains_tests_and_predicts(
     with reading(written) as file:
         grid = settings(config)[1]["grid"]
         assert dataset(file, "prediction").shape == (2, steps, *grid)
+
+
+def test_a_sparse_network_starts_from_the_run_of_the_dense_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dense = FOLDER / "burgers_fft.yaml"
+    write_data(yaml.safe_load(dense.read_text()))
+    small = yaml.safe_load(SMOKE.read_text())
+    network = small["model"]["init_args"]["net"]["init_args"]
+    small["model"]["init_args"]["net"]["init_args"] = {"net.init_args." + key: value for key, value in network.items()}
+    small["model"]["init_args"]["net"]["init_args"]["structure.init_args.rank"] = 1
+    Path("small.yaml").write_text(yaml.safe_dump(small))
+    for path, smoke in ((dense, SMOKE), (SPARSE, "small.yaml")):
+        words = ["fit", "--config", str(path), "--config", str(smoke), "--run_dir", f"runs/{path.stem}"]
+        assert main(words) == 0, capsys.readouterr().err
+    big, sparse = (sciml.load(f"runs/{path.stem}").net for path in (dense, SPARSE))
+    assert sum(p.numel() for p in sparse.parameters()) < count_parameters(big.parameters())
+    assert [*sciml.densify(sparse).state_dict()] == [*big.state_dict()]
+    nets = [yaml.safe_load(path.read_text())["model"]["init_args"]["net"] for path in (dense, SPARSE)]
+    assert nets[1]["init_args"]["net"] == nets[0]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

@@ -1,6 +1,6 @@
 """neuralop's spectral layer with a structured weight."""
 
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import torch
 from tltorch import DenseTensor
@@ -18,11 +18,13 @@ class StructuredSpectralConv(FFTSpectralConv):
     """An FFTSpectralConv whose weight is a `StructuredModes`; the bias and all settings are the dense layer's."""
 
     weight: StructuredModes
+    bias: nn.Parameter | None
 
     @classmethod
     def of(cls, conv: FFTSpectralConv, structure: Structure, *, projected: bool) -> Self:
         """`FFTSpectralConv.sparsified`: of its weight, or of one with the variance that the layer draws."""
-        dense = conv.weight.to_tensor().detach()
+        held: Any = conv.weight  # of neuralop
+        dense = held.to_tensor().detach()
         modes = StructuredModes(structure, dense.shape).to(dense.device, dense.real.dtype)
         wanted = dense if projected else torch.randn_like(dense)
         modes.load(wanted)
@@ -32,7 +34,7 @@ class StructuredSpectralConv(FFTSpectralConv):
                 factors = list(modes.parameters())
                 for factor in factors:
                     factor.mul_(scale ** (1 / len(factors)))
-        modes.requires_grad_(any(p.requires_grad for p in conv.weight.parameters()))
+        modes.requires_grad_(any(p.requires_grad for p in held.parameters()))
         return with_weight(cls, conv, modes)
 
     def sparsified(self, structure: Structure, *, projected: bool = True) -> None:
@@ -43,14 +45,14 @@ class StructuredSpectralConv(FFTSpectralConv):
         weight = self.weight.to_tensor().detach().contiguous()
         return with_weight(FFTSpectralConv, self, DenseTensor(nn.Parameter(weight, learned)))
 
-    def load_dense(self, layer: nn.Module, metric: Metric | None = None) -> None:
-        dense: Tensor = layer.weight.to_tensor()  # type: ignore[union-attr, operator]
+    def load_dense(self, layer: Any, metric: Metric | None = None) -> None:
+        dense: Tensor = layer.weight.to_tensor()
         if dense.shape != self.weight.shape:
             raise ConfigError(f"a weight {tuple(dense.shape)} for a layer of {tuple(self.weight.shape)}")
         self.weight.load(dense, metric)
         with torch.no_grad():
             if self.bias is not None:
-                self.bias.copy_(layer.bias)  # type: ignore[arg-type]
+                self.bias.copy_(layer.bias)
 
 
 def with_weight(kind: type[Layer], conv: FFTSpectralConv, weight: nn.Module) -> Layer:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
+from sciml.errors import ConfigError
 from sciml.transforms.factors import as_complex
 from sciml.transforms.linear import Metric, Structure, StructuredLinear
 from sciml.transforms.linear.base import functional_matrix
@@ -25,13 +26,20 @@ class StructuredModes(Rowwise):
     Args:
         structure: makes the structured layer, such as `sciml.transforms.linear.LowRank(rank=7)`.
         shape: (in, out, *modes).
+
+    Raises:
+        ConfigError: a structure whose matrix is a sum of products of its factors (`Butterfly`).
     """
 
     def __init__(self, structure: Structure, shape: Sequence[int]) -> None:
         super().__init__()
         self.structure, self.shape = structure, torch.Size(shape)
         layer = self._layer("meta")
-        self._names = [factor.name for product in layer.products() for factor in product]
+        if len(layer.products()) > 1:
+            raise ConfigError(
+                f"{structure} for a spectral weight: its matrix must be one product, take LowRank or Monarch"
+            )
+        self._names = [factor.name for factor in layer.products()[0]]
         for name in self._names:
             factor = torch.empty(self._modes.numel(), *layer.get_parameter(name).shape, 2)
             self.register_parameter(name, nn.Parameter(factor))

@@ -163,11 +163,11 @@ def descend(layer: StructuredLinear, metric: Metric, matrix: Tensor, steps: int 
         optimizer.zero_grad()
         found = functional_matrix(layer, dict(zip(names, factors, strict=True)))
         error = (metric.whiten(found) - wanted).norm() / wanted.norm()
-        error.backward()  # type: ignore[no-untyped-call]
+        error.backward()
         return error
 
     with torch.enable_grad():
-        optimizer.step(closure)  # type: ignore[arg-type]
+        optimizer.step(closure)
     with torch.no_grad():
         for factor, found in zip(shared, factors, strict=True):
             factor.copy_(found)

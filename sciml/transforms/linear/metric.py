@@ -83,7 +83,7 @@ def measure(net: nn.Module, losses: Iterable[Tensor], is_dense: Callable[[nn.Mod
                 hook = _recording(moments.setdefault(name, Moments()))
                 stack.callback(layer.register_forward_hook(hook).remove)
         for loss in losses:
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
     net.zero_grad()
     return {name: found.metric() for name, found in moments.items() if found.outputs is not None}
 

@@ -72,8 +72,9 @@ def densify(net: nn.Module) -> nn.Module:
     first: dict[tuple[object, ...], Tensor] = {}
     made: dict[nn.Module, nn.Module] = {}
     for layer in found:
-        if isinstance(layer, Sparsified):
-            made[layer] = layer.densified()
+        own: Any = layer
+        if isinstance(own, Sparsified):
+            made[layer] = own.densified()
             continue
         factors = (layer.linear if isinstance(layer, StructuredConv) else layer).factors()
         made[layer] = new = layer.to_conv() if isinstance(layer, StructuredConv) else layer.to_linear()

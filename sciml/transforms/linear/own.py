@@ -1,6 +1,6 @@
 """What a layer of an application says of itself so that `sparsify` and `densify` reach its weight."""
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -28,6 +28,6 @@ class Sparsified(Protocol):
         """The dense layer of the same function."""
         ...
 
-    def load_dense(self, layer: nn.Module, metric: Metric | None = None) -> None:
+    def load_dense(self, layer: Any, metric: Metric | None = None) -> None:
         """Take the factors nearest to the weight of a dense layer, in a metric if there is one."""
         ...
