@@ -85,6 +85,8 @@ TRAINER = """\
 trainer.KEY, Lightning's Trainer; among them
   max_epochs            epochs to train;  precision: 32-true, 64-true, bf16-mixed;  accelerator, devices: where
   gradient_clip_val     largest norm of the gradients;  accumulate_grad_batches: batches to a step
+  callbacks             sciml.training.structure.SparseToDense (at [0.9], carry_optimizer [true]): structured layers
+                        become dense at that share of the steps; DenseToSparse (run): they start from a dense run
 """
 
 _SUMMARIES = "\n".join(f"  {name:<21} {made.summary}" for name, made in GENERATORS.items())

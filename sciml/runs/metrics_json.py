@@ -12,7 +12,7 @@ from sciml.runs.measures import MEASURES, PER_SAMPLE, columns, named
 
 REMEDY = "evaluate the run again with `sciml test`"
 NUMBERS = {  # of every evaluation; which others there are, it says itself
-    *("samples", "excluded", "diverged", "step", "epoch"),
+    *("samples", "excluded", "diverged", "step", "epoch", "dense_from_step"),
     *("parameters", "factor_parameters", "seconds_per_epoch", "seconds", "peak_memory_mb", "epochs"),
 }
 TEXTS = {"checkpoint", "first_bad"}

@@ -62,7 +62,7 @@ class TextData(DataModule):
         BadSchema: A text that leaves no window to train on.
     """
 
-    replaceable = (*DataModule.replaceable, "path", "n_test")
+    replaceable = (*DataModule.replaceable, "path")
 
     def __init__(
         self, path: str | None = None, *, context: int = 128, n_val: int = 100, n_test: int = 100,

@@ -55,8 +55,6 @@ class DigitsData(DataModule):
     Raises ConfigError for a number out of range, and where scikit-learn is not installed.
     """
 
-    replaceable = (*DataModule.replaceable, "n_test")
-
     def __init__(
         self, *, n_val: int = 200, n_test: int = 400, batch_size: int = 50, num_workers: int = 0, seed: int = 0
     ) -> None:

@@ -22,6 +22,7 @@ from sciml.pde.models.fno import fno
 from sciml.pde.task import PDETask
 from sciml.training import schedules
 from sciml.training.data import DataModule
+from sciml.training.structure import DenseToSparse, SparseToDense
 from sciml.training.task import Task
 
 COMMANDS = ["fit", "validate", "test", "predict", "compare", "verify", "data"]
@@ -96,7 +97,11 @@ def test_what_is_told_in_passing_is_true_too() -> None:
     for kind in ("OneCycle", "Cosine", "Halving"):
         for name, p in inspect.signature(getattr(schedules, kind)).parameters.items():
             assert f"{kind} ({name} [{p.default}])" in texts.MODEL
-    for path in re.findall(r"sciml\.[\w.]+[a-z]\.\w+", FIELDS + IMAGES):
+    assert inspect.signature(SparseToDense).parameters.keys() == {"at", "carry_optimizer"}
+    for name, p in inspect.signature(SparseToDense).parameters.items():
+        assert f"{name} [{spelt(p.default)}]" in texts.TRAINER
+    assert inspect.signature(DenseToSparse).parameters.keys() == {"run"}
+    for path in re.findall(r"sciml\.[\w.]+[a-z]\.\w+", texts.TRAINER + FIELDS + IMAGES):
         module, name = path.rsplit(".", 1)
         assert hasattr(__import__(module, fromlist=[name]), name)
 

@@ -114,6 +114,7 @@ def test_cost_is_kept_in_the_checkpoint(tmp_path: Path) -> None:
     assert evaluated.training_cost == model.training_cost
     assert evaluated.training_cost["epochs"] == 3
     assert 0 < evaluated.training_cost["seconds_per_epoch"] < 60
+    assert evaluated.training_cost["seconds"] == sum(cost.seconds)
     assert 10 < evaluated.training_cost["peak_memory_mb"] < 100_000
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_cli
+import tiny_data
 import tiny_text
 import torch
 import yaml
@@ -26,7 +28,7 @@ from sciml.io.checkpoints import read_checkpoint
 from sciml.text import GPT, TextData, TextTask
 from sciml.training.schedules import Cosine, Halving, OneCycle
 from sciml.training.structure import DenseToSparse, SparseToDense, project
-from sciml.transforms import MonarchTransform
+from sciml.transforms import MonarchTransform, factor_parameters
 from sciml.transforms.linear import Monarch, StructuredConv, StructuredLinear, densify, sparsify
 
 pytestmark = [
@@ -209,6 +211,36 @@ def test_every_command_on_both_sides_and_from_another_place(command: Command) ->
         assert bits == pytest.approx(surprises[name], rel=1e-6)
         assert any(isinstance(m, StructuredLinear) for m in task.modules()) == (name == "best")
         shutil.copy(run / "checkpoints/last.ckpt", run / "checkpoints/best.ckpt")
+
+
+def test_a_finished_run_goes_on_dense_at_another_rate(command: Command) -> None:
+    done(command("fit", "tiny.yaml"))
+    longer = ["--ckpt_path=last", "--trainer.max_epochs=3", "--model.optimizer.init_args.lr=2e-2"]
+    done(command("fit", str(RUN), *longer))
+    found = read_checkpoint(LAST)
+    assert (found["global_step"], found["dense_from_step"]) == (12, SWITCH)
+    (group,) = found["optimizer_states"][0]["param_groups"]
+    assert group["max_lr"] == pytest.approx(2e-2)
+    assert len(group["params"]) == len(found["state_dict"])
+
+
+def test_fields_too(command: Command) -> None:
+    """A Fourier neural operator whose maps of channels are structured; its learned transforms stay as they are."""
+    tiny_data.write_navier_stokes(Path("data.h5"))
+    config = deepcopy(tiny_cli.CONFIG)
+    structure = {"class_path": "sciml.transforms.linear.LowRank", "init_args": {"rank": 1}}
+    net = {"net": config["model"]["init_args"]["net"], "structure": structure, "projected": False}
+    config["model"]["init_args"]["net"] = {"class_path": "sciml.sparsify", "init_args": net}
+    callback = {"class_path": "sciml.training.structure.SparseToDense", "init_args": {"at": 0.5}}
+    config["trainer"]["callbacks"] = [callback]
+    write("fields.yaml", config)
+    done(command("fit", "fields.yaml"))
+    done(command("test", "runs/fields"))
+    metrics = json.loads(Path("runs/fields/metrics.json").read_text())
+    assert metrics["dense_from_step"] == 2
+    plain = sciml.load("runs/fields")
+    assert not any(isinstance(module, StructuredLinear) for module in plain.modules())
+    assert metrics["factor_parameters"] == sum(p.numel() for p in factor_parameters(plain)) > 0
 
 
 def test_weights_from_before_the_switch_are_not_loaded_into_dense_layers(tmp_path: Path) -> None:
