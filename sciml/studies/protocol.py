@@ -8,6 +8,7 @@ import signal
 import statistics
 import threading
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def run(
     engine: Engine,
     *,
     only: Sequence[str] = (),
-    say: Callable[[str], None] = print,
+    say: Callable[[str], None] = partial(print, flush=True),
 ) -> None:
     """Runs what is not done yet of a study; study.csv, samples.csv and study.yaml in its folder are always up to date.
 
