@@ -19,7 +19,7 @@ from sciml.mri.metrics import volume_metrics
 from sciml.mri.reconstructions import check_names, store, write_reconstructions
 from sciml.mri.volumes import METRICS, Volume, VolumeStack
 from sciml.runs.files import Drawing, Temporary, as_json, earlier_names, remove, replace_evaluation
-from sciml.runs.measures import Column, described
+from sciml.runs.measures import Column, described, per_sample
 from sciml.training.results import Results
 from sciml.transforms.figures import factors
 
@@ -75,10 +75,10 @@ def write_images(
 
     metrics.json: `nmse`, `psnr`, `ssim`, means over volumes with the target's maximum as range (fastMRI's offline
     convention); the same of what the data give without a network under `zero_filled`; by_acceleration, by_acquisition;
-    every volume under `volumes`; samples; excluded, the volumes without a target or whose target is zero everywhere;
-    diverged, the volumes that hold NaN or infinity, and then first_bad_volume and first_bad_slice (no mean that such a
-    volume belongs to is a number, so it is null); figures; measures, the description of all these for a table; then
-    `info`.
+    every volume under `volumes`, and in their order under per_sample; samples; excluded, the volumes without a target
+    or whose target is zero everywhere; diverged, the volumes that hold NaN or infinity, and then first_bad_volume and
+    first_bad_slice (no mean that such a volume belongs to is a number, so it is null); figures; measures, the
+    description of all these for a table; then `info`.
 
     Args:
         run_dir: the folder.
@@ -137,6 +137,7 @@ def _summary(
         kinds = sorted({str(m[group]) for m in found.values()})
         summary[f"by_{group}"] = {k: _means(m for m in found.values() if str(m[group]) == k) for k in kinds}
     summary["volumes"] = {name: {k: _plain(v) for k, v in m.items()} for name, m in found.items()}
+    summary |= per_sample({name: [m[name] for m in found.values()] for name in METRICS})
     summary["diverged"] = len(bad)
     if bad:
         name, (_, k) = next(iter(bad.items()))

@@ -5,12 +5,18 @@
   "series": ["relative_l2_step", ...]    entries that are lists of numbers
   "groups": ["zero_filled", ...]         objects in which columns are measured once more
 }
+"per_sample": {"psnr": [31.2, null, ...], ...}    of columns that are means over samples: each sample's, in order
+
+A sample's number is null where its target has none (such samples are left out of the mean), or where the prediction is
+not finite (then the mean is null). What pairs two runs sample by sample reads it; a table does not. Runs of earlier
+versions have none.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-MEASURES = "measures"
+MEASURES, PER_SAMPLE = "measures", "per_sample"
 BETTER = ("low", "high", None)
 
 
@@ -29,6 +35,11 @@ class Column(NamedTuple):
 def described(columns: Sequence[Column], *, series: Sequence[str] = (), groups: Sequence[str] = ()) -> dict[str, Any]:
     """The entries with which a metrics.json describes itself."""
     return {MEASURES: {"columns": [c._asdict() for c in columns], "series": [*series], "groups": [*groups]}}
+
+
+def per_sample(values: Mapping[str, Iterable[float]]) -> dict[str, dict[str, list[float | None]]]:
+    """The entry with each sample's numbers, by column; null for what is not finite, which JSON does not have."""
+    return {PER_SAMPLE: {key: [v if math.isfinite(v) else None for v in each] for key, each in values.items()}}
 
 
 def columns(metrics: Mapping[str, Any]) -> list[Column]:

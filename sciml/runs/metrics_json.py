@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sciml.errors import BadSchema, CorruptFile, listed
-from sciml.runs.measures import MEASURES, columns, named
+from sciml.runs.measures import MEASURES, PER_SAMPLE, columns, named
 
 REMEDY = "evaluate the run again with `sciml test`"
 NUMBERS = {  # of every evaluation; which others there are, it says itself
@@ -16,7 +16,7 @@ NUMBERS = {  # of every evaluation; which others there are, it says itself
     *("parameters", "factor_parameters", "seconds_per_epoch", "peak_memory_mb", "epochs"),
 }
 TEXTS = {"checkpoint", "first_bad"}
-DESCRIPTIONS = {"data", MEASURES}  # whose entries are no measures
+DESCRIPTIONS = {"data", MEASURES, PER_SAMPLE}  # whose entries are no measures
 
 
 class Kinds(NamedTuple):
@@ -48,6 +48,8 @@ def read_metrics(run_dir: str | os.PathLike[str]) -> dict[str, Any]:
         raise CorruptFile(f"{path}: expected a JSON object, found a {type(metrics).__name__}; {REMEDY}")
     try:
         _check(path, metrics, "", _kinds(path, metrics))
+        for key, values in metrics.get(PER_SAMPLE, {}).items():
+            _check_list(path, f"{PER_SAMPLE}.{key}", values)
     except RecursionError as error:
         raise CorruptFile(f"{path}: nested too deep; {REMEDY}") from error
     return metrics
@@ -89,17 +91,23 @@ def _check(path: Path, entries: Mapping[str, Any], prefix: str, kinds: Kinds) ->
         for keys, good, expected in (
             (kinds.groups, isinstance(value, dict), "a JSON object"),
             (TEXTS, isinstance(value, str | None), "text"),
-            (kinds.series, isinstance(value, list), "a list of numbers"),
             (kinds.numbers, is_number(value), "a finite number"),
         ):
             if key in keys and not good:
                 raise _wrong(path, name, expected, value)
         if isinstance(value, dict) and key not in DESCRIPTIONS:
             _check(path, value, f"{name}.", kinds)
-        for number, entry in enumerate(value if key in kinds.series else ()):
-            if error := wrong_number(path, f"{name}[{number}]", entry):
-                raise error
+        if key in kinds.series:
+            _check_list(path, name, value)
         _refuse_nan(path, name, value)
+
+
+def _check_list(path: Path, name: str, values: Any) -> None:
+    if not isinstance(values, list):
+        raise _wrong(path, name, "a list of numbers", values)
+    for number, entry in enumerate(values):
+        if error := wrong_number(path, f"{name}[{number}]", entry):
+            raise error
 
 
 def _refuse_nan(path: Path, name: str, value: Any) -> None:

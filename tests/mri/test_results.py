@@ -40,6 +40,7 @@ def test_means_by_group_are_means_of_the_volumes(tmp_path: Path) -> None:
     assert found["by_acquisition"]["T2"]["psnr"] == pytest.approx(psnr[2])
     assert found["volumes"]["b.h5"] | {"psnr": pytest.approx(psnr[1])} == found["volumes"]["b.h5"]
     assert found["zero_filled"]["psnr"] < found["psnr"]
+    assert found["per_sample"]["psnr"] == pytest.approx(psnr)
     assert (found["samples"], found["excluded"], found["parameters"]) == (3, 0, 7)
 
 
@@ -78,6 +79,7 @@ def test_a_volume_with_nan_is_named_and_the_others_are_measured(tmp_path: Path) 
     expected = [peak_signal_noise_ratio(v.target, v.prediction, data_range=v.target.max()) for v in volumes[::2]]
     assert found["by_acceleration"]["4"]["psnr"] == pytest.approx(np.mean(expected))
     assert found["excluded"] == 0
+    assert [value is None for value in found["per_sample"]["ssim"]] == [False, True, False]
     assert found["zero_filled"]["psnr"] < 20
     kept = reconstructions.read_reconstructions(tmp_path)
     assert [int(np.isnan(kept[v.name]).sum()) for v in volumes] == [0, 1, 0]

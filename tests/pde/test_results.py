@@ -67,6 +67,11 @@ class TestEvaluation:
         steps = metrics.relative_l2_per_sample(e.prediction, e.target, batch_dims=2).mean(0)
         assert found["relative_l2_step"] == pytest.approx(steps.tolist(), rel=1e-5)
         assert (found["samples"], found["excluded"], found["parameters"]) == (5, 0, 7)
+        each = metrics.relative_l2_per_sample(e.prediction, e.target)
+        assert found["per_sample"]["relative_l2"] == pytest.approx(each.tolist(), rel=1e-5)
+        for key, values in found["per_sample"].items():
+            assert found[key] == pytest.approx(sum(values) / 5), key
+        assert {column["key"] for column in found["measures"]["columns"]} == set(found["per_sample"])
 
     def test_memory_blocks_change_nothing(self, monkeypatch):
         whole = measures.measure(evaluation(8, 6))
@@ -128,6 +133,7 @@ class TestEvaluation:
         pde.write_evaluation(tmp_path, e)
         found = runs.read_metrics(tmp_path)
         assert found["excluded"] == 1
+        assert [value is None for value in found["per_sample"]["relative_l2"]] == [False, True, False, False, False]
         assert found["relative_l2"] == pytest.approx(metrics.relative_l2(e.prediction, e.target).item(), rel=1e-5)
 
     @pytest.mark.parametrize("frames", [1, 3])
@@ -169,6 +175,7 @@ class TestEvaluation:
             None
         ] * 4
         assert found["excluded"] == 0
+        assert [value is None for value in found["per_sample"]["relative_l2"]] == [False, False, True, False, True]
         stored = pde.read_evaluation(tmp_path).prediction
         assert torch.equal(stored.isfinite(), e.prediction.isfinite())
 

@@ -16,7 +16,7 @@ from sciml.pde.results.evaluation import FIELDS, Evaluation
 from sciml.pde.results.measures import Measures, first_bad, measure
 from sciml.pde.results.predictions import read_fields, store_fields
 from sciml.runs.files import Temporary, as_json, replace_evaluation
-from sciml.runs.measures import Column, described
+from sciml.runs.measures import Column, described, per_sample
 from sciml.runs.metrics_json import REMEDY, missing, read_metrics
 
 MEASURED = described(
@@ -39,9 +39,9 @@ def write_evaluation(run_dir: str | os.PathLike[str], evaluation: Evaluation, *,
     metrics.json: relative_l2 (over the trajectory), relative_l2_step (one for each frame), relative_l2_final,
     relative_h1, spectrum_error (decades), each the mean over samples; samples; excluded, the samples left out since
     their target is zero, excluded_frames, those left out of relative_l2_step, and excluded_spectrum, the samples whose
-    target is constant; diverged, the samples whose prediction holds NaN or infinity, and then first_bad_step and
-    first_bad_sample (from 0): no mean over all samples is a number from there on, so it is null; figures; measures, the
-    description of all these for a table; then `info`.
+    target is constant; per_sample, each sample's own; diverged, the samples whose prediction holds NaN or infinity, and
+    then first_bad_step and first_bad_sample (from 0): no mean over all samples is a number from there on, so it is
+    null; figures; measures, the description of all these for a table; then `info`.
     Figures show the first, the median and the worst sample by relative_l2, and what the transforms of `net` learned.
 
     Raises:
@@ -95,18 +95,21 @@ def read_evaluation(run_dir: str | os.PathLike[str]) -> Evaluation:
 
 def summary(measures: Measures, evaluation: Evaluation) -> dict[str, Any]:
     """Numbers for JSON, which has no NaN: null where no sample has the measure, or where one diverged."""
-    steps = [_mean(step) for step in measures.relative_l2_step.T]
+    each = {
+        "relative_l2": measures.relative_l2,
+        "relative_l2_final": measures.relative_l2_step[:, -1],
+        "relative_h1": measures.relative_h1,
+        "spectrum_error": measures.spectrum_error,
+    }
     own: dict[str, Any] = {
-        "relative_l2": _mean(measures.relative_l2),
-        "relative_l2_step": steps,
-        "relative_l2_final": steps[-1],
-        "relative_h1": _mean(measures.relative_h1),
-        "spectrum_error": _mean(measures.spectrum_error),
+        **{key: _mean(values) for key, values in each.items()},
+        "relative_l2_step": [_mean(step) for step in measures.relative_l2_step.T],
         "samples": len(measures.relative_l2),
         "excluded": int(measures.relative_l2.isnan().sum()),
         "excluded_frames": int(measures.relative_l2_step.isnan().sum()),
         "excluded_spectrum": int(measures.spectrum_error.isnan().sum()),
         "diverged": int(measures.diverged.any(1).sum()),
+        **per_sample({key: values.tolist() for key, values in each.items()}),
     }
     if (bad := first_bad(measures.diverged)) is not None:
         sample, step = bad
