@@ -233,8 +233,8 @@ class Protocol:
         self._ended += 1
         at = "  ".join(f"{name} {value:g}" for name, value in trial.values.items())
         found = "diverged" if outcome.diverged else f"val {outcome.val:.4g}"
-        if metrics:
-            found += f"  {self.study.metric} {metrics[self.study.metric]:.4g}"
+        if metrics and (error := metrics[self.study.metric]) is not None:
+            found += f"  {self.study.metric} {error:.4g}"
         head = f"{self._ended:4d}  {phase:10s}  {trial.contender}  {trial.epochs} epochs  {at}  seed {trial.seed}"
         self.say(f"{head}  {found}  {sum(outcome.epoch_seconds):.3g} s")
 

@@ -2,12 +2,7 @@
 
 import csv
 import math
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +50,9 @@ def test_every_contender_gets_equally_many_trials_and_its_best_every_seed(folder
             assert {row["bracketed"] for row in tuned[name]} == {"yes"}
             tested = of(rows(), contender=name, phase="final", budget=budget)
             assert [(row["lr"], row["seed"]) for row in tested] == [(best, "0"), (best, "1")]
-            assert all(float(row["relative_l2"]) == loss(name, float(best), budget) + int(row["seed"]) / 1000 for row in tested)
+            assert all(
+                float(row["relative_l2"]) == loss(name, float(best), budget) + int(row["seed"]) / 1000 for row in tested
+            )
 
 
 def test_tuning_sees_no_test_sample(folder: Path) -> None:
@@ -78,7 +75,10 @@ def test_samples_are_those_of_the_tested_runs(folder: Path) -> None:
     found = rows(name="samples.csv")
     (row,) = of(rows(), contender="padded", phase="final", budget=8, seed=1)
     mine = of(found, contender="padded", phase="final", budget=8, seed=1)
-    assert [(entry["sample"], float(entry["value"])) for entry in mine] == [("0", float(row["val"])), ("1", float(row["val"]) + 1)]
+    assert [(entry["sample"], float(entry["value"])) for entry in mine] == [
+        ("0", float(row["val"])),
+        ("1", float(row["val"]) + 1),
+    ]
 
 
 def test_the_faster_ones_also_train_for_the_slowest_ones_time(folder: Path) -> None:
@@ -170,7 +170,7 @@ def test_a_contender_that_always_diverges_ends_in_the_table(folder: Path) -> Non
 
     run(study(trials=4), "out", Pretended(diverges), say=lambda line: None)
     final = of(rows(), contender="padded", phase="final")
-    assert {(row["val"], row["relative_l2"], row["bracketed"]) for row in final} == {("inf", "inf", "no")}
+    assert {(row["val"], row["relative_l2"], row["bracketed"]) for row in final} == {("inf", "", "no")}
     assert of(rows(), phase="equal_time") == []
 
 
@@ -212,7 +212,11 @@ def test_seeds_reach_the_settings_that_ask_for_them(folder: Path) -> None:
 
 def test_the_widened_baseline_has_at_least_the_parameters_of_the_other(folder: Path) -> None:
     net = "model.init_args.net.init_args.transform"
-    contenders = {"fft": {"set": {net: "fft"}}, "monarch": {}, "wide": {"like": "fft", "widen": {"key": WIDTH, "to": "monarch"}}}
+    contenders = {
+        "fft": {"set": {net: "fft"}},
+        "monarch": {},
+        "wide": {"like": "fft", "widen": {"key": WIDTH, "to": "monarch"}},
+    }
     run(study(contenders=contenders, equal_time=False, budgets=[4]), "out", Pretended(), say=lambda line: None)
     sizes = {row["contender"]: int(row["parameters"]) for row in rows()}
     assert sizes["wide"] >= sizes["monarch"] > sizes["fft"]
