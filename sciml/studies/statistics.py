@@ -6,21 +6,21 @@ question is the ratio v̄ / b̄ to the same figure of a baseline; of a PSNR or a
 or bounded, the difference v̄ − b̄.
 
 **Where chance comes in.** Other test samples, and other seeds, would have given other figures. Both contenders were
-measured on the same samples, and trained from the same seeds: what makes a sample hard, or an order of batches lucky, is
-common to both and drops out. The interval takes in both sources:
+measured on the same samples, and trained from the same seeds: what makes a sample hard, or an order of batches lucky,
+is common to both and drops out. The interval takes in both sources:
 
 - *Samples* are resampled with replacement (bootstrap), the same ones for both, 10,000 times.
 - *Seeds* are too few to resample. Three values can be drawn with replacement in ten ways, and the percentiles of their
-  means end at the smallest and largest of the three: where seeds make the difference, an interval of "95 %" made that way
-  holds the truth in 71 of 100 studies (57 with two seeds). Instead the spread of the seeds widens each draw as Student's
-  t does: with the influence of a seed r[s] = v̄[s] / v̄ − b̄[s] / b̄ (of a difference: v̄[s] − b̄[s]) and S seeds, draw by
-  draw
+  means end at the smallest and largest of the three: where seeds make the difference, an interval of "95 %" made that
+  way holds the truth in 72 of 100 studies (57 with two seeds). Instead the spread of the seeds widens each draw as
+  Student's t does: with a seed's influence r[s] = v̄[s] / v̄ − b̄[s] / b̄ (of a difference: v̄[s] − b̄[s]), S seeds, and
+  t from Student's distribution with S − 1 degrees of freedom, draw by draw
 
-      log ratio* = log(v̄* / b̄*) + t · sd(r*) / √S,    t from Student's distribution with S − 1 degrees of freedom,
+      log ratio* = log(v̄* / b̄*) + t · sd(r*) / √S.
 
-  and the interval holds the middle 95 % of the draws. With contenders of different seeds, their variances add up, and the
-  degrees of freedom are those of the fewer. With one seed there is no second term: the interval is then for these very
-  networks, and says nothing of others.
+  The interval holds the middle 95 % of the draws. With contenders of different seeds the variances of both add up, and
+  the degrees of freedom are those of the fewer. With one seed there is no second term: the interval is then for these
+  very networks, and says nothing of others.
 
 **Assumed**: samples are independent and drawn alike (frames of one trajectory, or slices of one volume, are not: they
 are averaged into one sample before); the means over samples of different seeds are spread normally.
@@ -103,7 +103,8 @@ def _interval(
     kind: Literal["ratio", "difference"], contender: Values, baseline: Values, paired: bool
 ) -> Interval | None:
     if contender.shape[1:] != baseline.shape[1:] or (paired and contender.shape != baseline.shape):
-        raise ValueError(f"expected values of the same samples, (seed, sample); got {contender.shape}, {baseline.shape}")
+        shapes = f"{contender.shape} and {baseline.shape}"
+        raise ValueError(f"expected values of the same samples, (seed, sample); got {shapes}")
     there = ~np.isnan(np.concatenate([contender, baseline])).all(0)
     sides = contender[:, there], baseline[:, there]
     if not (there.any() and all(np.isfinite(side).all() for side in sides)):
