@@ -36,10 +36,10 @@ def write(folder: Path, *, column: dict[str, Any] = LOW, seeds: int = 3, samples
                         rows.append(at | {"val": error.mean(), column["key"]: values.mean()})
                         key = {name: at[name] for name in ("contender", "phase", "budget", "seed")}
                         of_samples += [key | {"sample": n, "value": v} for n, v in enumerate(values)]
-    header = HEADER.format(column["key"]).split() + ["peak_memory_mb", "bracketed", "run"]
+    header = [*HEADER.format(column["key"]).split(), "peak_memory_mb", "bracketed", "run"]
     table(folder / "study.csv", header, rows)
     table(folder / "samples.csv", ["contender", "phase", "budget", "seed", "sample", "value"], of_samples)
-    (folder / "study.yaml").write_text(yaml.safe_dump(settings(column, seeds)))
+    (folder / "study.yaml").write_text(yaml.safe_dump(settings(column, seeds), sort_keys=False))
     run = folder / rows[-1]["run"]
     run.mkdir(parents=True)
     (run / "metrics.json").write_text(json.dumps({"measures": {"columns": [column], "series": [], "groups": []}}))

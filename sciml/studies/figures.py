@@ -85,7 +85,7 @@ def _forest(axes: Axes, records: Records, lines: list[tuple[str, Interval]]) -> 
     axes.set_ylim(len(lines) - 0.4, -0.6)
 
 
-def _points(axes: Axes, records: Records, groups: list[Group], **style: object) -> None:
+def _points(axes: Axes, records: Records, groups: list[Group], **style: Any) -> None:
     groups = [group for group in groups if math.isfinite(group.mean(records.column.key))]
     if groups:
         key = records.column.key
@@ -100,12 +100,11 @@ def _curves(axes: Axes, records: Records, budget: int, key: str) -> None:
             best = lowest(tried)
             line = [row for row in through(tried, best, key, keys) if math.isfinite(val(row))]
             axes.plot([float(row[key]) for row in line], [val(row) for row in line], label=name, **_style(place))
-            ring = {"s": 110, "facecolors": "none", "edgecolors": COLOURS[place % len(COLOURS)]}
-            axes.scatter([float(best[key])], [val(best)], **ring)
+            axes.scatter([float(best[key])], [val(best)], s=110, facecolors="none", edgecolors=_style(place)["color"])
     _logarithmic(axes, "x", "y")
 
 
-def _style(place: int) -> dict[str, object]:
+def _style(place: int) -> dict[str, Any]:
     style = {"color": COLOURS[place % len(COLOURS)], "marker": MARKERS[place % len(MARKERS)]}
     return {**style, "linestyle": ("-", "--")[place // len(COLOURS) % 2], "linewidth": 1.3, "markersize": 5}
 

@@ -6,16 +6,12 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-import sciml
-
 
 def machine() -> dict[str, str]:
     """Of this process."""
     return {
         "date": date.today().isoformat(),
-        "sciml": sciml.__version__,
-        "torch": version("torch"),
-        "neuraloperator": version("neuraloperator"),
+        **{name: version(name) for name in ("sciml", "torch", "neuraloperator")},
         "processor": f"{processor()}, {os.cpu_count()} cores",
     }
 

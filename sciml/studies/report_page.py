@@ -11,7 +11,7 @@ from sciml.io.atomic import replacing
 from sciml.runs.files import replace_figures
 from sciml.studies import figures, tables
 from sciml.studies.machine import machine
-from sciml.studies.records import Records
+from sciml.studies.records import Group, Records
 from sciml.studies.statistics import verdict
 
 DRAWINGS = {  # and what they show
@@ -33,7 +33,7 @@ def report(folder: str | os.PathLike[str]) -> Path:
     path = records.folder / "report.md"
     drawings = [(name, lambda draw=draw: draw(records)) for name, (draw, _) in DRAWINGS.items()]
     drawn = replace_figures(records.folder / "figures", drawings, [f"{name}.png" for name in DRAWINGS])
-    pictures = [f"![{words}](figures/{n}.png)\n\n{words}" for n, (_, words) in DRAWINGS.items() if f"{n}.png" in drawn]
+    pictures = [f"![{n}](figures/{n}.png)\n\n{words}" for n, (_, words) in DRAWINGS.items() if f"{n}.png" in drawn]
     parts = [f"# {records.settings['name']}", *_conclusions(records), *pictures[:1]]
     for budget in records.budgets:
         parts += _budget(records, budget)
@@ -76,24 +76,20 @@ def _conclusions(records: Records) -> list[str]:
             baseline = records.best_baseline(groups)
             if baseline is None:
                 continue
-            best = (
-                f"`{baseline}` is the best baseline ({records.column.label} {tables.figure(records, groups[baseline])})"
-            )
-            lines = [
-                f"- `{name}`: {_verdict(records, groups[name], groups[baseline])}"
-                for name in groups
-                if name != baseline
-            ]
-            found.append("\n".join([f"{words.format(budget)}, {best}.\n", *lines]))
+            best = f"{records.column.label}: {tables.figure(records, groups[baseline])}"
+            others = (name for name in groups if name != baseline)
+            lines = [f"- `{name}`: {_verdict(records, groups[name], groups[baseline])}" for name in others]
+            head = f"{words.format(budget)}, `{baseline}` is the best baseline ({best}).\n"
+            found.append("\n".join([head, *lines]))
     return found
 
 
-def _verdict(records: Records, group: tables.Group, baseline: tables.Group) -> str:
+def _verdict(records: Records, group: Group, baseline: Group) -> str:
     if group.values is None or baseline.values is None:
         return "no figures of its samples: a training diverged, or the runs keep none"
-    unit = re.findall(r"\((.*)\)", records.column.label) if records.high else []
-    digits = int((re.findall(r"\.(\d)", records.column.format) or ["3"])[0])
-    return verdict(records.interval(group, baseline), *unit[:1] or [""], digits=digits)
+    unit = re.findall(r"\((.*)\)", records.column.label)
+    digits = re.findall(r"\.(\d)", records.column.format)
+    return verdict(records.interval(group, baseline), unit[0] if unit else "", int(digits[0]) if digits else 3)
 
 
 def _budget(records: Records, budget: int) -> list[str]:
@@ -136,8 +132,9 @@ def _made(records: Records) -> str:
     about = json.loads(path.read_text(encoding="utf-8"))
     versions = ", ".join(f"{key} {value}" for key, value in about.items() if key not in ("date", "processor"))
     threads = records.settings.get("threads", 1)
+    used = f"{threads} {'thread' if threads == 1 else 'threads'} a run"
     return (
         f"    sciml study configs/studies/{records.settings['name']}.yaml\n\n"
-        f"{about['date']}; {versions}; {about['processor']}, {threads} {'thread' if threads == 1 else 'threads'} a run.\n"
+        f"{about['date']}; {versions}; {about['processor']}, {used}.\n"
         "Every trial: [study.csv](study.csv)."
     )

@@ -34,6 +34,7 @@ the comparison would be with the luckiest one. Each contender is compared at 95 
 seem to differ.
 """
 
+import math
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -112,11 +113,11 @@ def _interval(
     seeds, samples = min(len(side) for side in sides), int(there.sum())
     rng = np.random.default_rng(0)  # the same data give the same interval
     draws = np.concatenate([_draws(kind, sides, paired, seeds, rng) for _ in range(DRAWS // BLOCK)])
-    ends = np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    figures = [float(side.mean()) for side in sides]
+    low, high = map(float, np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
+    mine, other = (float(side.mean()) for side in sides)
     if kind == "difference":
-        return Interval(kind, figures[0] - figures[1], *map(float, ends), seeds, samples)
-    return Interval(kind, figures[0] / figures[1], *map(float, np.exp(ends)), seeds, samples)
+        return Interval(kind, mine - other, low, high, seeds, samples)
+    return Interval(kind, mine / other, math.exp(low), math.exp(high), seeds, samples)
 
 
 def _draws(kind: str, sides: tuple[Values, Values], paired: bool, seeds: int, rng: np.random.Generator) -> Values:
