@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from pretended import Pretended, loss
+from pretended import Killed, Pretended, loss
 
 from sciml.errors import BadSchema, ConfigError, RunFailed
 from sciml.studies import Study, run
@@ -50,7 +50,8 @@ def test_every_contender_gets_equally_many_trials_and_its_best_every_seed(folder
             assert {row["bracketed"] for row in tuned[name]} == {"yes"}
             tested = of(rows(), contender=name, phase="final", budget=budget)
             assert [(row["lr"], row["seed"]) for row in tested] == [(best, "0"), (best, "1")]
-            assert all(float(row["relative_l2"]) == loss(name, float(best), budget) + int(row["seed"]) / 1000 for row in tested)
+            expected = [loss(name, float(best), budget) + seed / 1000 for seed in (0, 1)]
+            assert [float(row["relative_l2"]) for row in tested] == expected
 
 
 def test_tuning_sees_no_test_sample(folder: Path) -> None:
@@ -73,7 +74,8 @@ def test_samples_are_those_of_the_tested_runs(folder: Path) -> None:
     found = rows(name="samples.csv")
     (row,) = of(rows(), contender="padded", phase="final", budget=8, seed=1)
     mine = of(found, contender="padded", phase="final", budget=8, seed=1)
-    assert [(entry["sample"], float(entry["value"])) for entry in mine] == [("0", float(row["val"])), ("1", float(row["val"]) + 1)]
+    assert [entry["sample"] for entry in mine] == ["0", "1"]
+    assert [float(entry["value"]) for entry in mine] == [float(row["val"]), float(row["val"]) + 1]
 
 
 def test_the_faster_ones_also_train_for_the_slowest_ones_time(folder: Path) -> None:
@@ -101,12 +103,12 @@ def test_rates_of_the_first_budget_can_serve_all(folder: Path) -> None:
 def test_a_study_that_was_stopped_goes_on_and_ends_in_the_same_table(folder: Path) -> None:
     run(study(), "undisturbed", Pretended(), say=lambda line: None)
     ends = 0
-    for _ in range(9):
+    for _ in range(20):
         engine = Pretended(ends_after=7)
         try:
             run(study(), "out", engine, say=lambda line: None)
             break
-        except KeyboardInterrupt:
+        except Killed:
             ends += 1
     assert ends > 2
     for name in ("study.csv", "samples.csv", "study.yaml"):
@@ -165,7 +167,7 @@ def test_a_contender_that_always_diverges_ends_in_the_table(folder: Path) -> Non
 
     run(study(trials=4), "out", Pretended(diverges), say=lambda line: None)
     final = of(rows(), contender="padded", phase="final")
-    assert {(row["val"], row["relative_l2"], row["bracketed"]) for row in final} == {("inf", "inf", "no")}
+    assert {(row["val"], row["relative_l2"], row["bracketed"]) for row in final} == {("inf", "", "no")}
     assert of(rows(), phase="equal_time") == []
 
 
@@ -207,7 +209,8 @@ def test_seeds_reach_the_settings_that_ask_for_them(folder: Path) -> None:
 
 def test_the_widened_baseline_has_at_least_the_parameters_of_the_other(folder: Path) -> None:
     net = "model.init_args.net.init_args.transform"
-    contenders = {"fft": {"set": {net: "fft"}}, "monarch": {}, "wide": {"like": "fft", "widen": {"key": WIDTH, "to": "monarch"}}}
+    wide = {"like": "fft", "widen": {"key": WIDTH, "to": "monarch"}}
+    contenders = {"fft": {"set": {net: "fft"}}, "monarch": {}, "wide": wide}
     run(study(contenders=contenders, equal_time=False, budgets=[4]), "out", Pretended(), say=lambda line: None)
     sizes = {row["contender"]: int(row["parameters"]) for row in rows()}
     assert sizes["wide"] >= sizes["monarch"] > sizes["fft"]
