@@ -19,12 +19,16 @@ def loss(contender: str, lr: float, epochs: int) -> float:
     return (1 + math.log2(lr / (0.04 if contender == "padded" else 0.01)) ** 2) / epochs
 
 
+class Killed(Exception):  # noqa: N818
+    """The end of the study's process."""
+
+
 class Pretended(Engine):
     """Does at once what it is asked for, and remembers it.
 
     Args:
         of: The loss of contender, lr and epochs; infinity for a training that diverges.
-        ends_after: Commands, after which it fails as if it were killed.
+        ends_after: Commands, after which Killed is raised.
     """
 
     def __init__(self, of: Callable[[str, float, int], float] = loss, ends_after: float = math.inf) -> None:
@@ -34,7 +38,7 @@ class Pretended(Engine):
     async def run(self, work: Any, environment: Mapping[str, str]) -> int:
         for command, log in work.commands():
             if len(self.commands) >= self.ends_after:
-                raise KeyboardInterrupt
+                raise Killed
             self.commands.append(command[3:])
             log.parent.mkdir(parents=True, exist_ok=True)
             status = self._fit(command, log) if command[3] == "fit" else self._test(Path(command[4]))
@@ -61,7 +65,7 @@ class Pretended(Engine):
         each = SECONDS.get(folder.parent.name, 1.0)
         cost = {"seconds_per_epoch": each, "epochs": epochs, "peak_memory_mb": 100.0}
         callbacks = {"TrainingCost": {"seconds": [each] * epochs}, "Checkpoints": {"best": found}}
-        (folder / "checkpoints").mkdir(parents=True)
+        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         content = {"state_dict": {}, "training_cost": cost, "callbacks": callbacks}
         torch.save(content, folder / "checkpoints/last.ckpt")
         return 0

@@ -27,6 +27,7 @@ from sciml.studies.trials import InTurn, Outcome, Test, Trial, name_of
 
 ROUNDS, ROUND_EPOCHS = 3, 3  # of the paired measurement of seconds; the first epoch of each round warms up
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_print = partial(print, flush=True)  # a log shows each line when it is said
 
 
 def run(
@@ -35,7 +36,7 @@ def run(
     engine: Engine,
     *,
     only: Sequence[str] = (),
-    say: Callable[[str], None] = partial(print, flush=True),
+    say: Callable[[str], None] = _print,
 ) -> None:
     """Runs what is not done yet of a study; study.csv, samples.csv and study.yaml in its folder are always up to date.
 
@@ -233,8 +234,8 @@ class Protocol:
         self._ended += 1
         at = "  ".join(f"{name} {value:g}" for name, value in trial.values.items())
         found = "diverged" if outcome.diverged else f"val {outcome.val:.4g}"
-        if metrics:
-            found += f"  {self.study.metric} {metrics[self.study.metric]:.4g}"
+        if metrics and (error := metrics[self.study.metric]) is not None:
+            found += f"  {self.study.metric} {error:.4g}"
         head = f"{self._ended:4d}  {phase:10s}  {trial.contender}  {trial.epochs} epochs  {at}  seed {trial.seed}"
         self.say(f"{head}  {found}  {sum(outcome.epoch_seconds):.3g} s")
 

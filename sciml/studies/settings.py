@@ -3,13 +3,15 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from jsonargparse import ActionConfigFile, ArgumentError
 from lightning.pytorch.cli import LightningArgumentParser
 
 from sciml.errors import ConfigError, nearest
-from sciml.io.safe_yaml import parse_yaml
+from sciml.io.safe_yaml import parse_yaml, read_yaml
 from sciml.runs.allowed import allowing
 from sciml.runs.configuration import configuration
 from sciml.runs.load import build_task
@@ -27,10 +29,17 @@ def words(configs: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
 
 def resolved(arguments: Sequence[str], allow: Sequence[str] = ()) -> dict[str, Any]:
     """All settings of a run with these arguments, defaults too. ConfigError where `sciml fit` would refuse them."""
+    files = [read_yaml(path) for option, path in pairwise(arguments) if option == "--config"]
+    return parse_yaml(_resolved(tuple(arguments), repr(files), tuple(allow)), "config.yaml")
+
+
+@cache
+def _resolved(arguments: Sequence[str], content: str, allow: Sequence[str]) -> str:
+    """The text of config.yaml; once for each `content` of the files, since a parser takes a while."""
     with allowing(allow):
         parser = _parser()
         try:
-            return parse_yaml(configuration(parser, parser.parse_args(list(arguments))), "config.yaml")
+            return configuration(parser, parser.parse_args(list(arguments)))
         except ArgumentError as error:
             raise ConfigError(_reason(error, arguments, parser)) from error
 

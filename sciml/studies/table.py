@@ -85,7 +85,7 @@ class Table:
 
     def _row(self, row: Measured, measures: list[str]) -> dict[str, Any]:
         trial, outcome = row.trial, row.outcome
-        tested = row.metrics or ({self.study.metric: outcome.val} if outcome.diverged else {})
+        tested = row.metrics or {}
         bracketed = self.bracketed.get((trial.contender, trial.budget))
         return {
             "study": self.study.name,
