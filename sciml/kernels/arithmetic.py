@@ -40,6 +40,11 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
     return _complex(_product(ar, br) - _product(ai, bi), _product(ar, bi) + _product(ai, br))
 
 
+def real_part(x: Tensor) -> Tensor:
+    """Re x, as a complex number."""
+    return _complex(x.real, torch.zeros_like(x.real))
+
+
 def _product(a: Tensor, b: Tensor) -> Tensor:
     return torch.bmm(a, b) if a.ndim == b.ndim == 3 else a @ b
 

@@ -7,6 +7,8 @@ from .equations.navier_stokes import NavierStokes as NavierStokes
 from .equations.navier_stokes import generate_navier_stokes as generate_navier_stokes
 from .equations.navier_stokes import solve_navier_stokes as solve_navier_stokes
 from .losses import RelativeL2Loss as RelativeL2Loss
+from .models.filter_bank import Branch as Branch
+from .models.filter_bank import FilterBank as FilterBank
 from .models.fno import fno as fno
 from .models.spectral_conv import MonarchSpectralConv as MonarchSpectralConv
 from .models.takeover import monarchize as monarchize

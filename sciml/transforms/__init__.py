@@ -1,4 +1,4 @@
-"""Transforms of one axis that start as the DFT: learnable (Monarch, dense) or fixed (Fourier)."""
+"""Transforms of one axis that start as the DFT or another member: learnable (Monarch, dense) or fixed (Fourier)."""
 
 from sciml.kernels.dispatch import use_backend
 from sciml.transforms.base import Transform, factor_parameters, initial_factors
@@ -6,13 +6,23 @@ from sciml.transforms.dense import DenseTransform
 from sciml.transforms.factors import MonarchFactors, dft_factors, dft_matrix
 from sciml.transforms.fft import FourierTransform
 from sciml.transforms.kinds import transform_class
+from sciml.transforms.members import DCT, DFT, DST, ByAxis, Given, Hadamard, Hartley, LocalDFT, Member
 from sciml.transforms.monarch import MonarchTransform
 from sciml.transforms.projection import project_to_monarch
 from sciml.transforms.separable import SeparableTransform, separable
 
 __all__ = [
+    "DCT",
+    "DFT",
+    "DST",
+    "ByAxis",
     "DenseTransform",
     "FourierTransform",
+    "Given",
+    "Hadamard",
+    "Hartley",
+    "LocalDFT",
+    "Member",
     "MonarchFactors",
     "MonarchTransform",
     "SeparableTransform",

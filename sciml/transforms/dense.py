@@ -10,16 +10,20 @@ from sciml.transforms.factors import as_complex
 
 
 class DenseTransform(Transform):
-    """Every entry of the matrix is a parameter, stored as real pairs (heads, out, in, 2); initially the DFT."""
+    """Every entry of the matrix is a parameter, stored as real pairs (heads, out, in, 2); initially the DFT, or `init`.
+
+    Of a real member the parameters are its complex kernel, of which the real part acts: imaginary parts stay.
+    """
 
     def __init__(self, size: int, **options: Any) -> None:
         super().__init__(size, **options)
         (self.matrix,) = map(self._parameter, self.initial_parameters())
 
     def initial_parameters(self) -> list[Tensor]:
-        return [torch.view_as_real(self.initial_matrix().resolve_conj()).repeat(self.heads, 1, 1, 1)]
+        kernels = self._initial_kernels().expand(self.heads, -1, -1)
+        return [torch.view_as_real(kernels.resolve_conj()).clone(memory_format=torch.contiguous_format)]
 
-    def _matrices(self) -> Tensor:
+    def _kernels(self) -> Tensor:
         return as_complex(self.matrix)
 
     @torch.no_grad()

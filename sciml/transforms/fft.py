@@ -8,6 +8,7 @@ from torch import Tensor
 from sciml.errors import ConfigError
 from sciml.kernels import ops
 from sciml.transforms.base import Transform
+from sciml.transforms.members import DFT
 
 
 class FourierTransform(Transform):
@@ -20,17 +21,21 @@ class FourierTransform(Transform):
         if learnable:
             raise ConfigError("learnable=True: the Fourier transform is fixed; use MonarchTransform or DenseTransform")
         super().__init__(size, learnable=False, **options)
-        self.register_buffer("_weight", self._c().to(torch.get_default_dtype()), persistent=False)
+        if self.members != (DFT(),):
+            raise ConfigError(
+                f"init={self.init!r}: a FourierTransform is the DFT; use MonarchTransform, fixed by learnable=False"
+            )
+        self.register_buffer("_weight", self._count(DFT()).to(torch.get_default_dtype()), persistent=False)
         self.register_buffer("_index", torch.tensor(self.frequencies) % size, persistent=False)
 
     def after_move(self) -> None:
-        self._weight.copy_(self._c())  # `to_empty` leaves anything, and no checkpoint holds these
+        self._weight.copy_(self._count(DFT()))  # `to_empty` leaves anything, and no checkpoint holds these
         self._index.copy_(torch.tensor(self.frequencies) % self.size)
 
     def initial_parameters(self) -> list[Tensor]:
         return []
 
-    def _matrices(self) -> Tensor:
+    def _kernels(self) -> Tensor:
         dtype = torch.promote_types(self._weight.dtype, torch.complex64)
         return self.initial_matrix().to(self._weight.device, dtype).expand(self.heads, -1, -1)
 

@@ -50,7 +50,7 @@ def factors(net: nn.Module) -> Figure | None:
 def rows_of(transform: Transform) -> Rows:
     """Analysis rows, or the adjoint of a synthesis, scaled so that the DFT's rows have norm 1; complex128."""
     matrix = transform.as_matrix().detach().to("cpu", torch.complex128)
-    start = transform.initial_matrix()[0].cpu()
+    start = transform.initial_matrix().cpu()
     if transform.inverse:
         matrix, start = matrix.mH, start.mH
     norms = torch.linalg.vector_norm(start, dim=-1, keepdim=True)

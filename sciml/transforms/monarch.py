@@ -1,4 +1,4 @@
-"""The learnable transform: a Monarch matrix that starts as the DFT."""
+"""The learnable transform: a Monarch matrix that starts as the DFT, or as another member of its class."""
 
 from typing import Any
 
@@ -7,16 +7,20 @@ from torch import Tensor
 
 from sciml.kernels import ops
 from sciml.transforms.base import Transform
-from sciml.transforms.factors import MonarchFactors, as_complex, dft_factors
-from sciml.transforms.projection import project_to_monarch
+from sciml.transforms.factors import MonarchFactors, as_complex
+from sciml.transforms.members import Member, in_order
+from sciml.transforms.projection import project_to_monarch, project_to_real_part
 
 
 class MonarchTransform(Transform):
     """Two block-diagonal factors, X[j] = Σ_n2 L[j, n2] Σ_n1 R[n2, j mod p, n1] x[n1·q + n2], initially the DFT.
 
-    Arguments as for `Transform`, and `radix`, the p to aim for in n = p·q (nearest to √n by default; a prime is one
-    dense block). Factors are stored as real pairs, so that every optimizer works: left (heads, m, q, 2), right
-    (heads, q, min(p, m), p, 2). A synthesis transform is the transposed product of its own factors.
+    Arguments as for `Transform`, and `radix`, the p to aim for in n = p·q (by default what `init` needs, else nearest
+    to √n; a prime is one dense block). Of a member that is not in the class the start is the nearest matrix in it, at
+    the relative `distance`. Of real members the real part of the product acts, for the DCT and the DST after a
+    permutation of the points; both are fixed. Factors are stored as real pairs, so that every optimizer works: left
+    (heads, m, q, 2), right (heads, q, min(p, m), p, 2). A synthesis transform is the transposed product of its own
+    factors.
 
     Source: Dao et al. 2022, "Monarch: Expressive Structured Matrices for Efficient and Accurate Training",
     arXiv 2204.00595, section 3, with rows truncated.
@@ -29,25 +33,54 @@ class MonarchTransform(Transform):
         self.left, self.right = map(self._parameter, self.initial_parameters())
 
     def initial_parameters(self) -> list[Tensor]:
-        origin = self.size // 2 if self.centered else 0
-        left, right = dft_factors(self.size, self.frequencies, radix=self.radix, origin=origin)
+        starts = [self._start(member) for member in self.members]
+        of_heads = (torch.cat(factors) for factors in zip(*starts, strict=True))
+        pairs = (torch.view_as_real(factor.resolve_conj()) for factor in of_heads)
+        return [pair.repeat_interleave(self.heads // len(starts), 0) for pair in pairs]
+
+    def _start(self, member: Member) -> MonarchFactors:
+        """Of one head."""
+        left, right = member.nearest(self._rows, self._radix)
         if self.inverse:
-            left, right = left.conj(), right.conj()
-            left = left * self._c()[:, None]
-        pairs = (torch.view_as_real(factor.resolve_conj()) for factor in (left, right))
-        return [pair.repeat(self.heads, *[1] * (pair.ndim - 1)) for pair in pairs]
+            left, right = left.conj() * self._count(member)[:, None], right.conj()
+        return MonarchFactors(left, right)
+
+    @property
+    def _radix(self) -> int | None:
+        needed = (member.radix() for member in self.members if member.radix() is not None)
+        return next(needed, None) if self.radix is None else self.radix
+
+    @property
+    def is_product(self) -> bool:
+        """Whether the matrix is that of the factors, without an order of the points or a real part."""
+        return not any(member.real for member in self.members)
 
     @property
     def factors(self) -> MonarchFactors:
         """The complex factors; a synthesis transform is the transpose of their product."""
         return MonarchFactors(as_complex(self.left), as_complex(self.right))
 
-    def _matrices(self) -> Tensor:
+    def _kernels(self) -> Tensor:
         matrix = ops.monarch_matrix(*self.factors)
+        if not self.is_product:
+            shares = zip(self.members, matrix.chunk(len(self.members)), strict=True)
+            matrix = torch.cat([_in_grid_order(share, member) for member, share in shares])
         return matrix.mT if self.inverse else matrix
 
     @torch.no_grad()
     def load_matrix(self, matrix: Tensor) -> None:
-        left, right = project_to_monarch(matrix.mT if self.inverse else matrix, self.radix)
+        def project(member: Member, share: Tensor) -> MonarchFactors:
+            nearest = project_to_real_part if member.real else project_to_monarch
+            return nearest(in_order(share, member, self.size), self._radix)
+
+        shares = (matrix.mT if self.inverse else matrix).chunk(len(self.members))
+        found = [project(member, share) for member, share in zip(self.members, shares, strict=True)]
+        left, right = (torch.cat(factors) for factors in zip(*found, strict=True))
         self.left.copy_(torch.view_as_real(left.resolve_conj()))
         self.right.copy_(torch.view_as_real(right.resolve_conj()))
+
+
+def _in_grid_order(matrix: Tensor, member: Member) -> Tensor:
+    """Columns (…, n) in the order of the factors, in that of the grid."""
+    position = member.position(matrix.shape[-1], matrix.device)
+    return matrix if position is None else matrix[..., position]

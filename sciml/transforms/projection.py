@@ -1,8 +1,9 @@
-"""The nearest Monarch matrix to a dense one."""
+"""The nearest Monarch matrix, or real part of one, to a dense matrix."""
 
 import torch
 from torch import Tensor
 
+from sciml.kernels.monarch.reference import monarch_matrix
 from sciml.transforms.factors import MonarchFactors, split
 
 
@@ -40,3 +41,16 @@ def project_to_monarch(matrix: Tensor, radix: int | None = None) -> MonarchFacto
         left.permute(0, 3, 1, 2).reshape(heads, -1, q)[:, :m],
         (right / gauge).transpose(1, 2),
     )
+
+
+def project_to_real_part(matrix: Tensor, radix: int | None = None) -> MonarchFactors:
+    """Factors of the complex Monarch matrix whose real part is nearest to a real `matrix` in Frobenius norm.
+
+    Re(l·r) = Re l·Re r - Im l·Im r: the slices of the real part are those of real rank two. So the nearest is the sum
+    of the first two terms of each slice's SVD, s_1 + s_2 = Re((l_1 + i·l_2)·(r_1 - i·r_2)). Arguments as for
+    `project_to_monarch`; of a complex matrix only the real part counts.
+    """
+    matrix = matrix.real if matrix.is_complex() else matrix
+    first = project_to_monarch(matrix, radix)
+    second = project_to_monarch(matrix - monarch_matrix(*first).real, radix)
+    return MonarchFactors(first.left + 1j * second.left, first.right - 1j * second.right)

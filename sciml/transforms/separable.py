@@ -79,7 +79,8 @@ class SeparableTransform(nn.ModuleList, LinearOperator):
         d, channels, to_grid = len(self), x.shape[1], self.inverse != adjoint
         sizes = zip(self.axes, x.shape[-d:], strict=True)
         grid = [t.size if to_grid and t.modes is not None else n for t, n in sizes]
-        factored = [t for t, n in zip(self.axes, grid, strict=True) if isinstance(t, MonarchTransform) and t.size == n]
+        products = [t for t in self.axes if isinstance(t, MonarchTransform) and t.is_product]
+        factored = [t for t, n in zip(self.axes, grid, strict=True) if t in products and t.size == n]
         if len(factored) == d:
             factors = [[_of_channels(factor, channels) for factor in t.factors] for t in factored]
             pairs = [(conj(left), conj(right)) if adjoint else (left, right) for left, right in factors]

@@ -1,5 +1,7 @@
 """neuralop's FNO with the transform of one's choice."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -7,12 +9,14 @@ from neuralop.layers.padding import DomainPadding
 from neuralop.models import FNO
 
 from sciml.errors import ConfigError
+from sciml.pde.models.filter_bank import Branch, FilterBank
 from sciml.pde.models.fno_blocks import fuse_blocks
 from sciml.pde.models.layers import FFTSpectralConv, use_any_precision, use_pointwise
 from sciml.pde.models.modes import check_counts
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.pde.models.state import tensor_state
-from sciml.transforms import transform_class
+from sciml.transforms import DFT, ByAxis, Transform, transform_class
+from sciml.transforms.members import Init, as_members
 
 
 def fno(
@@ -24,11 +28,15 @@ def fno(
     grid: list[int],
     transform: Literal["fft", "monarch", "dense"] = "fft",
     heads: int | None = None,
+    init: Init | ByAxis = "dft",
+    rank: int = 1,
+    learnable: bool = True,
+    bank: list[Branch] | None = None,
     n_layers: int = 4,
     domain_padding: float | None = None,
     separable: bool = False,
 ) -> FNO:
-    """neuralop's FNO; with a learned transform it starts as the same function as with the FFT.
+    """neuralop's FNO; with a learned transform it starts as the same function as with the FFT, unless `init` says more.
 
     Its 1×1 convolutions are computed as matrix products (`use_pointwise`), whatever the transform. It may be cast to
     bfloat16 or float16, and with a learned transform to float64.
@@ -42,27 +50,35 @@ def fno(
         transform: fft is neuralop's own layer; monarch and dense are learned, starting from the DFT.
         heads: Groups of channels with a learned transform each; one for each channel if not given, which on one long
             axis is slower than the FFT (docs/results/speed.md).
+        init: What the transforms start from, in place of the DFT: a member or its word (dct, dst, hartley, hadamard,
+            local), a list of them for equal shares of the heads, or one by axis.
+        rank: Of Monarch transforms: how many products each is the sum of.
+        learnable: Whether monarch and dense transforms are learned; false keeps them as they start.
+        bank: Branches of each spectral layer, which is their sum: a filter bank, in place of `init`. What a branch does
+            not say (n_modes, heads, rank, learnable) is the network's.
         n_layers: Number of Fourier layers.
         domain_padding: Zero padding on each side, as a fraction of the grid.
         separable: One weight for each mode and channel, in place of a channel matrix for each mode.
 
     Raises:
-        ConfigError: a number out of range, or heads given for the fixed FFT.
+        ConfigError: a number out of range, or an option of learned transforms given for the fixed FFT.
     """
     _check_positive(in_channels=in_channels, out_channels=out_channels, hidden_channels=hidden_channels)
-    _check_positive(n_layers=n_layers, **({} if heads is None else {"heads": heads}))
+    _check_positive(n_layers=n_layers, rank=rank, **({} if heads is None else {"heads": heads}))
     if len(n_modes) != len(grid) or not 1 <= len(grid) <= 3:
         raise ConfigError(f"{n_modes=} and {grid=}: one number for each of 1 to 3 axes is needed")
     check_counts(n_modes, grid)
     if domain_padding is not None and not 0 <= domain_padding <= 1:
         raise ConfigError(f"{domain_padding=}: allowed is a fraction of the grid from 0 to 1")
-    if transform == "fft" and heads is not None:
-        raise ConfigError(f"{heads=} with transform=fft: the fixed transform has no heads, remove the key")
+    options = {"heads": heads, "init": init, "rank": rank, "bank": bank}
+    if transform == "fft" and (given := [key for key, value in options.items() if value not in (None, "dft", 1)]):
+        raise ConfigError(f"{given[0]}={options[given[0]]} with transform=fft: the fixed FFT has none, remove the key")
     layer: Any = FFTSpectralConv
     if transform != "fft":
         padded = DomainPadding(domain_padding or 0.0).pad(torch.empty(1, 1, *grid)).shape[2:]
+        made = _transforms(transform, rank=rank, learnable=learnable)
         heads = hidden_channels if heads is None else heads
-        layer = MonarchSpectralConv.on_grid(padded, heads=heads, transform=transform_class(transform), as_neuralop=True)
+        layer = _layer(init, bank)(padded, heads=heads, transform=made)
     model = FNO(
         n_modes=tuple(n_modes),
         in_channels=in_channels,
@@ -76,6 +92,24 @@ def fno(
     if transform != "fft":
         model.grid = tuple(grid)  # as `monarchize` leaves it
     return tensor_state(fuse_blocks(use_any_precision(use_pointwise(model))))
+
+
+def _transforms(kind: str, **options: Any) -> Callable[..., Transform]:
+    """The class of a kind, with those options that differ from its defaults."""
+    changed = {name: value for name, value in options.items() if value != {"rank": 1, "learnable": True}[name]}
+    if "rank" in changed and kind != "monarch":
+        raise ConfigError(f"rank={changed['rank']} with transform={kind}: only Monarch transforms have one, remove it")
+    return partial(transform_class(kind), **changed) if changed else transform_class(kind)
+
+
+def _layer(init: Init | ByAxis, bank: list[Branch] | None) -> Callable[..., Any]:
+    """What makes the spectral layers of a grid: neuralop's function at the start, another member's, or a bank."""
+    fourier = not isinstance(init, ByAxis) and as_members(init) == (DFT(),)
+    if bank is not None:
+        if not fourier:
+            raise ConfigError(f"{init=} beside a bank: a branch says its own; remove the key")
+        return partial(FilterBank.on_grid, branches=bank)
+    return partial(MonarchSpectralConv.on_grid, **({"as_neuralop": True} if fourier else {"init": init}))
 
 
 def _check_positive(**numbers: int) -> None:

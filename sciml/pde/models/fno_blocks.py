@@ -6,6 +6,7 @@ from neuralop.layers.fno_block import FNOBlocks
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
+from sciml.pde.models.filter_bank import FilterBank
 from sciml.pde.models.replace import has_hooks, turn_layers
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 
@@ -22,7 +23,7 @@ class FusedFNOBlocks(FNOBlocks):
     ) -> Tensor:
         conv = self.convs[index]
         plain = self.norm is None and self.stabilizer is None and self.non_linearity is gelu
-        fusible = isinstance(conv, MonarchSpectralConv) and not has_hooks(conv)
+        fusible = isinstance(conv, MonarchSpectralConv | FilterBank) and not has_hooks(conv)
         if not (plain and fusible and self.fno_skips is not None):
             return super().forward_with_postactivation(x, index, output_shape)
         inner = index < self.n_layers - 1

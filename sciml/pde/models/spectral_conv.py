@@ -16,12 +16,13 @@ from sciml.errors import ConfigError
 from sciml.kernels import ops
 from sciml.pde.models import neuralop_layer
 from sciml.pde.models.modes import KeptModes, as_tuple, scaled
-from sciml.transforms import MonarchTransform, SeparableTransform, Transform
+from sciml.transforms import DFT, ByAxis, Member, MonarchTransform, SeparableTransform, Transform
+from sciml.transforms.members import Init, as_members, of_axes
 from sciml.transforms.modules import Rowwise
 
 
 class MonarchSpectralConv(Rowwise):
-    """v = S·W·A·u + b on 1-, 2- or 3-D fields: A and S are learnable, separable and start as the truncated DFT.
+    """v = S·W·A·u + b on 1-, 2- or 3-D fields: A and S are learnable, separable, and start as the truncated DFT.
 
         v[o, i…] = Re Σ_k… S_1[i_1, k_1] … S_d[i_d, k_d] Σ_c W[k…, c, o] Σ_j… A_1[k_1, j_1] … A_d[k_d, j_d] u[c, j…]
 
@@ -33,10 +34,13 @@ class MonarchSpectralConv(Rowwise):
     Args:
         in_channels, out_channels: of u and v.
         n_modes: as in neuralop: the m lowest frequencies (both signs) along every axis, of which the last keeps its
-            m // 2 + 1 non-negative ones if the data are real. May be changed later by assignment, up to max_n_modes.
+            m // 2 + 1 non-negative ones if the data are real. So many numbers they are too of a member that is real,
+            and of each block of a local one. May be changed later by assignment, up to max_n_modes.
         grid: points along each axis.
         heads: groups of channels with transforms of their own.
-        transform: the class of A and S.
+        transform: the class of A and S, or what makes them with options: partial(MonarchTransform, learnable=False).
+        init: what A starts from, S from its adjoint: a member, its word, a list for shares of the heads (see
+            `Transform`), or `ByAxis`. Where all are real, so are the weights W.
         as_neuralop: of real data, along an odd leading axis, return each frequency lowered by one, as neuralop 2.0
             does (docs/decisions/0003): the same function at the start on any grid.
         neuralop_kwargs: the other keywords of neuralop's SpectralConv: those of `neuralop_layer.Keywords` mean what
@@ -56,7 +60,8 @@ class MonarchSpectralConv(Rowwise):
         *,
         grid: int | Sequence[int],
         heads: int = 1,
-        transform: type[Transform] = MonarchTransform,
+        transform: Callable[..., Transform] = MonarchTransform,
+        init: Init | ByAxis = "dft",
         as_neuralop: bool = False,
         **neuralop_kwargs: Any,
     ) -> None:
@@ -67,40 +72,62 @@ class MonarchSpectralConv(Rowwise):
         self.complex_data, self.separable = keywords.complex_data, keywords.separable
         self.grid = as_tuple(grid)
         self.order = len(self.grid)
+        self.init = of_axes(init, self.order)
         self.resolution_scaling_factor = validate_scaling_factor(keywords.resolution_scaling_factor, self.order)
         self.out_grid = scaled(self.grid, self.resolution_scaling_factor)
         if as_neuralop and self.complex_data:
             raise ConfigError("as_neuralop=True with complex_data=True: take the layer over by from_spectral_conv")
-        half = [False] * (self.order - 1) + [not self.complex_data]
-        self.kept = KeptModes.counted(n_modes, keywords.max_n_modes, self.grid, half)
-        shifts = [as_neuralop and n % 2 and not h for n, h in zip(self.grid, half, strict=True)]
-        written = [range(f.start - s, f.stop - s) for f, s in zip(self.kept.frequencies, shifts, strict=True)]
-        self._build_transforms(transform, heads, self.kept.frequencies, written)
+        if as_neuralop and any(as_members(of_axis) != (DFT(),) for of_axis in self.init):
+            raise ConfigError(f"as_neuralop=True with {init=}: neuralop's layer is the DFT's, remove one of them")
+        members = [as_members(of_axis) for of_axis in self.init]
+        self.real_weight = not self.complex_data and all(m.real for of_axis in members for m in of_axis)
+        first = [of_axis[0] for of_axis in members]  # of a list of heads, the one that counts the modes
+        half = self._halved(first)
+        self.kept = KeptModes.counted(n_modes, keywords.max_n_modes, self.grid, half, first)
+        shifts = [
+            as_neuralop and n % 2 and not h and m == DFT() for n, h, m in zip(self.grid, half, first, strict=True)
+        ]
+        written = [range(f.start - s, f.stop - s) for f, s in zip(self.kept.rows, shifts, strict=True)]
+        self._build_transforms(transform, heads, self.kept.rows, written)
 
         std = (2 / (in_channels + out_channels)) ** 0.5 if keywords.init_std == "auto" else float(keywords.init_std)
         # (m_1, …, m_d, in, 2, out), real and imaginary part on the axis before the last; (m_1, …, m_d, 2, channels).
+        # Real weights have the real part alone.
         self.weight = nn.Parameter(self._drawn(std))
         self.bias = nn.Parameter(std * torch.randn(out_channels, *[1] * self.order)) if keywords.bias else None
 
     def _drawn(self, std: float) -> Tensor:
-        """Complex normal weights, number for number those that neuralop draws."""
+        """Complex normal weights, number for number those that neuralop draws; or real ones of the same variance."""
         channels = [self.in_channels] if self.separable else [self.in_channels, self.out_channels]
-        dtype = torch.get_default_dtype().to_complex()
-        drawn = torch.empty(*channels, *self.max_n_modes, dtype=dtype).normal_(0, std)
+        dtype = torch.get_default_dtype() if self.real_weight else torch.get_default_dtype().to_complex()
+        drawn = torch.empty(*channels, *map(len, self.kept.rows), dtype=dtype).normal_(0, std)
         modes_first = drawn.movedim(tuple(range(len(channels))), tuple(range(-len(channels), 0)))
-        return torch.view_as_real(modes_first).movedim(-1, -2).contiguous()
+        parts = modes_first[..., None] if self.real_weight else torch.view_as_real(modes_first)
+        return parts.movedim(-1, -2).contiguous()
 
     def _build_transforms(
-        self, transform: type[Transform], heads: int, analysis: Sequence[range], synthesis: Sequence[range]
+        self, transform: Callable[..., Transform], heads: int, analysis: Sequence[range], synthesis: Sequence[range]
     ) -> None:
-        """Make A for `grid` and S for `out_grid`, of the frequencies read and written along each axis."""
+        """Make A for `grid` and S for `out_grid`, of the rows read and written along each axis."""
         self.analysis = SeparableTransform(
-            transform(n, modes=f, heads=heads) for n, f in zip(self.grid, analysis, strict=True)
+            transform(n, modes=rows, heads=heads, init=init)
+            for n, rows, init in zip(self.grid, analysis, self.init, strict=True)
         )
         self.synthesis = SeparableTransform(
-            transform(n, modes=f, inverse=True, real=half, heads=heads)
-            for n, f, half in zip(self.out_grid, synthesis, self.kept.half, strict=True)
+            transform(n, modes=rows, inverse=True, real=real, heads=heads, init=init)
+            for n, rows, real, init in zip(self.out_grid, synthesis, self._real_axes(synthesis), self.init, strict=True)
         )
+
+    def _halved(self, members: Sequence[Member]) -> list[bool]:
+        """Of real data, the last axis whose rows are of conjugate pairs needs the half of them."""
+        pairs = [axis for axis, member in enumerate(members) if member.pairs and not self.complex_data]
+        return [axis == max(pairs, default=None) for axis in range(self.order)]
+
+    def _real_axes(self, rows: Sequence[range]) -> list[bool]:
+        """Where a synthesis counts conjugate rows twice: on the half axis, else on the last, if some heads have them."""
+        if self.complex_data or any(self.kept.half):
+            return self.kept.half
+        return [axis == self.order - 1 and rows[axis].start >= 0 for axis in range(self.order)]
 
     @classmethod
     def on_grid(cls, grid: int | Sequence[int], **options: Any) -> Callable[..., Self]:
@@ -113,7 +140,7 @@ class MonarchSpectralConv(Rowwise):
         conv: SpectralConv,
         grid: int | Sequence[int],
         heads: int = 1,
-        transform: type[Transform] = MonarchTransform,
+        transform: Callable[..., Transform] = MonarchTransform,
         *,
         out_grid: Sequence[int] | None = None,
         corrected: bool = False,
@@ -192,15 +219,23 @@ class MonarchSpectralConv(Rowwise):
         Raises ValueError for integers, for complex fields where the layer is for real ones, and for other channels.
         """
         x = self._checked(x)
-        grid = tuple(x.shape[2:])
+        operands = self.operands(tuple(x.shape[2:]), output_shape)
+        return ops.spectral_conv(x, *operands, self.bias, skip, gelu=gelu, backend=self.backend)
+
+    def operands(
+        self, grid: Sequence[int], output_shape: Sequence[int] | None = None
+    ) -> tuple[list[ops.Axis], Tensor, list[ops.Axis]]:
+        """A, W and S for fields on this grid, as `ops.spectral_conv` takes them."""
+        grid = tuple(grid)
         out_grid = scaled(grid, self.resolution_scaling_factor) if output_shape is None else tuple(output_shape)
         used = self.kept.slices(grid, out_grid)
         weight = self.weight[used]
+        if self.real_weight:
+            weight = torch.cat([weight, torch.zeros_like(weight)], -2)
         if out_grid != grid:  # orthonormal transforms of unequal size: 1/√n of each, where 1/n_in is wanted
             weight = weight * math.sqrt(math.prod(out_grid) / math.prod(grid))
         analysis = self.analysis.on(grid, self.in_channels, used)
-        synthesis = self.synthesis.on(out_grid, self.out_channels, used)
-        return ops.spectral_conv(x, analysis, weight, synthesis, self.bias, skip, gelu=gelu, backend=self.backend)
+        return analysis, weight, self.synthesis.on(out_grid, self.out_channels, used)
 
     def resized(self, grid: int | Sequence[int]) -> Self:
         """A copy with factors for another grid over the same domain, transforms and weights in reserve carried over."""
