@@ -237,5 +237,6 @@ def test_a_folder_of_the_users_is_left_alone(folder: Path) -> None:
 def test_a_line_is_said_for_every_trial(folder: Path) -> None:
     said: list[str] = []
     run(study(), "out", Pretended(), say=said.append)
-    assert len(said) == len(rows())
+    assert len(said) == len(rows()) + 1
+    assert "time  fft 1 s per epoch, padded 2 s per epoch" in said
     assert re.fullmatch(r" +1  tune +fft  4 epochs  lr 0.01  seed 0  val 0.25  4 s", said[0])
