@@ -1,6 +1,7 @@
 """The errors that bad input gets. Each message names the place, the expected, the found and the remedy."""
 
-from collections.abc import Iterable
+import difflib
+from collections.abc import Iterable, Sequence
 
 NAMES_SHOWN, NAME_LENGTH = 8, 60
 
@@ -25,6 +26,10 @@ class CheckpointError(RuntimeError):
     """A checkpoint is damaged, unsafe, or does not fit the model."""
 
 
+class RunFailed(RuntimeError):  # noqa: N818
+    """A run of a study ended with an error that is no divergence."""
+
+
 class ConfigError(ValueError):
     """A setting is out of range; the command line ends with exit status 2."""
 
@@ -35,6 +40,13 @@ def listed(names: Iterable[object]) -> str:
     shown = [name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…" for name in every[:NAMES_SHOWN]]
     more = len(every) - len(shown)
     return (", ".join(shown) or "nothing") + (f" and {more} more ({len(every)} in all)" if more else "")
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """`; did you mean 'X'?`; if no known word is close, a list of them, unless it would be long."""
+    if found := difflib.get_close_matches(word, known, n=1, cutoff=0.5):
+        return f"; did you mean {found[0]!r}?"
+    return f"; there are {', '.join(known)}" if 0 < len(known) <= 15 else ""
 
 
 def require(name: str, value: object, good: bool, allowed: str) -> None:

@@ -15,6 +15,7 @@ KNOWN = (
     errors.NonFinite,
     errors.UnsafeFile,
     errors.CheckpointError,
+    errors.RunFailed,
     OSError,  # CorruptFile; no such file; disk full
 )
 
@@ -49,7 +50,7 @@ def main(args: Sequence[str] | None = None) -> int:
 
 def _command(name: str) -> Callable[[list[str]], int]:
     modules = {"fit": "train", "validate": "train", "test": "train", "predict": "train"}
-    modules |= {"data": "tools", "compare": "tools", "verify": "tools"}
+    modules |= {"data": "tools", "compare": "tools", "verify": "tools", "study": "study"}
     if name not in modules:
         raise errors.ConfigError(f"unknown command {name!r}{nearest(name, list(modules))}; see sciml --help")
     module = import_module(f"sciml.cli.{modules[name]}")

@@ -18,17 +18,12 @@ from sciml.cli.signatures import command_arguments
 from sciml.errors import ConfigError
 from sciml.runs.allowed import allowed
 from sciml.runs.directory import RunDirectory
+from sciml.training.arguments import add_parts, add_places
 from sciml.training.data import DataModule
 from sciml.training.task import Task
 from sciml.training.trainer_settings import check_seed
 
 NAME_ONE = "; name a configuration (--config FILE, as in configs/), or a run"
-TRAINER_DEFAULTS = {
-    "log_every_n_steps": 1,
-    "enable_model_summary": False,
-    "num_sanity_val_steps": 0,
-    "use_distributed_sampler": False,  # our loaders share the samples out
-}
 
 
 class ConfiguredCLI(LightningCLI):
@@ -63,19 +58,10 @@ class ConfiguredCLI(LightningCLI):
         self.run_command()
 
     def add_core_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """As in LightningCLI, where `null` would be a model as well, and what a constructor raises would be hidden."""
-        parser.add_lightning_class_args(Trainer, "trainer")
-        parser.set_defaults({f"trainer.{key}": value for key, value in TRAINER_DEFAULTS.items()})
-        parser.add_function_arguments(_parts, as_positional=False, fail_untyped=False, sub_configs=True)
+        add_parts(parser)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--run_dir",
-            type=str | None,
-            default=None,
-            help="where results go (default: runs/NAME for NAME.yaml; its own directory for a run's config.yaml)",
-        )
-        parser.add_argument("--overwrite", type=bool, default=False, help="let fit replace an existing run")
+        add_places(parser)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         self.arguments = [*(args if isinstance(args, list) else []), *(f"--allow={name}" for name in allowed())]
@@ -99,15 +85,6 @@ class ConfiguredCLI(LightningCLI):
             for path in classes:
                 with suppress(SystemExit):
                     parser.parse_args([self.command, f"--{key}.help={path}"])
-
-
-def _parts(model: Task, data: DataModule) -> None:
-    """What a configuration is of.
-
-    Args:
-        model: a task, with a network and its optimizer
-        data: what it is trained and tested on
-    """
 
 
 def _default_run_dir(configs: Sequence[object]) -> Path:

@@ -38,6 +38,7 @@ usage: sciml COMMAND ...     (python -m sciml is the same; each command has its 
   fit CONFIG.yaml              train; writes a run directory, runs/<name of CONFIG>
   validate | test | predict RUN    evaluate the run's best checkpoint (test: metrics, predictions, figures)
   compare RUN...               a table of runs that `sciml test` has evaluated
+  study FILE.yaml              a tuned comparison: learning rates, seeds, budgets, equal time
   verify PATH...               look for damage in HDF5 files
 
 Configurations to start from are in configs/. Exit status: 0; 1 bad data or divergence; 2 a wrong word or setting;
@@ -106,6 +107,50 @@ A Markdown table of runs: parameters, errors, seconds an epoch, peak memory; and
   --any-data            compare runs that were evaluated on different data too
 """
 
+STUDY = """\
+usage: sciml study FILE.yaml [--folder PATH] [--jobs N | --dask ADDRESS | --slurm KEY=VALUE...]
+                             [--only CONTENDER...] [--dry-run]
+
+A tuned comparison. Every contender is tuned on validation data with equally many trials, until both neighbours of its
+best are worse; then trained with every seed, and tested; then trained for the slowest one's time. Every trial is a run
+of `sciml fit`. What was stopped goes on with the same command.
+
+  FILE.yaml             the study, see below
+  --folder PATH         [runs/studies/NAME] where its runs, study.csv, samples.csv, study.yaml and report go
+  --jobs N              [1] runs at a time on this machine
+  --dask ADDRESS        run on a Dask cluster, tcp://HOST:PORT of its scheduler
+  --slurm KEY=VALUE     run as job arrays of SLURM; options of submitit, such as timeout_min=60 slurm_partition=gpu
+  --only CONTENDER      run these alone; the rows of others stay
+  --dry-run             list contenders, their parameters, and how many trials there will be
+
+FILE.yaml
+  metric                entry of metrics.json that is compared, such as relative_l2
+  contenders            by name: settings as below
+  budgets               epochs of training, such as [30, 120]; each is a comparison of its own
+  base                  [none] configurations of all contenders, later ones over earlier ones
+  set                   [none] dotted keys over them, such as {data.init_args.n_val: 200}
+  tune                  [none] what is tuned: dotted key and first guess
+  factor                [2.0] step of the search, up and down
+  trials                [9] most for a contender at a budget
+  tune_at               [each] budget, or the first, whose best values serve the others
+  seeds                 [0, 1, 2] of the runs at the best values; the first is also that of tuning
+  baselines             [none] ratios are to the best of these; none: to the first contender
+  equal_time            [true] whether contenders also train for as long as the slowest
+  threads               [1] of a run
+  name                  [none] of the study; none: that of the file
+  allow                 [none] packages of your own that settings may name
+  seconds_per_epoch     [none] by contender, instead of a measurement
+
+contenders.NAME
+  like                  [none] another contender, whose entries hold where this one has none
+  config                [none] further configurations
+  set                   [none] further settings; {seed} in a text is the run's seed, {from} as said below
+  tune                  [none] further keys; null: not tuned here
+  widen                 [none] {key, to}: the integer at key is the least with as many parameters as contender `to`
+  from                  [none] a contender whose run of the same seed and budget it starts from; its folder is {from}
+  epochs                [1.0] share of the budget
+"""
+
 VERIFY = """\
 usage: sciml verify PATH...
 
@@ -129,7 +174,7 @@ def asked(arguments: list[str]) -> str | None:
         return _training(command)
     if command == "data":
         return GENERATORS[name].help if name in GENERATORS else DATA
-    return {"compare": COMPARE, "verify": VERIFY}.get(command, COMMANDS)
+    return {"compare": COMPARE, "study": STUDY, "verify": VERIFY}.get(command, COMMANDS)
 
 
 def full(arguments: list[str]) -> list[str] | None:
@@ -138,7 +183,7 @@ def full(arguments: list[str]) -> list[str] | None:
     if "full" not in words or not (words is not arguments or "-h" in words or "--help" in words):
         return None
     named = [word for word in words if word not in ("full", "-h", "--help")] or ["fit"]
-    return None if named[0] in ("compare", "verify") else [*named, "--help"]
+    return None if named[0] in ("compare", "study", "verify") else [*named, "--help"]
 
 
 def _training(command: str) -> str:

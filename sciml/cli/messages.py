@@ -1,21 +1,16 @@
 """Words for what went wrong: what was probably meant, and which class refused its arguments."""
 
-import difflib
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sciml import errors
+from sciml.errors import nearest
+
+__all__ = ["building", "nearest"]
 
 OURS = (errors.BadSchema, errors.NonFinite, errors.UnsafeFile, errors.CheckpointError, errors.ConfigError)
 FOREIGN = (TypeError, ValueError, AssertionError, LookupError, AttributeError, ImportError, RuntimeError)
-
-
-def nearest(word: str, known: Sequence[str]) -> str:
-    """`; did you mean 'X'?`; if no known word is close, a list of them, unless it would be long."""
-    if found := difflib.get_close_matches(word, known, n=1, cutoff=0.5):
-        return f"; did you mean {found[0]!r}?"
-    return f"; there are {', '.join(known)}" if 0 < len(known) <= 15 else ""
 
 
 @contextmanager

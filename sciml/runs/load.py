@@ -1,8 +1,9 @@
 """A trained network from the directory of its run."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jsonargparse import ArgumentError
 from lightning.pytorch import LightningModule
@@ -37,7 +38,7 @@ def load(run: str | os.PathLike[str], *, allow: Sequence[str] = ()) -> Lightning
     checkpoint = read_checkpoint(path)
     settings = read_config(folder / "config.yaml")
     Origin(path, settings, checkpoint).require_same_network()
-    task = _built(settings, folder / "config.yaml", allow)
+    task = build_task(settings, folder / "config.yaml", allow)
     if not isinstance(getattr(task, "net", None), nn.Module):
         raise ConfigError(f"{folder / 'config.yaml'}: model.class_path is no task of sciml's")
     task.on_load_checkpoint(checkpoint)  # first: it says which layers are dense
@@ -50,12 +51,20 @@ def load(run: str | os.PathLike[str], *, allow: Sequence[str] = ()) -> Lightning
     return task.eval()
 
 
-def _built(settings: dict, config: Path, allow: Sequence[str]) -> LightningModule:
-    """The task that the settings describe. Naming classes imports them: none but those allowed."""
+def build_task(settings: Mapping[str, Any], name: object, allow: Sequence[str] = ()) -> LightningModule:
+    """The task, untrained, that the `model` of these settings describes. Naming classes imports them.
+
+    Args:
+        settings: A configuration; of it `model` alone is read.
+        name: What errors call it, such as its file.
+        allow: As in `load`.
+
+    Raises ConfigError for a class that is not allowed, or does not take its arguments.
+    """
     with allowing(allow):
         parser = Parser(exit_on_error=False)
         parser.add_lightning_class_args(LightningModule, "model", subclass_mode=True)
         try:
             return parser.instantiate(parser.parse_object({"model": settings.get("model")})).model
         except ArgumentError as error:
-            raise ConfigError(f"{config}: {' '.join(str(error).split())}") from error
+            raise ConfigError(f"{name}: {' '.join(str(error).split())}") from error

@@ -54,7 +54,7 @@ def compare(run_dirs: Sequence[str | os.PathLike[str]], *, any_data: bool = Fals
     stale = [staleness(run, found) for run, found in zip(paths, metrics, strict=True)]
     cells = _columns(metrics, measures) | ({"data": data} if data else {})
     labels = [f"`{name}`{' †' if reason else ''}" for name, reason in zip(names, stale, strict=True)]
-    table = _markdown(["run", *cells], [list(row) for row in zip(labels, *cells.values(), strict=True)])
+    table = markdown(["run", *cells], [list(row) for row in zip(labels, *cells.values(), strict=True)])
     notes = [f"† `{n}`: {reason}." for n, reason in zip(names, stale, strict=True) if reason]
     notes += [*_diverged(names, metrics), *unknown_data(names, metrics)]
     table += "".join(f"\n{note}\n" for note in notes)
@@ -62,7 +62,7 @@ def compare(run_dirs: Sequence[str | os.PathLike[str]], *, any_data: bool = Fals
     if not differences:
         return table
     rows = [[f"`{key}`", *values] for key, values in differences.items()]
-    return table + "\nSettings that differ:\n\n" + _markdown(["setting", *(f"`{name}`" for name in names)], rows)
+    return table + "\nSettings that differ:\n\n" + markdown(["setting", *(f"`{name}`" for name in names)], rows)
 
 
 def _columns(metrics: Sequence[Mapping[str, Any]], measures: Sequence[Column]) -> dict[str, list[str]]:
@@ -158,7 +158,8 @@ def _best_in_bold(values: Sequence[float | None], column: Column) -> list[str]:
     return [f"**{cell}**" if cell == best else cell for cell in cells]  # equally good
 
 
-def _markdown(header: list[str], rows: list[list[str]]) -> str:
+def markdown(header: list[str], rows: list[list[str]]) -> str:
+    """A table in Markdown: the first column to the left, the others to the right."""
     rule = ["---", *["---:"] * (len(header) - 1)]
     cells = [[cell.replace("|", "\\|") for cell in row] for row in (header, rule, *rows)]
     return "".join(f"| {' | '.join(row)} |\n" for row in cells)

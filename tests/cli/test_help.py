@@ -25,7 +25,7 @@ from sciml.training.data import DataModule
 from sciml.training.structure import DenseToSparse, SparseToDense
 from sciml.training.task import Task
 
-COMMANDS = ["fit", "validate", "test", "predict", "compare", "verify", "data"]
+COMMANDS = ["fit", "validate", "test", "predict", "compare", "study", "verify", "data"]
 ENTRY = re.compile(r"^  ([a-z][\w-]*) +(?:\[([^\]]*)\] )?\S", re.MULTILINE)
 
 
@@ -162,7 +162,7 @@ def test_the_full_list_is_the_parsers_own(ask: str, capsys: pytest.CaptureFixtur
     assert len(printed.splitlines()) > 500
 
 
-@pytest.mark.parametrize("command", ["compare", "verify"])
+@pytest.mark.parametrize("command", ["compare", "study", "verify"])
 def test_a_command_of_few_arguments_has_one_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--help"]) == main([command, "--help", "full"]) == 0
     printed = capsys.readouterr().out

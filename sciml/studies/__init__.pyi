@@ -1,0 +1,9 @@
+from .engine import DaskEngine as DaskEngine
+from .engine import Engine as Engine
+from .engine import LocalEngine as LocalEngine
+from .engine import SlurmEngine as SlurmEngine
+from .file import Contender as Contender
+from .file import Study as Study
+from .protocol import run as run
+from .report_page import publish as publish
+from .report_page import report as report

@@ -1,0 +1,242 @@
+"""The protocol of a study: every contender is tuned alike, then trained with every seed, then for the same time."""
+
+import asyncio
+import math
+import os
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]
+
+from sciml.errors import ConfigError
+from sciml.io.atomic import replacing
+from sciml.io.jobs import exclusive
+from sciml.runs.settings import flat
+from sciml.studies.concurrency import run_stoppable, together
+from sciml.studies.contender import Contender
+from sciml.studies.counts import Counts
+from sciml.studies.engine import Engine
+from sciml.studies.file import Study
+from sciml.studies.search import Losses, Point, Search, best, enclose, is_enclosed, refine, values
+from sciml.studies.table import Table
+from sciml.studies.timing import EPOCHS, ROUNDS, InTurn
+from sciml.studies.trials import Outcome, Test, Trial, name_of
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+_print = partial(print, flush=True)  # a log shows each line when it is said
+
+
+def run(
+    study: Study,
+    folder: str | os.PathLike[str],
+    engine: Engine,
+    *,
+    only: Sequence[str] = (),
+    say: Callable[[str], None] = _print,
+) -> None:
+    """Runs what is not done yet of a study; study.csv, samples.csv and study.yaml in its folder are always up to date.
+
+    Tuning looks at validation alone. Of contenders that start from nothing, each gets as many trials as the one that
+    needs most until it is enclosed; those that start from another's run get as many as these. At the best values every
+    seed is trained and tested. Seconds per epoch are measured in one paired run, with nothing else of the study
+    running; every contender but the slowest is then also trained for the epochs that fill the slowest one's time.
+
+    Args:
+        study: What to run.
+        folder: Of the study.
+        engine: Where its runs run.
+        only: Run these contenders alone, and those that they start from; rows of others stay as they are.
+        say: Is given a line for every trial that ends.
+
+    Raises:
+        RunFailed: A run failed otherwise than by divergence; all others were stopped with their checkpoints.
+        Interrupted: By Ctrl-C or SIGTERM; the same call goes on.
+        ConfigError: The folder holds files, and no study.
+    """
+    folder = Path(folder).absolute()  # workers may run elsewhere
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "study.yaml").is_file():
+        raise ConfigError(f"{folder}: holds files and no study.yaml; give another --folder")
+    with exclusive(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        counted = Counts(study, folder / "parameters.json")
+        protocol = Protocol(study.widened(counted), folder, engine, only=only, say=say)
+        protocol.table.parameters |= {c.name: counted(c) for c in protocol.study.contenders.values() if not c.source}
+        run_stoppable(protocol.run(), f"{folder}: the same command goes on")
+
+
+class Protocol:
+    """One study, its folder and where it runs; see `run`."""
+
+    def __init__(
+        self, study: Study, folder: Path, engine: Engine, *, only: Sequence[str], say: Callable[[str], None]
+    ) -> None:
+        self.whole, self.study = study, study.only(only) if only else study
+        self.folder, self.engine, self.say = folder, engine, say
+        self.table = Table(study, folder, [*self.study.contenders])
+        self.best: dict[tuple[str, int], dict[str, float]] = {}  # of (contender, budget): the tuned keys' values
+        self.diverging: set[str] = set()  # contenders without any value at which their training does not diverge
+        self.table.seconds |= study.seconds_per_epoch
+        self._count: dict[int, int] = {}  # of a budget: trials of each contender
+        self._settings = {c.name: flat(c.resolved(study.seeds[0], study.allow)) for c in study.contenders.values()}
+        self._environment = dict.fromkeys(THREADS, str(study.threads))
+        self._busy: dict[Path, asyncio.Lock] = {}
+        self._ended = 0
+
+    async def run(self) -> None:
+        self._write_study()
+        async with self.engine:
+            for level in self.study.levels():
+                await together(self._tune(budget, level) for budget in self.study.tuned_budgets)
+                self._use_first()
+                await together(self._final(c, budget) for budget in self.study.budgets for c in level)
+            if self.study.equal_time:
+                await self._measure_seconds()
+                await together(self._equal_time(budget) for budget in self.study.budgets)
+        self.table.write()
+
+    async def _tune(self, budget: int, level: Sequence[Contender]) -> None:
+        most = self._count.get(budget, self.study.trials)
+        coarse = await together(self._follow(enclose(len(c.tune), most), c, budget) for c in level)
+        if budget not in self._count:
+            least = max(1 + 2 * len(c.tune) for c in self.study.contenders.values())
+            self._count[budget] = max(least, *map(len, coarse))
+        for contender, losses in zip(level, coarse, strict=True):
+            self.table.bracketed[contender.name, budget] = is_enclosed(losses)
+        count = self._count[budget]
+        found = await together(
+            self._follow(refine(losses, count), c, budget) for c, losses in zip(level, coarse, strict=True)
+        )
+        for contender, losses in zip(level, found, strict=True):
+            self.best[contender.name, budget] = self._values(contender, best(losses))
+            if losses[best(losses)] == math.inf:
+                self.diverging.add(contender.name)
+
+    async def _follow(self, search: Search, contender: Contender, budget: int) -> Losses:
+        """The search, told the losses that it asks for."""
+        try:
+            wanted = next(search)
+            while True:
+                found = await together(self._loss(contender, budget, point) for point in wanted)
+                wanted = search.send(dict(zip(wanted, found, strict=True)))
+        except StopIteration as end:
+            return end.value
+
+    async def _loss(self, contender: Contender, budget: int, point: Point) -> float:
+        trial = self.trial(contender, budget, self._values(contender, point), self.study.seeds[0])
+        return (await self._train("tune", trial)).val
+
+    def _use_first(self) -> None:
+        """Where only the first budget is tuned, its values serve all."""
+        for name, budget in list(self.best):
+            for other in self.study.budgets:
+                self.best.setdefault((name, other), self.best[name, budget])
+                self.table.bracketed.setdefault((name, other), self.table.bracketed[name, budget])
+
+    async def _final(self, contender: Contender, budget: int) -> None:
+        trials = [self.trial(contender, budget, self.best[contender.name, budget], seed) for seed in self.study.seeds]
+        await together(self._test("final", trial) for trial in trials)
+
+    async def _equal_time(self, budget: int) -> None:
+        """The slowest of a budget says for how long; what a run starts from is part of its time."""
+        seconds = {c.name: self._seconds(c, budget) for c in self._timed()}
+        wanted = []
+        for contender in self._timed():
+            left, each = max(seconds.values()) - seconds[contender.name], self.table.seconds[contender.name]
+            if left > 0:
+                epochs = contender.epochs(budget) + round(left / each)
+                at = self.best[contender.name, budget]
+                wanted += [self.trial(contender, budget, at, seed, epochs) for seed in self.study.seeds]
+        await together(self._test("equal_time", trial) for trial in wanted)
+
+    def _seconds(self, contender: Contender, budget: int) -> float:
+        own = contender.epochs(budget) * self.table.seconds[contender.name]
+        return own + (self._seconds(self.study.contenders[contender.source], budget) if contender.source else 0.0)
+
+    def _timed(self) -> list[Contender]:
+        return [c for c in self.study.contenders.values() if c.name not in self.diverging]
+
+    async def _measure_seconds(self) -> None:
+        """In turns, so that all contenders meet the same machine in the same state."""
+        missing = [c for c in self._timed() if c.name not in self.table.seconds]
+        turns = InTurn([self._timing(contender, number) for number in range(ROUNDS) for contender in missing])
+        turns.conclude(await self._execute(turns))
+        found = turns.seconds()
+        self.table.seconds |= found
+        self._write_study()
+        if found:
+            self.say("time  " + ", ".join(f"{name} {seconds:.3g} s per epoch" for name, seconds in found.items()))
+
+    def _timing(self, contender: Contender, number: int) -> Trial:
+        budget = self.study.budgets[0]
+        at = self.best[contender.name, budget]
+        return self.trial(contender, budget, at, self.study.seeds[0], EPOCHS, turn=number)
+
+    def trial(
+        self,
+        contender: Contender,
+        budget: int,
+        at: dict[str, float],
+        seed: int,
+        epochs: int | None = None,
+        turn: int | None = None,
+    ) -> Trial:
+        """A training of a contender at these values, in a folder that all of its settings name."""
+        source = self.study.contenders[contender.source] if contender.source else None
+        start = self.trial(source, budget, self.best[source.name, budget], seed).folder if source else None
+        epochs = contender.epochs(budget) if epochs is None else epochs
+        given = {contender.tuned[name]: value for name, value in at.items()}
+        given |= {"trainer.max_epochs": epochs, "trainer.enable_progress_bar": False, "seed_everything": seed}
+        marks = {"seed": seed, "from": start and start.name}
+        settings = {**self._settings[contender.name], **contender.flat(given, marks)}
+        name = name_of(epochs, at, seed, [settings, self.study.threads]) + ("" if turn is None else f"_t{turn}")
+        return Trial(
+            contender.name,
+            budget,
+            epochs,
+            seed,
+            at,
+            contender.words(given, {"seed": seed, "from": start and os.path.relpath(start)}),
+            self.folder / contender.name / name,
+            self.study.allow,
+            resumes=turn is None,
+        )
+
+    def _values(self, contender: Contender, point: Point) -> dict[str, float]:
+        found = values(point, list(contender.tune.values()), self.study.factor)
+        return dict(zip(contender.tuned, found, strict=True))
+
+    async def _train(self, phase: str, trial: Trial) -> Outcome:
+        outcome = await self._trained(trial)
+        self._end(phase, trial, outcome, None)
+        return outcome
+
+    async def _test(self, phase: str, trial: Trial) -> None:
+        outcome, metrics = await self._trained(trial), None
+        if not outcome.diverged:
+            test = Test(trial)
+            metrics = test.conclude(await self._execute(test))
+        self._end(phase, trial, outcome, metrics)
+
+    async def _trained(self, trial: Trial) -> Outcome:
+        async with self._busy.setdefault(trial.folder, asyncio.Lock()):  # another phase may ask for the same
+            return trial.outcome() or trial.conclude(await self._execute(trial))
+
+    async def _execute(self, work: Any) -> int:
+        return await self.engine.run(work, self._environment) if work.commands() else 0
+
+    def _end(self, phase: str, trial: Trial, outcome: Outcome, metrics: dict[str, Any] | None) -> None:
+        self.table.add(phase, trial, outcome, metrics)
+        self._ended += 1
+        at = "  ".join(f"{name} {value:g}" for name, value in trial.values.items())
+        found = "diverged" if outcome.diverged else f"val {outcome.val:.4g}"
+        if metrics and (error := metrics[self.study.metric]) is not None:
+            found += f"  {self.study.metric} {error:.4g}"
+        head = f"{self._ended:4d}  {phase:10s}  {trial.contender}  {trial.epochs} epochs  {at}  seed {trial.seed}"
+        self.say(f"{head}  {found}  {sum(outcome.epoch_seconds):.3g} s")
+
+    def _write_study(self) -> None:
+        text = yaml.safe_dump(self.whole.entries(self.table.seconds), sort_keys=False, width=120)
+        with replacing(self.folder / "study.yaml") as temporary:
+            temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,148 @@
+"""What a study's folder holds, read: rows of study.csv and samples.csv, gathered by contender, phase and budget."""
+
+import csv
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+
+from sciml.errors import BadSchema, CorruptFile, listed
+from sciml.io.safe_yaml import read_yaml
+from sciml.runs.measures import Column, columns
+from sciml.runs.metrics_json import read_metrics
+from sciml.studies.statistics import Interval, Values, difference, ratio
+
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one contender in one phase at one budget, a seed each, and what each test sample gave."""
+
+    contender: str
+    phase: str
+    budget: int
+    rows: Sequence[Row]
+    values: Values | None  # (seed, sample); None where a run has no figures of its samples
+
+    def numbers(self, key: str) -> list[float]:
+        """A column, a number for each run; NaN where it is empty."""
+        return [float(row[key]) if row.get(key) else math.nan for row in self.rows]
+
+    def mean(self, key: str) -> float:
+        return fmean(self.numbers(key))
+
+    def std(self, key: str) -> float:
+        """Of the seeds; NaN for one."""
+        numbers = self.numbers(key)
+        return stdev(numbers) if len(numbers) > 1 and all(map(math.isfinite, numbers)) else math.nan
+
+    @property
+    def seeds(self) -> list[str]:
+        return [row["seed"] for row in self.rows]
+
+
+class Records:
+    """A study that was run, at least in part.
+
+    Attributes:
+        folder: Of the study.
+        settings: study.yaml.
+        rows: study.csv.
+
+    Raises BadSchema for a folder without a study's files, CorruptFile for files that hold something else.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        self.rows = self._table("study.csv", ("contender", "phase", "budget", "epochs", "seed", "val", "run"))
+        self._samples = self._table("samples.csv", ("contender", "phase", "budget", "seed", "sample", "value"))
+        self.settings: dict[str, Any] = read_yaml(self.folder / "study.yaml")
+        wanted = ("name", "metric", "contenders", "budgets", "seeds", "baselines")
+        if lacking := [key for key in wanted if key not in self.settings]:
+            raise CorruptFile(f"{self.folder / 'study.yaml'}: no {listed(lacking)}; run `sciml study` again")
+
+    def _table(self, name: str, wanted: Sequence[str]) -> list[Row]:
+        path = self.folder / name
+        if not path.is_file():
+            raise BadSchema(f"{path}: no such file; expected the folder of a study, which `sciml study` writes")
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            if lacking := set(wanted) - set(reader.fieldnames or ()):
+                raise CorruptFile(f"{path}: no column {listed(sorted(lacking))}; run `sciml study` again")
+            return list(reader)
+
+    @property
+    def contenders(self) -> list[str]:
+        return list(self.settings["contenders"])
+
+    @property
+    def budgets(self) -> list[int]:
+        return list(self.settings["budgets"])
+
+    @cached_property
+    def column(self) -> Column:
+        """The metric that is compared, as the runs describe it: its name in a table, and whether less is better."""
+        for row in self.rows:
+            if (self.folder / row["run"] / "metrics.json").is_file():
+                described = {column.key: column for column in columns(read_metrics(self.folder / row["run"]))}
+                if self.settings["metric"] in described:
+                    return described[self.settings["metric"]]
+        raise BadSchema(f"{self.folder}: no run has a metrics.json that describes {self.settings['metric']}")
+
+    @property
+    def high(self) -> bool:
+        """Whether more of the metric is better; contenders then differ by a difference, else by a ratio."""
+        return self.column.better == "high"
+
+    def tried(self, contender: str, budget: int) -> list[Row]:
+        """The trials of tuning; those of the first budget where only that one is tuned."""
+        budget = self.budgets[0] if self.settings.get("tune_at") == "first" else budget
+        return self._of(contender, "tune", budget)
+
+    def group(self, contender: str, phase: str, budget: int) -> Group | None:
+        """None if it has no run there, or not yet."""
+        rows = sorted(self._of(contender, phase, budget), key=lambda row: int(row["seed"]))
+        if not rows:
+            return None
+        place = (contender, phase, str(budget))
+        found: dict[str, list[float]] = {row["seed"]: [] for row in rows}
+        for sample in self._samples:
+            if (sample["contender"], sample["phase"], sample["budget"]) == place and sample["seed"] in found:
+                found[sample["seed"]].append(float(sample["value"] or "nan"))
+        lengths = {len(values) for values in found.values()}
+        complete = len(lengths) == 1 and lengths != {0}
+        return Group(contender, phase, budget, rows, np.array(list(found.values())) if complete else None)
+
+    def groups(self, phase: str, budget: int) -> dict[str, Group]:
+        """Of all contenders that have runs there; at equal time the slowest is there with those of its budget."""
+        found = {name: self.group(name, phase, budget) for name in self.contenders}
+        if phase == "equal_time" and any(found.values()):
+            found = {name: group or self.group(name, "final", budget) for name, group in found.items()}
+        return {name: group for name, group in found.items() if group}
+
+    def best_baseline(self, groups: dict[str, Group]) -> str | None:
+        """The one of least mean validation error: by test error it would be the luckiest. None if there is none."""
+        baselines = [name for name in self.settings["baselines"] if name in groups]
+        return min(baselines, key=lambda name: _last_if_nan(groups[name].mean("val")), default=None)
+
+    def interval(self, group: Group, baseline: Group) -> Interval | None:
+        """How it differs from the baseline on test samples; None where one diverged or lacks figures of samples."""
+        if group.values is None or baseline.values is None or group.values.shape[1] != baseline.values.shape[1]:
+            return None
+        compare = difference if self.high else ratio
+        return compare(group.values, baseline.values, paired=group.seeds == baseline.seeds)
+
+    def _of(self, contender: str, phase: str, budget: int) -> list[Row]:
+        wanted = (contender, phase, str(budget))
+        return [row for row in self.rows if (row["contender"], row["phase"], row["budget"]) == wanted]
+
+
+def _last_if_nan(value: float) -> float:
+    return math.inf if math.isnan(value) else value

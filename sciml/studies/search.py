@@ -1,0 +1,72 @@
+"""The search for learning rates: a grid of constant ratio, walked until the best is enclosed.
+
+A point is the exponents k of the tuned keys: the value of a key is guess · factorᵏ. Nothing is drawn and no clock is
+read: which points are tried depends on the losses alone, so a search that was stopped goes on from the losses that are
+known.
+"""
+
+import math
+from collections.abc import Generator, Mapping, Sequence
+
+Point = tuple[float, ...]
+Losses = dict[Point, float]
+Search = Generator[list[Point], Mapping[Point, float], Losses]  # gives points to try, is sent their losses
+
+
+def enclose(keys: int, most: int) -> Search:
+    """Tries the start and its neighbours, and moves, until both neighbours of the best in every key are worse.
+
+    Neighbours, one step up and one down in one key, are asked for together. A run that diverged has the loss infinity;
+    where all did, those of the smallest rates count as the best, so a start that diverges is left downward.
+
+    Args:
+        keys: How many are tuned.
+        most: Trials at which the search ends, enclosed or not.
+    """
+    losses: Losses = {}
+    centre: Point = (0.0,) * keys
+    while wanted := [point for point in (centre, *neighbours(centre, 1.0)) if point not in losses]:
+        if len(losses) == most:
+            break
+        losses |= yield wanted[: most - len(losses)]
+        centre = best(losses)
+    return losses
+
+
+def refine(known: Mapping[Point, float], trials: int) -> Search:
+    """Tries points between those of the grid, around the best, until there are as many as `trials`.
+
+    The step is half of the grid's (the ratio √factor), and is halved again when all neighbours at it are known.
+    """
+    losses, step = dict(known), 0.5
+    while len(losses) < trials and (around := neighbours(best(losses), step)):
+        wanted = [point for point in around if point not in losses]
+        if wanted:
+            losses |= yield wanted[: trials - len(losses)]
+        else:
+            step /= 2
+    return losses
+
+
+def best(losses: Mapping[Point, float]) -> Point:
+    """The point of the least loss; of equal ones the first tried, but of those that diverged that of smallest rates."""
+    return min(losses, key=lambda point: (losses[point], sum(point) if losses[point] == math.inf else 0.0))
+
+
+def is_enclosed(losses: Mapping[Point, float]) -> bool:
+    """Whether, on the grid, both neighbours of the best in every key were tried, and it did not diverge."""
+    grid = {point: loss for point, loss in losses.items() if all(k == int(k) for k in point)}
+    centre = best(grid)
+    return math.isfinite(grid[centre]) and all(point in grid for point in neighbours(centre, 1.0))
+
+
+def neighbours(point: Point, step: float) -> list[Point]:
+    """One step down and one up in each key, the others as they are."""
+    return [
+        (*point[:key], point[key] + sign * step, *point[key + 1 :]) for key in range(len(point)) for sign in (-1, 1)
+    ]
+
+
+def values(point: Point, guesses: Sequence[float], factor: float) -> list[float]:
+    """guess · factorᵏ of each key, rounded to four digits: what is written is what is trained with."""
+    return [float(f"{guess * factor**k:.4g}") for guess, k in zip(guesses, point, strict=True)]

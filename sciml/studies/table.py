@@ -1,0 +1,120 @@
+"""study.csv and samples.csv: every trial in a row, every tested sample in a row; written whole after each."""
+
+import csv
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sciml.errors import BadSchema, nearest
+from sciml.io.atomic import replacing
+from sciml.runs.measures import columns
+from sciml.studies.entries import COLUMNS
+from sciml.studies.file import Study
+from sciml.studies.trials import Outcome, Trial
+
+PHASES = ("tune", "final", "equal_time")
+STUDY, SAMPLES = "study.csv", "samples.csv"
+OF_SAMPLES = ("contender", "phase", "budget", "seed", "sample", "value")
+Key = tuple[Any, ...]
+
+
+class Measured(NamedTuple):
+    """A trial that has ended: in which phase it was asked for, what its training came to, and its metrics.json."""
+
+    phase: str
+    trial: Trial
+    outcome: Outcome
+    metrics: Mapping[str, Any] | None
+
+
+class Table:
+    """The rows of a study, in the order of contenders, phases, budgets, values and seeds: whatever ended first.
+
+    Args:
+        study: All of it.
+        folder: The study's.
+        running: The contenders whose rows are made anew; those of others are kept as the files have them.
+
+    Attributes:
+        parameters: Of each contender's network, where they are known.
+        bracketed: Of (contender, budget): whether both neighbours of the best value were worse in every tuned key.
+        seconds: An epoch of each contender takes, measured with nothing else running; until it is, a row has its own.
+    """
+
+    def __init__(self, study: Study, folder: Path, running: Sequence[str]) -> None:
+        self.study, self.folder = study, folder
+        self.parameters: dict[str, int] = {}
+        self.bracketed: dict[tuple[str, int], bool] = {}
+        self.seconds: dict[str, float] = {}
+        others = set(study.contenders) - set(running)
+        self._kept = {name: _rows(folder / name, others) for name in (STUDY, SAMPLES)}
+        self._rows: dict[Key, Measured] = {}
+
+    def add(self, phase: str, trial: Trial, outcome: Outcome, metrics: Mapping[str, Any] | None) -> None:
+        """Adds a row, and writes the files."""
+        if metrics is not None and self.study.metric not in metrics:
+            known = [column.key for column in columns(metrics)]
+            raise BadSchema(
+                f"metric: {trial.folder / 'metrics.json'} has no {self.study.metric}"
+                f"{nearest(self.study.metric, known)}; what was trained is kept"
+            )
+        if metrics is not None:
+            self.parameters.setdefault(trial.contender, metrics["parameters"])
+        place = list(self.study.contenders).index(trial.contender)
+        key = (place, PHASES.index(phase), trial.budget, *trial.values.values(), trial.seed)
+        self._rows[key] = Measured(phase, trial, outcome, metrics)
+        self.write()
+
+    def write(self) -> None:
+        """Both files, each whole."""
+        rows = [self._rows[key] for key in sorted(self._rows)]
+        measures = list(dict.fromkeys(c.key for row in rows if row.metrics for c in columns(row.metrics)))
+        kept = [name for row in self._kept[STUDY] for name in row if name not in (*COLUMNS, *self.study.tuned)]
+        measures = list(dict.fromkeys([*measures, *kept]))
+        names = [*COLUMNS[:6], *self.study.tuned, "val", *measures, *COLUMNS[7:]]
+        self._write(STUDY, names, [self._row(row, measures) for row in rows])
+        self._write(SAMPLES, OF_SAMPLES, [entry for row in rows for entry in self._samples(row)])
+
+    def _write(self, name: str, columns_: Sequence[str], rows: list[dict[str, Any]]) -> None:
+        order = list(self.study.contenders)
+        every = sorted([*rows, *self._kept[name]], key=lambda row: order.index(row["contender"]))
+        with replacing(self.folder / name) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns_)
+            writer.writeheader()
+            writer.writerows(every)
+
+    def _row(self, row: Measured, measures: list[str]) -> dict[str, Any]:
+        trial, outcome = row.trial, row.outcome
+        tested = row.metrics or {}
+        bracketed = self.bracketed.get((trial.contender, trial.budget))
+        return {
+            "study": self.study.name,
+            "contender": trial.contender,
+            "phase": row.phase,
+            "budget": trial.budget,
+            "epochs": trial.epochs,
+            "seed": trial.seed,
+            **trial.values,
+            "val": outcome.val,
+            **{key: tested.get(key) for key in measures},
+            "parameters": self.parameters.get(trial.contender),
+            "seconds_per_epoch": self.seconds.get(trial.contender, outcome.seconds_per_epoch),
+            "seconds": sum(outcome.epoch_seconds),
+            "peak_memory_mb": outcome.peak_memory_mb,
+            "bracketed": None if bracketed is None else ("no", "yes")[bracketed],
+            "run": trial.folder.relative_to(self.folder).as_posix(),
+        }
+
+    def _samples(self, row: Measured) -> list[dict[str, Any]]:
+        found = ((row.metrics or {}).get("per_sample") or {}).get(self.study.metric) or []
+        trial = row.trial
+        about = {"contender": trial.contender, "phase": row.phase, "budget": trial.budget, "seed": trial.seed}
+        return [{**about, "sample": number, "value": value} for number, value in enumerate(found)]
+
+
+def _rows(path: Path, contenders: Collection[str]) -> list[dict[str, Any]]:
+    """Those of these contenders; none where there is no file yet."""
+    if not contenders or not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row.get("contender") in contenders]
