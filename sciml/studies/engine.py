@@ -7,12 +7,14 @@ import subprocess
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from sciml.errors import ConfigError
+from sciml.errors import ConfigError, RunFailed
 
 POLL = 0.5  # seconds
+TIMES = 100  # that a job is queued again when its time is up
 
 
 class Work(Protocol):
@@ -95,11 +97,14 @@ def execute(
                 env={**os.environ, **environment},
                 cwd=folder,
             )
-        while process.poll() is None:
-            if stopped():
-                process.terminate()
-                process.wait()
-            time.sleep(POLL)
+        try:
+            while process.poll() is None:
+                if stopped():
+                    process.terminate()
+                time.sleep(POLL)
+        finally:  # also where the place itself is taken away
+            process.terminate()
+            process.wait()
         if process.returncode or stopped():
             return process.returncode or -signal.SIGTERM
     return 0
@@ -139,9 +144,10 @@ class DaskEngine(Engine):
 
 
 class SlurmEngine(Engine):
-    """Jobs of SLURM, those that are asked for together as one array, by `submitit`.
+    """Jobs of SLURM, those that are asked for together as one array, by `submitit`. Nodes see the same files.
 
-    Needs the extra `cluster` (`pip install sciml[cluster]`).
+    A job that its time limit or another job ends is queued again, and its run goes on. Needs the extra `cluster`
+    (`pip install sciml[cluster]`).
 
     Args:
         folder: For scripts and logs.
@@ -150,27 +156,35 @@ class SlurmEngine(Engine):
     """
 
     def __init__(self, folder: str | os.PathLike[str], cluster: str = "slurm", **options: Any) -> None:
-        self.folder, self.cluster, self.options = Path(folder), cluster, options
-        self._waiting: list[tuple[tuple[Any, ...], asyncio.Future[Any]]] = []
+        self.folder, self.cluster, self.options = Path(folder).absolute(), cluster, options
+        self._stop = self.folder / f"stop-{os.getpid()}-{time.time_ns()}"
+        self._waiting: list[tuple[Sequence[Any], asyncio.Future[Any]]] = []
 
     async def __aenter__(self) -> Self:
         submitit = _imported("submitit", "--slurm")
         try:
-            self._executor: Any = submitit.AutoExecutor(self.folder, cluster=self.cluster)
+            self._executor: Any = submitit.AutoExecutor(self.folder, self.cluster, slurm_max_num_timeout=TIMES)
             self._executor.update_parameters(**self.options)
         except (RuntimeError, NameError, TypeError, ValueError) as error:
             raise ConfigError(f"--slurm: {' '.join(str(error).split())}") from error
         return self
 
     async def run(self, work: Work, environment: Mapping[str, str]) -> int:
-        job = await self._submitted(work, dict(environment), os.getcwd())
+        stopped = partial(os.path.exists, str(self._stop))
+        job = await self._submitted(work, dict(environment), os.getcwd(), stopped)
         try:
-            while not job.done():
-                await asyncio.sleep(POLL)
+            await _ended(job)
         except asyncio.CancelledError:
-            job.cancel()
+            self._stop.touch()
+            if job.state == "PENDING":
+                job.cancel(check=False)
+            await _ended(job)
             raise
-        return job.result()
+        try:
+            return job.result()
+        except Exception as error:  # whatever the job, or submitit, ended with
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+            raise RunFailed(f"job {job.job_id}: {reason}; see {job.paths.stderr}") from error
 
     async def _submitted(self, *arguments: Any) -> Any:
         """The job, once all that were asked for at the same moment are submitted as one array."""
@@ -180,10 +194,28 @@ class SlurmEngine(Engine):
             await asyncio.sleep(POLL)
             together, self._waiting = self._waiting, []
             with self._executor.batch():
-                jobs = [self._executor.submit(execute, *given) for given, _ in together]
+                jobs = [self._executor.submit(_Queued(), *given) for given, _ in together]
             for job, (_, waiting) in zip(jobs, together, strict=True):
                 waiting.set_result(job)
         return await place
+
+
+class _Queued:
+    """`execute`, asked for again when its job was ended from outside."""
+
+    def __call__(self, *arguments: Any) -> int:
+        return execute(*arguments)
+
+    def checkpoint(self, *arguments: Any) -> Any:
+        """What submitit queues instead."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, *arguments)
+
+
+async def _ended(job: Any) -> None:
+    while not job.done():
+        await asyncio.sleep(POLL)
 
 
 def _on_worker(work: Work, environment: Mapping[str, str], folder: str, stop: str) -> int:

@@ -9,8 +9,8 @@ from typing import Any, Self
 from sciml.errors import ConfigError
 from sciml.io.safe_yaml import read_yaml
 from sciml.runs.settings import flat
-from sciml.studies.contender import Contender
-from sciml.studies.entries import contenders_of, entries_of
+from sciml.studies.contender import Contender, contenders_of, require_contender
+from sciml.studies.entries import STUDY, read_entries
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,12 @@ class Study:
         """
         content = read_yaml(path)
         try:
-            entries = entries_of(content)
+            entries = read_entries(content, STUDY)
+            if not entries["contenders"]:
+                raise ConfigError("contenders: none; expected settings by name, such as fft: {}")
+            for key in ("baselines", "seconds_per_epoch"):
+                for name in entries[key]:
+                    require_contender(name, entries, key)
             contenders = contenders_of(entries)
             entries.pop("base"), entries.pop("set"), entries.pop("tune")
             entries["name"] = entries["name"] or Path(path).stem

@@ -1,8 +1,9 @@
 """What a study would run, in words, before it runs."""
 
 from sciml.studies.contender import Contender
+from sciml.studies.counts import Counts
 from sciml.studies.file import Study
-from sciml.studies.protocol import ROUND_EPOCHS, ROUNDS, Counts
+from sciml.studies.protocol import ROUND_EPOCHS, ROUNDS
 
 
 def plan(study: Study) -> str:

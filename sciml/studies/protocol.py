@@ -1,13 +1,10 @@
 """The protocol of a study: every contender is tuned alike, then trained with every seed, then for the same time."""
 
 import asyncio
-import json
 import math
 import os
-import signal
 import statistics
-import threading
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +13,11 @@ import yaml  # type: ignore[import-untyped]
 
 from sciml.errors import ConfigError
 from sciml.io.atomic import replacing
-from sciml.io.jobs import Interrupted, exclusive
+from sciml.io.jobs import exclusive
 from sciml.runs.settings import flat
+from sciml.studies.concurrency import run_stoppable, together
 from sciml.studies.contender import Contender
+from sciml.studies.counts import Counts
 from sciml.studies.engine import Engine
 from sciml.studies.file import Study
 from sciml.studies.search import Losses, Point, Search, best, enclose, is_enclosed, refine, values
@@ -65,7 +64,7 @@ def run(
         counted = Counts(study, folder / "parameters.json")
         protocol = Protocol(study.widened(counted), folder, engine, only=only, say=say)
         protocol.table.parameters |= {c.name: counted(c) for c in protocol.study.contenders.values() if not c.source}
-        _run_stoppable(protocol.run(), f"{folder}: the same command goes on")
+        run_stoppable(protocol.run(), f"{folder}: the same command goes on")
 
 
 class Protocol:
@@ -193,7 +192,7 @@ class Protocol:
         given |= {"trainer.max_epochs": epochs, "trainer.enable_progress_bar": False, "seed_everything": seed}
         marks = {"seed": seed, "from": start and start.name}
         settings = {**self._settings[contender.name], **contender.flat(given, marks)}
-        name = name_of(epochs, at, seed, [settings, self.study.threads, turn]) + ("" if turn is None else f"_t{turn}")
+        name = name_of(epochs, at, seed, [settings, self.study.threads]) + ("" if turn is None else f"_t{turn}")
         return Trial(
             contender.name,
             budget,
@@ -243,57 +242,3 @@ class Protocol:
         text = yaml.safe_dump(self.whole.entries(self.table.seconds), sort_keys=False, width=120)
         with replacing(self.folder / "study.yaml") as temporary:
             temporary.write_text(text, encoding="utf-8")
-
-
-class Counts:
-    """Parameters of contenders, kept in a file by their settings: networks take time to build."""
-
-    def __init__(self, study: Study, path: Path | None = None) -> None:
-        self.study, self.path = study, path
-        self._known: dict[str, int] = json.loads(path.read_text()) if path and path.is_file() else {}
-
-    def __call__(self, contender: Contender) -> int:
-        key = name_of(0, {}, 0, contender.resolved(self.study.seeds[0], self.study.allow)["model"])
-        if key not in self._known:
-            self._known[key] = contender.parameters(self.study.seeds[0], self.study.allow)
-            if self.path:
-                with replacing(self.path) as temporary:
-                    temporary.write_text(json.dumps(self._known, indent=1) + "\n", encoding="utf-8")
-        return self._known[key]
-
-
-async def together(awaitables: Any) -> list[Any]:
-    """All of them at once; their results in order. If one fails the others are cancelled, and ended first."""
-    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
-    try:
-        return await asyncio.gather(*tasks)
-    except BaseException:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
-
-
-def _run_stoppable(main: Coroutine[Any, Any, None], kept: str) -> None:
-    """Runs it; the first Ctrl-C or SIGTERM cancels it, and when it has ended raises Interrupted."""
-    caught: list[signal.Signals] = []
-
-    async def guarded() -> None:
-        task = asyncio.ensure_future(main)
-
-        def stop(number: signal.Signals) -> None:
-            if not caught:
-                caught.append(number)
-                task.cancel()
-
-        loop = asyncio.get_running_loop()
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                if signal.getsignal(number) != signal.SIG_IGN:  # nohup
-                    loop.add_signal_handler(number, stop, number)
-        await task
-
-    try:
-        asyncio.run(guarded())
-    except asyncio.CancelledError:
-        raise Interrupted(f"{caught[0].name}: {kept}", 128 + caught[0]) from None
