@@ -3,15 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help env demo test test-slow lint format benchmark benchmark-data benchmark-data-mri notebooks clean
+.PHONY: help env demo test test-slow lint format benchmark study-data notebooks clean
 
 help:
 	@echo "make demo            set up, generate data, train with FFT and with Monarch, compare (PDE and MRI, minutes)"
 	@echo "make test            set up, lint, types, layers and tests, as CI does"
 	@echo "make test-slow       trainings and notebooks as well"
 	@echo "make benchmark       speed of the spectral layer and of a training step"
-	@echo "make benchmark-data  data for benchmarks/accuracy.py (then run it: hours)"
-	@echo "make benchmark-data-mri  data for benchmarks/mri_accuracy.py; KNEES=stack.h5 for the knees"
+	@echo "make study-data      data of the studies in configs/studies; then: sciml study configs/studies/quick.yaml"
 	@echo "make format          what ruff can mend and lay out"
 	@echo "make notebooks       run the notebooks anew, in their places"
 	@echo "make clean           remove the environment and caches; runs/ and data/ stay"
@@ -60,21 +59,12 @@ format: env
 benchmark: env
 	$(BIN)/python benchmarks/spectral_conv.py
 
-benchmark-data: env
+study-data: env
+	$(BIN)/sciml data burgers --out data/burgers_quick.h5 --n-samples 500 --grid 128
 	$(BIN)/sciml data burgers --out data/burgers.h5 --n-samples 1400 --grid 128
-	for nu in 1e-3 1e-5; do \
-	    $(BIN)/sciml data navier-stokes --out data/navier_stokes_$${nu}_small.h5 --viscosity $$nu --n-samples 300 \
-	        --grid 32 --solver-grid 64 --t-final 20 --dt 5e-3 || exit; \
-	done
-	$(BIN)/sciml data navier-stokes --out data/navier_stokes_1e-3_n1000.h5 --viscosity 1e-3 --n-samples 1100 \
+	$(BIN)/sciml data navier-stokes --out data/navier_stokes_1e-3_small.h5 --viscosity 1e-3 --n-samples 300 \
 	    --grid 32 --solver-grid 64 --t-final 20 --dt 5e-3
-
-# `tune` has validation subjects, `final` more to train on and test subjects.
-benchmark-data-mri: env
-	$(if $(KNEES),$(BIN)/sciml data mri --out data/knees_tune --source $(KNEES) --n-subjects 11 --n-val 3)
-	$(if $(KNEES),$(BIN)/sciml data mri --out data/knees_final --source $(KNEES) --n-subjects 14 --n-test 6)
-	$(BIN)/sciml data mri --out data/brains_tune --n-subjects 11 --n-val 3
-	$(BIN)/sciml data mri --out data/brains_final --n-subjects 14 --n-test 6
+	$(BIN)/sciml data mri --out data/brains_study --n-subjects 16 --n-val 6 --n-test 20 --grid 96
 
 notebooks: env
 	$(BIN)/jupytext --sync notebooks/*.py

@@ -1,10 +1,11 @@
 """Where the benchmarks leave what they measure: runs/benchmarks, which git ignores. docs/results holds the tables."""
 
 import json
-import platform
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+
+from sciml.studies.machine import processor
 
 RESULTS = Path(__file__).parents[1] / "runs" / "benchmarks"
 
@@ -16,10 +17,3 @@ def keep(name: str, measured: dict, table: str) -> None:
     (RESULTS / f"{name}.json").write_text(json.dumps({**about, **measured}, indent=1) + "\n")
     (RESULTS / f"{name}.md").write_text(table.rstrip("\n") + "\n")
     print(table)
-
-
-def processor() -> str:
-    """Its vendor and model, since what is fast differs between them."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    found = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    return f"{found['model name']}, family {found['cpu family']}" if "cpu family" in found else platform.machine()

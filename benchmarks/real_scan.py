@@ -12,23 +12,75 @@ import argparse
 import shutil
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from mri_accuracy import LEARNED, LR
-from mri_trials import WITH_MAPS, MRIProblem, MRITrial
 from output import RESULTS, keep
 
-BRAINS = MRIProblem("brains_256", tune="data/brains_256", final="data/brains_256", size=256, coils=4)
-FFT = MRITrial(BRAINS, 1.5e-3, "varnet", start="fft", epochs=6)
-NETWORKS = {
-    "U-Net": FFT.at(lr=1e-3, network="unet", start=None),
-    "Monarch SENSE": MRITrial(BRAINS, 1e-2, "sense", "monarch", epochs=40, loss="l1"),
-    "MoDL, FFT": FFT.at(lr=LR["modl"], network="modl"),
-    "MoDL, Monarch": FFT.at(lr=LR["modl"], network="modl", **LEARNED["modl"]),
-    "VarNet, FFT": FFT,
-    "VarNet, Monarch": FFT.at(**LEARNED["varnet"]),
-}
+BRAINS, SIZE, COILS = "data/brains_256", 256, 4
+
+
+class Network(NamedTuple):
+    """How one is built and trained; rates as found by the study in docs/results/mri.md."""
+
+    build: Callable[[], Any]
+    lr: float
+    factor_lr: float | None = None
+    epochs: int = 6
+    maps: bool = True
+
+
+def networks() -> dict[str, Network]:
+    from sciml.mri import Fourier2d, ImageUNet, MoDL, Sense, VarNet
+
+    def fourier(transform: str) -> Fourier2d:
+        return Fourier2d([SIZE, SIZE], transform=transform, **({} if transform == "fft" else {"heads": COILS}))
+
+    def modl(transform: str, start: str | None) -> MoDL:
+        options = {} if start is None else {"start": fourier(start)}
+        return MoDL(fourier(transform), iterations=2, cg_iterations=4, chans=6, pools=3, **options)
+
+    def varnet(start: str) -> VarNet:
+        return VarNet(fourier("fft"), start=fourier(start), cascades=3, chans=6, pools=3, sens_chans=0)
+
+    return {
+        "U-Net": Network(lambda: ImageUNet(chans=16, pools=3), 1e-3, maps=False),
+        "Monarch SENSE": Network(lambda: Sense(fourier("monarch")), 1e-2, epochs=40),
+        "MoDL, FFT": Network(lambda: modl("fft", "fft"), 4.8e-2),
+        "MoDL, Monarch": Network(lambda: modl("monarch", None), 4.8e-2, 1e-3),
+        "VarNet, FFT": Network(lambda: varnet("fft"), 1.5e-3),
+        "VarNet, Monarch": Network(lambda: varnet("monarch"), 1.5e-3, 1e-2),
+    }
+
+
+def trained(name: str, network: Network):
+    """The task after training on simulated brains; one thread."""
+    import torch
+    from lightning.pytorch import Trainer
+
+    from sciml.mri import Mask, MovedObject, MRIData
+    from sciml.mri.losses import SSIMLoss
+    from sciml.mri.task import MRITask
+    from sciml.training.schedules import OneCycle
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    mask = Mask("equispaced", center_fractions=[0.08], accelerations=[4])
+    maps = "file" if network.maps else "none"
+    data = MRIData(BRAINS, mask, n_val=0, maps=maps, augment=MovedObject("file"), seed=0)
+    task = MRITask(
+        network.build(),
+        lambda groups: torch.optim.Adam(groups, lr=network.lr),
+        OneCycle(0.1),
+        loss=torch.nn.L1Loss() if name == "Monarch SENSE" else SSIMLoss(),
+        factor_lr=network.factor_lr,
+    )
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    unvalidated = {"limit_val_batches": 0, "num_sanity_val_steps": 0, "enable_checkpointing": False}
+    Trainer(max_epochs=network.epochs, accelerator="cpu", **quiet, **unvalidated).fit(task, data)
+    return task
 
 
 def methods():
@@ -40,8 +92,8 @@ def methods():
 
     for name, net in {"zero-filled": ZeroFilled(), "CG-SENSE": CGSense(), "L1-wavelet": L1Wavelet()}.items():
         yield name, MRITask(net, torch.optim.Adam, loss=torch.nn.L1Loss()), name != "zero-filled"
-    for name, trial in NETWORKS.items():
-        yield name, trial.at(final=True).trained()[0], trial.network in WITH_MAPS
+    for name, network in networks().items():
+        yield name, trained(name, network), network.maps
 
 
 def reconstruct(task, folder: Path, maps: bool):

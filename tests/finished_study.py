@@ -40,7 +40,7 @@ def write(folder: Path, *, column: dict[str, Any] = LOW, seeds: int = 3, samples
     table(folder / "study.csv", header, rows)
     table(folder / "samples.csv", ["contender", "phase", "budget", "seed", "sample", "value"], of_samples)
     (folder / "study.yaml").write_text(yaml.safe_dump(settings(column, seeds), sort_keys=False))
-    run = folder / rows[-1]["run"]
+    run = folder / next(row["run"] for row in rows if row["phase"] == "final")
     run.mkdir(parents=True)
     (run / "metrics.json").write_text(json.dumps({"measures": {"columns": [column], "series": [], "groups": []}}))
     return folder

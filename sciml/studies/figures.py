@@ -89,8 +89,8 @@ def _points(axes: Axes, records: Records, groups: list[Group], **style: Any) -> 
     groups = [group for group in groups if math.isfinite(group.mean(records.column.key))]
     if groups:
         key = records.column.key
-        seconds, figures = ([group.mean(name) for group in groups] for name in ("seconds", key))
-        axes.errorbar(seconds, figures, yerr=[np.nan_to_num(group.std(key)) for group in groups], capsize=2, **style)
+        places = [records.seconds(group) for group in groups], [group.mean(key) for group in groups]
+        axes.errorbar(*places, yerr=[np.nan_to_num(group.std(key)) for group in groups], capsize=2, **style)
 
 
 def _curves(axes: Axes, records: Records, budget: int, key: str) -> None:
@@ -120,10 +120,11 @@ def _panels(rows: int, columns: int, height: float, **options: Any) -> tuple[Fig
 
 def _logarithmic(axes: Axes, *names: str) -> None:
     """Few ticks, in plain numbers: such an axis spans a decade or two."""
+    subs = {"x": (1, 2, 5), "y": (1, 1.5, 2, 3, 5, 7)}
     for name in names:
         axes.set(**{f"{name}scale": "log"})
         axis = getattr(axes, f"{name}axis")
-        axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+        axis.set_major_locator(LogLocator(subs=subs[name]))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
 

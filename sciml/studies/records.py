@@ -5,7 +5,6 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -19,6 +18,8 @@ from sciml.runs.metrics_json import read_metrics
 from sciml.studies.statistics import Interval, Values, difference, ratio
 
 Row = dict[str, str]
+Place = tuple[str, str, int]
+PLACE = ("contender", "phase", "budget")
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Group:
         return stdev(numbers) if len(numbers) > 1 and all(map(math.isfinite, numbers)) else math.nan
 
     @property
+    def place(self) -> Place:
+        return self.contender, self.phase, self.budget
+
+    @property
     def seeds(self) -> list[str]:
         return [row["seed"] for row in self.rows]
 
@@ -55,18 +60,25 @@ class Records:
         folder: Of the study.
         settings: study.yaml.
         rows: study.csv.
+        column: The metric that is compared, as its runs describe it: its name in a table, whether less is better.
 
-    Raises BadSchema for a folder without a study's files, CorruptFile for files that hold something else.
+    Raises BadSchema for a folder without a study's files, or with one of which nothing was tested yet; CorruptFile for
+    files that hold something else.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
-        self.rows = self._table("study.csv", ("contender", "phase", "budget", "epochs", "seed", "val", "run"))
-        self._samples = self._table("samples.csv", ("contender", "phase", "budget", "seed", "sample", "value"))
+        self.rows = self._table("study.csv", (*PLACE, "epochs", "seed", "val", "run"))
+        self._samples: dict[tuple[str, ...], list[float]] = {}  # of (contender, phase, budget, seed), in order
+        for row in self._table("samples.csv", (*PLACE, "seed", "sample", "value")):
+            place = tuple(row[key] for key in (*PLACE, "seed"))
+            self._samples.setdefault(place, []).append(float(row["value"] or "nan"))
+        self._intervals: dict[tuple[Place, Place], Interval | None] = {}
         self.settings: dict[str, Any] = read_yaml(self.folder / "study.yaml")
         wanted = ("name", "metric", "contenders", "budgets", "seeds", "baselines")
         if lacking := [key for key in wanted if key not in self.settings]:
             raise CorruptFile(f"{self.folder / 'study.yaml'}: no {listed(lacking)}; run `sciml study` again")
+        self.column = self._column()
 
     def _table(self, name: str, wanted: Sequence[str]) -> list[Row]:
         path = self.folder / name
@@ -86,15 +98,13 @@ class Records:
     def budgets(self) -> list[int]:
         return list(self.settings["budgets"])
 
-    @cached_property
-    def column(self) -> Column:
-        """The metric that is compared, as the runs describe it: its name in a table, and whether less is better."""
+    def _column(self) -> Column:
         for row in self.rows:
             if (self.folder / row["run"] / "metrics.json").is_file():
                 described = {column.key: column for column in columns(read_metrics(self.folder / row["run"]))}
                 if self.settings["metric"] in described:
                     return described[self.settings["metric"]]
-        raise BadSchema(f"{self.folder}: no run has a metrics.json that describes {self.settings['metric']}")
+        raise BadSchema(f"{self.folder}: no run was tested for {self.settings['metric']} yet; let `sciml study` end")
 
     @property
     def high(self) -> bool:
@@ -111,14 +121,9 @@ class Records:
         rows = sorted(self._of(contender, phase, budget), key=lambda row: int(row["seed"]))
         if not rows:
             return None
-        place = (contender, phase, str(budget))
-        found: dict[str, list[float]] = {row["seed"]: [] for row in rows}
-        for sample in self._samples:
-            if (sample["contender"], sample["phase"], sample["budget"]) == place and sample["seed"] in found:
-                found[sample["seed"]].append(float(sample["value"] or "nan"))
-        lengths = {len(values) for values in found.values()}
-        complete = len(lengths) == 1 and lengths != {0}
-        return Group(contender, phase, budget, rows, np.array(list(found.values())) if complete else None)
+        found = [self._samples.get((contender, phase, str(budget), row["seed"]), []) for row in rows]
+        complete = min(map(len, found)) == max(map(len, found)) > 0
+        return Group(contender, phase, budget, rows, np.array(found) if complete else None)
 
     def groups(self, phase: str, budget: int) -> dict[str, Group]:
         """Of all contenders that have runs there; at equal time the slowest is there with those of its budget."""
@@ -126,6 +131,13 @@ class Records:
         if phase == "equal_time" and any(found.values()):
             found = {name: group or self.group(name, "final", budget) for name, group in found.items()}
         return {name: group for name, group in found.items() if group}
+
+    def seconds(self, group: Group) -> float:
+        """Of training, by the seconds of an epoch measured with nothing beside it; of what it starts from as well."""
+        own = group.mean("epochs") * group.mean("seconds_per_epoch")
+        source = self.settings["contenders"][group.contender].get("from")
+        start = self.group(source, "final", group.budget) if source else None
+        return own + (self.seconds(start) if start else 0.0)
 
     def best_baseline(self, groups: dict[str, Group]) -> str | None:
         """The one of least mean validation error: by test error it would be the luckiest. None if there is none."""
@@ -136,8 +148,11 @@ class Records:
         """How it differs from the baseline on test samples; None where one diverged or lacks figures of samples."""
         if group.values is None or baseline.values is None or group.values.shape[1] != baseline.values.shape[1]:
             return None
-        compare = difference if self.high else ratio
-        return compare(group.values, baseline.values, paired=group.seeds == baseline.seeds)
+        compare, places = difference if self.high else ratio, (group.place, baseline.place)
+        if places not in self._intervals:
+            paired = group.seeds == baseline.seeds
+            self._intervals[places] = compare(group.values, baseline.values, paired=paired)
+        return self._intervals[places]
 
     def _of(self, contender: str, phase: str, budget: int) -> list[Row]:
         wanted = (contender, phase, str(budget))

@@ -1,0 +1,128 @@
+"""The studies of configs/studies: each reads, its networks are built and trained, and the Makefile makes its data."""
+
+import re
+from pathlib import Path
+
+import pytest
+import tiny_data
+import yaml
+from tiny_mri import write_splits
+
+from sciml.cli import main
+from sciml.mri.results import MEASURED as IMAGES
+from sciml.pde.results.storage import MEASURED as FIELDS
+from sciml.runs.settings import flat
+from sciml.studies import Study
+from sciml.studies.protocol import Counts
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted((ROOT / "configs/studies").glob("*.yaml"))
+LR = "model.init_args.optimizer.init_args.lr"
+
+
+@pytest.fixture(autouse=True)
+def _in_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def studies() -> list[Study]:
+    return [Study.read(path) for path in FILES]
+
+
+def data_path(study: Study) -> set[str]:
+    return {contender.resolved(0, [])["data"]["init_args"]["path"] for contender in study.contenders.values()}
+
+
+def test_the_studies_promised_are_there() -> None:
+    assert {path.stem for path in FILES} == {"quick", "burgers", "navier_stokes", "mri_varnet", "mri_sense"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_study_reads_and_compares_what_its_application_measures(path: Path) -> None:
+    study = Study.read(path)
+    measures = IMAGES if path.stem.startswith("mri") else FIELDS
+    assert study.metric in {column["key"] for column in measures["measures"]["columns"]}
+    assert set(study.baselines) < set(study.contenders)
+    settings = [contender.resolved(0, []) for contender in study.contenders.values()]
+    assert len({str(each["data"]) for each in settings}) == 1  # all have the same samples and augmentation
+    assert len({str(each["trainer"]) for each in settings}) == 1
+    trained = [contender for contender in study.contenders.values() if contender.share == 1]
+    assert all(LR in contender.tune for contender in trained)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_make_writes_its_data(path: Path) -> None:
+    (place,) = data_path(Study.read(path))
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    (command,) = [line for line in section(makefile, "study-data") if f"--out {place} " in line]
+    (comment,) = [line for line in path.read_text().splitlines() if line.startswith("#   sciml data")]
+    assert comment.removeprefix("#   ").split() == command.replace("$(BIN)/", "").split()
+    contender = next(iter(Study.read(path).contenders.values()))
+    settings = flat(contender.resolved(0, []))
+    if "data.n_train" in settings:
+        needed = sum(settings[f"data.{key}"] for key in ("n_train", "n_val", "n_test"))
+        assert needed <= int(re.findall(r"--n-samples (\d+)", command)[0])
+    else:
+        assert re.search(r"--n-val [1-9]", command)
+
+
+def section(makefile: str, target: str) -> list[str]:
+    lines = makefile.split(f"\n{target}:")[1].splitlines()[1:]
+    return lines[: lines.index("")]
+
+
+def test_the_widened_baseline_has_at_least_the_parameters_and_hardly_more() -> None:
+    study = Study.read(ROOT / "configs/studies/burgers.yaml")
+    count = Counts(study)
+    found = study.widened(count).contenders
+    assert 1 <= count(found["fft_padded_widened"]) / count(found["bank_padded"]) < 1.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_contender_trains(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """At its first guesses, a step on data of its grid."""
+    study = Study.read(path)
+    for contender in study.contenders.values():
+        settings = contender.resolved(0, [])
+        data = write_data(tmp_path, settings)
+        words = [*contender.words(contender.tune, {"seed": 0}), f"--run_dir={tmp_path / contender.name}", *data]
+        status = main(["fit", *words, "--trainer.fast_dev_run=true", "--trainer.accelerator=cpu"])
+        assert status == 0, (contender.name, capsys.readouterr().err)
+
+
+def write_data(folder: Path, settings: dict) -> list[str]:
+    """Small fields or volumes; the words that name them."""
+    path, options = folder / "data", settings["data"]["init_args"]
+    if settings["model"]["class_path"].endswith("MRITask"):
+        if not path.exists():
+            write_splits(path, 1, size=96, slices=1, coils=8)
+        return [f"--data.init_args.path={path}"]
+    grid, few = options["grid"], {"n_train": 2, "n_val": 1, "n_test": 1, "batch_size": 2}
+    if len(grid) == 1:
+        tiny_data.write_burgers(path, grid=grid[0])
+    else:
+        tiny_data.write_navier_stokes(path, grid=grid[0], frames=options["input_frames"] + options["output_frames"])
+    return [f"--data.init_args.{key}={value}" for key, value in {"path": path, **few}.items()]
+
+
+@pytest.mark.slow
+def test_the_quick_study_ends_in_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a user runs it, on its own data."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    words = ["--out", "data/burgers_quick.h5", "--n-samples", "500", "--grid", "128"]
+    assert main(["data", "burgers", *words]) == 0
+    assert main(["study", "configs/studies/quick.yaml", "--jobs", "2"]) == 0
+    folder = tmp_path / "runs/studies/quick"
+    page = (folder / "report.md").read_text()
+    assert "After 10 epochs, `fft" in page
+    assert "In the time of the slowest at 10 epochs" in page
+    assert {path.name for path in (folder / "figures").iterdir()} == {
+        *("ratio.png", "error_against_time.png", "tuning.png")
+    }
+    error = {name: float(found) for name, found in re.findall(r"\| (\w+) \| [\d,]+ \| 10 \| ([\d.]+) ±", page)}
+    assert set(error) == {"fft", "fft_padded", "monarch"}
+    assert all(0.03 < value < 0.4 for value in error.values()), error  # guessing zero has 1
+    assert error["fft_padded"] < error["fft"]
+    assert yaml.safe_load((folder / "study.yaml").read_text())["seeds"] == [0, 1]
