@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from sciml.errors import ConfigError
 from sciml.kernels import ops
-from sciml.pde.models.replace import has_hooks
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.transforms import ByAxis, MonarchTransform, Transform
 from sciml.transforms.inits import Init
+from sciml.transforms.replace import has_hooks
 
 
 @dataclass(frozen=True)

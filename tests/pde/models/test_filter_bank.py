@@ -4,12 +4,12 @@ import pytest
 import torch
 from neuralop.models import FNO
 from properties import assert_close, perturb, random
-from sciml.pde.models.replace import has_hooks
 
 from sciml.errors import ConfigError
 from sciml.kernels.truncated import reference
 from sciml.pde import Branch, FilterBank, MonarchSpectralConv, fno
 from sciml.transforms import DCT, DST, ByAxis, DenseTransform, LocalDFT, factor_parameters, use_backend
+from sciml.transforms.replace import has_hooks
 
 BRANCHES = (Branch(), Branch(init=LocalDFT(4), n_modes=[2]), Branch(init="dct", n_modes=[5]))
 GRIDS = ((12,), (15,), (8, 7), (5, 6), (4, 3, 6))
