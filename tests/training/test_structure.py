@@ -285,6 +285,17 @@ def test_structured_layers_start_as_the_projection_of_a_dense_run(command: Comma
     assert torch.equal(start["net.head.weight"], save["net.head.weight"])
 
 
+def test_a_calibrated_start_is_nearer_in_what_the_network_computes(command: Command, dense: Path) -> None:
+    batch = torch.randint(97, 122, (64, 8), generator=torch.Generator().manual_seed(0))
+    expected = sciml.load(dense).net(batch)
+    errors = []
+    for calibration in (0, 4):
+        words = ("--model.optimizer.init_args.lr=0", f"--trainer.callbacks.calibration={calibration}")
+        done(command("fit", "pruned.yaml", *words, f"--run_dir=runs/{calibration}"))
+        errors.append((sciml.load(f"runs/{calibration}").net(batch) - expected).norm())
+    assert errors[1] < errors[0]
+
+
 def test_a_pruned_run_needs_the_dense_one_no_more(command: Command, dense: Path) -> None:
     done(command("fit", "pruned.yaml", "--run_dir=whole"))
     stopped(command, "pruned.yaml", 3)
@@ -326,3 +337,5 @@ def test_settings_out_of_range_are_refused() -> None:
         with pytest.raises(ConfigError, match="share of training between 0 and 1"):
             SparseToDense(at)
     assert DenseToSparse("runs/x").run == "runs/x"
+    with pytest.raises(ConfigError, match="calibration"):
+        DenseToSparse("runs/x", calibration=-1)
