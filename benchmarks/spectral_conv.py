@@ -30,6 +30,7 @@ from sciml.training.memory import keep_freed_memory
 
 SHAPES = [(16, 32, 64, 24), (16, 64, 64, 24), (8, 32, 128, 32), (4, 32, 256, 32)]  # batch, channels, n, n_modes
 Call = Callable[[], object]
+Clock = Callable[[], float]
 
 
 class PrunedFFT(nn.Module):
@@ -50,15 +51,15 @@ class PrunedFFT(nn.Module):
         return torch.fft.irfft(field, n=x.shape[-1], norm="forward") + self.bias
 
 
-def medians(calls: dict[str, Call], repeats: int) -> dict[str, float]:
+def medians(calls: dict[str, Call], repeats: int, clock: Clock = time.perf_counter) -> dict[str, float]:
     """Milliseconds; the calls take turns, so that a slow moment of the machine hits all."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for i in range(repeats + 2):
         for name, call in calls.items():
-            start = time.perf_counter()
+            start = clock()
             call()
             if i >= 2:
-                times[name].append(1e3 * (time.perf_counter() - start))
+                times[name].append(1e3 * (clock() - start))
     return {name: statistics.median(t) for name, t in times.items()}
 
 
@@ -104,7 +105,7 @@ def peak_memory(call: Call) -> float:
     return peak / 2**20
 
 
-def machine() -> dict[str, float]:
+def machine(clock: Clock = time.perf_counter) -> dict[str, float]:
     """Operations and bytes a second: a product of 2048² matrices by the faster library, and a sum of fields that are
     not in the cache.
     """
@@ -117,7 +118,7 @@ def machine() -> dict[str, float]:
         torch.add(fields[i], fields[i + 1], out=fields[i + 2])
 
     calls = {"MKL": lambda: a @ a, "oneDNN": lambda: times_transposed(a[None], a[None]), "sum": add}
-    times = medians(calls, 15)
+    times = medians(calls, 15, clock)
     return {
         "operations": 2 * 2048**3 / min(times["MKL"], times["oneDNN"]) * 1e3,
         "bytes": 3 * 2**23 / times["sum"] * 1e3,

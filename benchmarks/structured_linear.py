@@ -2,7 +2,8 @@
 
     python benchmarks/structured_linear.py [--threads 2] [--rows 1024] [--repeats 15]
 
-Medians of interleaved repeats in one process, float32, with freed memory kept as `sciml fit` does it, for all alike.
+Medians of interleaved repeats in one process, float32, with freed memory kept as `sciml fit` does it, for all alike;
+with one thread the processor's time, which other processes change little, with more the time on the clock.
 "forward+backward" takes gradients of the input, the weights and the bias. "einsum" is the specification, two batched
 products with permutations between. Ratios are to nn.Linear, also that of the multiplications: what the layer could
 reach if its products, which are small, ran at the rate of one large product, and nothing else took time.
@@ -10,10 +11,11 @@ Writes runs/benchmarks/structured_linear.json and .md.
 """
 
 import argparse
+import time
 
 import torch
 from output import keep, processor
-from spectral_conv import Call, machine, medians
+from spectral_conv import Call, Clock, machine, medians
 from torch import Tensor, nn
 
 from sciml.kernels import ops
@@ -54,7 +56,7 @@ def both(module: nn.Module, x: Tensor) -> Call:
     return call
 
 
-def measure(shape: tuple[int, int, int, int], rows: int, repeats: int) -> dict:
+def measure(shape: tuple[int, int, int, int], rows: int, repeats: int, clock: Clock) -> dict:
     in_features, out_features, blocks, rank = shape
     modules = {
         "nn.Linear": nn.Linear(in_features, out_features),
@@ -63,7 +65,7 @@ def measure(shape: tuple[int, int, int, int], rows: int, repeats: int) -> dict:
     }
     x = torch.randn(rows, in_features)
     found = {
-        quantity: medians({name: measured(module, x) for name, module in modules.items()}, repeats)
+        quantity: medians({name: measured(module, x) for name, module in modules.items()}, repeats, clock)
         for quantity, measured in (("forward", forward), ("forward+backward", both))
     }
     multiplications = in_features * out_features / (blocks * rank * (in_features + out_features))
@@ -96,8 +98,9 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
-    kept, speed = keep_freed_memory(), machine()
-    rows = [measure(shape, arguments.rows, arguments.repeats) for shape in SHAPES]
+    clock = time.process_time if arguments.threads == 1 else time.perf_counter
+    kept, speed = keep_freed_memory(), machine(clock)
+    rows = [measure(shape, arguments.rows, arguments.repeats, clock) for shape in SHAPES]
     rates = f"{speed['operations'] / 1e9:.0f} GFLOP/s, {speed['bytes'] / 1e9:.0f} GB/s"
     title = f"{rates}, {arguments.threads} threads, {arguments.rows} rows, {processor()}\n\n"
     measured = {"threads": arguments.threads, "rows": arguments.rows, "memory kept": kept, **speed, "layers": rows}

@@ -4,8 +4,8 @@
     y[·, k·q + j]    = Σ_{n, r} L[k, j, n, r] s[n, (r, k), ·]      a product for each k
 
 Nothing is transposed between them: rows come last in s, and with r before k the pair (n, r), which the second product
-sums over, has one stride. The backward keeps s, and goes the other way by t with (k, r, n). Of the ways to write each
-product, these are MKL's fastest.
+sums over, has one stride. The backward reads the same s, and goes the other way by t with (k, r, n). Of the ways to
+write each product, these are MKL's fastest (docs/results/speed.md).
 """
 
 from collections.abc import Sequence
