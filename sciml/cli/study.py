@@ -11,12 +11,12 @@ from sciml.io.jobs import Interrupted
 
 
 def study(args: list[str]) -> int:
-    """Reads the file, runs what is not done yet, and writes the report."""
-    settings = _parser().parse_args(args[1:])
-    from sciml.runs.allowed import allow
+    """`sciml study FILE`: runs what is not done yet, and writes the report.
 
-    allow([])
-    from sciml.studies import Study, run
+    Exit status 130 or 143 when Ctrl-C or SIGTERM stopped it.
+    """
+    settings = _parser().parse_args(args[1:])
+    from sciml.studies import Study, report, run
     from sciml.studies.plan import plan
 
     found = Study.read(settings.file)
@@ -32,6 +32,7 @@ def study(args: list[str]) -> int:
     except Interrupted as stop:
         print(f"sciml: {stop}", file=sys.stderr)
         return stop.status
+    print(report(folder))
     return 0
 
 

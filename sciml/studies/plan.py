@@ -3,7 +3,7 @@
 from sciml.studies.contender import Contender
 from sciml.studies.counts import Counts
 from sciml.studies.file import Study
-from sciml.studies.protocol import ROUND_EPOCHS, ROUNDS
+from sciml.studies.timing import EPOCHS, ROUNDS
 
 
 def plan(study: Study) -> str:
@@ -33,6 +33,6 @@ def _phases(study: Study) -> list[str]:
     ]
     if study.equal_time:
         timing = [c for c in study.contenders if c not in study.seconds_per_epoch]
-        lines.append(f"  time        {len(timing) * ROUNDS} trials of {ROUND_EPOCHS} epochs, one after another")
+        lines.append(f"  time        {len(timing) * ROUNDS} trials of {EPOCHS} epochs, one after another")
         lines.append(f"  equal time  up to {(n - 1) * tested} trials; tested")
     return lines

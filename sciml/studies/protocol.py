@@ -3,7 +3,6 @@
 import asyncio
 import math
 import os
-import statistics
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,9 +21,9 @@ from sciml.studies.engine import Engine
 from sciml.studies.file import Study
 from sciml.studies.search import Losses, Point, Search, best, enclose, is_enclosed, refine, values
 from sciml.studies.table import Table
-from sciml.studies.trials import InTurn, Outcome, Test, Trial, name_of
+from sciml.studies.timing import EPOCHS, ROUNDS, InTurn
+from sciml.studies.trials import Outcome, Test, Trial, name_of
 
-ROUNDS, ROUND_EPOCHS = 3, 3  # of the paired measurement of seconds; the first epoch of each round warms up
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _print = partial(print, flush=True)  # a log shows each line when it is said
 
@@ -161,19 +160,18 @@ class Protocol:
     async def _measure_seconds(self) -> None:
         """In turns, so that all contenders meet the same machine in the same state."""
         missing = [c for c in self._timed() if c.name not in self.table.seconds]
-        rounds = [[self._timing(c, number) for c in missing] for number in range(ROUNDS)]
-        turns = InTurn([trial for turn in rounds for trial in turn])
+        turns = InTurn([self._timing(contender, number) for number in range(ROUNDS) for contender in missing])
         turns.conclude(await self._execute(turns))
-        for place, contender in enumerate(missing):
-            outcomes = [turn[place].outcome() for turn in rounds]
-            seconds = [statistics.median(outcome.epoch_seconds[1:]) for outcome in outcomes if outcome]
-            self.table.seconds[contender.name] = statistics.median(seconds)
+        found = turns.seconds()
+        self.table.seconds |= found
         self._write_study()
+        if found:
+            self.say("time  " + ", ".join(f"{name} {seconds:.3g} s per epoch" for name, seconds in found.items()))
 
     def _timing(self, contender: Contender, number: int) -> Trial:
         budget = self.study.budgets[0]
         at = self.best[contender.name, budget]
-        return self.trial(contender, budget, at, self.study.seeds[0], ROUND_EPOCHS, turn=number)
+        return self.trial(contender, budget, at, self.study.seeds[0], EPOCHS, turn=number)
 
     def trial(
         self,

@@ -46,7 +46,12 @@ def _resolved(arguments: Sequence[str], content: str, allow: Sequence[str]) -> s
 
 def parameters(settings: Mapping[str, Any], name: str, allow: Sequence[str] = ()) -> int:
     """How many parameters the network of these settings has: it is built, and counted."""
-    task = build_task(settings, name, allow)
+    return _parameters(json.dumps(settings["model"]), name, tuple(allow))
+
+
+@cache
+def _parameters(model: str, name: str, allow: Sequence[str]) -> int:
+    task = build_task({"model": json.loads(model)}, name, allow)
     return count_parameters(task.get_submodule("net").parameters())
 
 

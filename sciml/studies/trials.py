@@ -109,7 +109,7 @@ class Trial:
             RunFailed: It failed otherwise than by a loss that is not finite.
             BadSchema: It had nothing to validate on.
         """
-        last = _last_line(self.log)
+        last = last_line(self.log)
         if status and not last.startswith(DIVERGED):
             raise RunFailed(f"{self.folder}: `sciml fit` {ending(status)}: {last or 'no output'}; see {self.log}")
         outcome = self._measured(diverged=status != 0)
@@ -153,29 +153,9 @@ class Test:
         """metrics.json. Raises RunFailed if there is none; predictions that diverged are in it, and no failure."""
         folder = self.trial.folder
         if status and not (folder / "metrics.json").is_file():
-            last = _last_line(self.log) or "no output"
+            last = last_line(self.log) or "no output"
             raise RunFailed(f"{folder}: `sciml test` {ending(status)}: {last}; see {self.log}")
         return read_metrics(folder)
-
-
-@dataclass(frozen=True)
-class InTurn:
-    """Trials one after another, as one piece of work: on one machine, with nothing of the study beside them."""
-
-    trials: Sequence[Trial]
-
-    def commands(self) -> list[Command]:
-        return [command for trial in self.trials for command in trial.commands()]
-
-    def conclude(self, status: int) -> None:
-        """Records what all came to. Raises RunFailed where one did not train to its end."""
-        missing = [trial for trial in self.trials if not trial.record.is_file()]
-        if status:
-            trial = max((t for t in missing if t.log.is_file()), key=lambda t: t.log.stat().st_mtime)
-            last = _last_line(trial.log)
-            raise RunFailed(f"{trial.folder}: `sciml fit` {ending(status)}: {last or 'no output'}; see {trial.log}")
-        for trial in missing:
-            trial.conclude(0)
 
 
 def name_of(budget: int, values: Mapping[str, float], seed: int, identity: Any) -> str:
@@ -188,6 +168,7 @@ def _beside(folder: Path, suffix: str) -> Path:
     return folder.with_name(folder.name + suffix)
 
 
-def _last_line(path: Path) -> str:
+def last_line(path: Path) -> str:
+    """The last line of a file that is not blank; empty if there is none."""
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else []
     return next((line.strip() for line in reversed(lines) if line.strip()), "")

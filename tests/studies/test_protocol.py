@@ -1,4 +1,4 @@
-"""The protocol with an engine that only pretends to train, and a whole tiny study that trains."""
+"""The protocol with an engine that only pretends to train."""
 
 import csv
 import math
@@ -24,7 +24,6 @@ CONTENT: dict[str, Any] = {
     "seeds": [0, 1],
     "baselines": ["fft"],
 }
-TIMINGS = ("seconds_per_epoch", "seconds", "peak_memory_mb")
 
 
 def study(**changes: Any) -> Study:
@@ -156,9 +155,7 @@ def test_what_diverges_is_infinitely_bad_and_no_failure(folder: Path) -> None:
 
     run(study(), "out", Pretended(diverges), say=lambda line: None)
     assert {row["val"] for row in of(rows(), lr=0.01)} == {"inf"}
-    assert {row["lr"] for row in of(rows(), phase="final")} == {"0.0025"} or all(
-        float(row["lr"]) <= 0.004 for row in of(rows(), phase="final")
-    )
+    assert all(float(row["lr"]) < 0.004 and row["relative_l2"] for row in of(rows(), phase="final"))
 
 
 def test_a_contender_that_always_diverges_ends_in_the_table(folder: Path) -> None:
@@ -240,5 +237,6 @@ def test_a_folder_of_the_users_is_left_alone(folder: Path) -> None:
 def test_a_line_is_said_for_every_trial(folder: Path) -> None:
     said: list[str] = []
     run(study(), "out", Pretended(), say=said.append)
-    assert len(said) == len(rows())
+    assert len(said) == len(rows()) + 1
+    assert "time  fft 1 s per epoch, padded 2 s per epoch" in said
     assert re.fullmatch(r" +1  tune +fft  4 epochs  lr 0.01  seed 0  val 0.25  4 s", said[0])
