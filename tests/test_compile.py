@@ -18,8 +18,9 @@ from sciml.kernels import dispatch
 from sciml.mri import Fourier2d, MoDL, Sense, VarNet
 from sciml.mri.models.unet import ImageUNet
 from sciml.mri.physics.coils import Coils
-from sciml.pde import fno
+from sciml.pde import Branch, fno
 from sciml.pde.models.layers import keep_uncompiled
+from sciml.transforms import LocalDFT
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex operators"),
@@ -54,6 +55,12 @@ def on_a_field(kind, *grid):
     return model, (random(2, 2, *grid, dtype=torch.float32),)
 
 
+def on_a_field_by_banks(*grid):
+    branches = [Branch(), Branch(init=LocalDFT(4), n_modes=[2] * len(grid)), Branch(init="dct")]
+    model = fno([4] * len(grid), 2, 1, 4, grid=list(grid), transform="monarch", heads=1, bank=branches, n_layers=2)
+    return model, (random(2, 2, *grid, dtype=torch.float32),)
+
+
 def modl(kind):
     return MoDL(fourier(kind), start=fourier(kind), iterations=1, cg_iterations=1, **TINY)
 
@@ -75,8 +82,12 @@ CASES |= {
 }
 GRIDS = ((12,), (12, 10), (9, 8), (6, 8, 8))
 CASES |= {f"fno {grid} {kind}": (on_a_field, (kind, *grid)) for grid in GRIDS for kind in ("fft", "monarch", "dense")}
+CASES |= {
+    "bank (24,)": (on_a_field_by_banks, (24,)),
+    "bank (16, 12)": (on_a_field_by_banks, (16, 12)),
+}
 IN_PARTS = {"carried", *(name for name in CASES if name.startswith("fno") and name.endswith("fft"))}
-QUICK = ("sense monarch", "varnet fft", "fno (12, 10) monarch")
+QUICK = ("sense monarch", "varnet fft", "fno (12, 10) monarch", "bank (24,)")
 
 
 def network(case):

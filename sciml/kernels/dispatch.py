@@ -33,6 +33,7 @@ from torch.autograd import forward_ad
 from sciml.kernels.common import onednn
 from sciml.kernels.common.triton_build import INTERPRETED, POINTER
 from sciml.kernels.form import Derivatives
+from sciml.kernels.monarch.reference import rank_of
 
 BACKENDS = ("auto", "reference", "torch", "fft", "triton")
 
@@ -99,8 +100,8 @@ def _ffts_pay(x: Tensor, modes: Sequence[int], *, training: bool) -> bool:
 
 def by_stages(left: Tensor, right: Tensor) -> bool:
     """Whether a Monarch product has two stages (no truncation) that take less time than its full matrix, on CPUs."""
-    (_, m, q), (kept, p) = left.shape[:3], right.shape[2:4]
-    return kept == p and m == p * q and p * q >= _DENSE_BELOW * (p + q)
+    m, rank, (_, q, rows, p) = left.shape[1], rank_of(left, right), right.shape[:4]
+    return rows == rank * p and m == p * q and p * q >= _DENSE_BELOW * rank * (p + q)
 
 
 def by_onednn(a: Tensor, b: Tensor) -> bool:

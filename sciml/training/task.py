@@ -29,8 +29,8 @@ class Task(LightningModule):
     steps, a schedule stepped once a training step, or it is one of torch's own schedulers, built from the optimizer
     alone (see `stepping`). `factor_lr` is the factors' learning rate, without it the optimizer's; a network of fixed
     transforms has no factors, so one configuration serves both. The optimizer never decays factors: it would pull them
-    toward zero. `factor_decay` pulls them toward the Fourier transform, wherever they start: after each step,
-    factor ← factor − rate·factor_decay·(factor − DFT).
+    toward zero. `factor_decay` pulls them toward the member that each transform starts from, the Fourier transform or
+    `init`, wherever a checkpoint has them: after each step, factor ← factor − rate·factor_decay·(factor − start).
 
     Raises ConfigError for a factor_lr that is not positive or a factor_decay that is negative.
 
@@ -67,7 +67,7 @@ class Task(LightningModule):
         self.scheduler_callable = scheduler
         self.factor_lr = factor_lr
         self.factor_decay = factor_decay
-        self._dft = initial_factors(net) if factor_decay else []
+        self._starts = initial_factors(net) if factor_decay else []
         self.training_cost: dict[str, Any] = {}  # filled by TrainingCost, kept in the checkpoint
         self.loaded: dict[str, int] = {}  # `step` and `epoch` of the checkpoint whose weights these are
         self.trained, self.measured = EpochMeans(), EpochMeans()
@@ -145,14 +145,14 @@ class Task(LightningModule):
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
-        if self._dft:
+        if self._starts:
             optimizer = self.optimizers(use_pl_optimizer=False)
             rate = optimizer.param_groups[-1]["lr"] * self.factor_decay  # type: ignore[union-attr]
             factors = factor_parameters(self.net)
-            self._dft = [dft.to(factor) for factor, dft in zip(factors, self._dft, strict=True)]  # moves them once
+            self._starts = [start.to(factor) for factor, start in zip(factors, self._starts, strict=True)]  # once
             with torch.no_grad():
-                for factor, dft in zip(factors, self._dft, strict=True):
-                    factor.lerp_(dft, min(1.0, rate))
+                for factor, start in zip(factors, self._starts, strict=True):
+                    factor.lerp_(start, min(1.0, rate))
 
     def on_train_epoch_end(self) -> None:
         self.log_means(self.trained)

@@ -3,10 +3,13 @@
 from sciml.kernels.dispatch import use_backend
 from sciml.transforms.base import Transform, factor_parameters, initial_factors
 from sciml.transforms.dense import DenseTransform
-from sciml.transforms.factors import MonarchFactors, dft_factors, dft_matrix
+from sciml.transforms.factors import MonarchFactors, dft_factors, dft_matrix, full_rank
 from sciml.transforms.fft import FourierTransform
+from sciml.transforms.given import Given
+from sciml.transforms.inits import ByAxis
 from sciml.transforms.kinds import transform_class
-from sciml.transforms.members import DCT, DFT, DST, ByAxis, Given, Hadamard, Hartley, LocalDFT, Member
+from sciml.transforms.member import Member
+from sciml.transforms.members import DCT, DFT, DST, Hadamard, Hartley, LocalDFT
 from sciml.transforms.monarch import MonarchTransform
 from sciml.transforms.projection import project_to_monarch
 from sciml.transforms.separable import SeparableTransform, separable
@@ -30,6 +33,7 @@ __all__ = [
     "dft_factors",
     "dft_matrix",
     "factor_parameters",
+    "full_rank",
     "initial_factors",
     "project_to_monarch",
     "separable",

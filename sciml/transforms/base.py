@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,9 @@ from sciml.kernels import ops
 from sciml.kernels.arithmetic import conj, real_part
 from sciml.operators import LinearOperator
 from sciml.transforms.carrying import carried
-from sciml.transforms.members import DFT, Init, Member, Rows, as_members
+from sciml.transforms.inits import Init, as_members
+from sciml.transforms.member import Member, Rows
+from sciml.transforms.members import DFT
 from sciml.transforms.modules import Rowwise
 
 
@@ -214,11 +216,15 @@ class Transform(Rowwise, LinearOperator):
         if modes is None and self.modes is not None:
             modes = self.members[0].resolved(self.frequencies, size, real=self.real)
         new = type(self)(
-            size, modes=modes, heads=self.heads, radix=self.radix, inverse=self.inverse,
-            centered=self.centered, real=self.real, learnable=self.learnable, init=self.init,
+            size, modes=modes, heads=self.heads, radix=self.radix, inverse=self.inverse, centered=self.centered,
+            real=self.real, learnable=self.learnable, init=self.init, **self._structure(size, modes),
         )  # fmt: skip
         new.backend = self.backend
         return new
+
+    def _structure(self, size: int, modes: int | range | None) -> dict[str, Any]:
+        """The arguments of a subclass alone that make it as it is on a grid of `size` points, with such modes."""
+        return {}
 
     def _carried_to(self, new: "Transform") -> Tensor:
         """The matrix on the grid and with the rows of `new`; see `carrying`."""

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from sciml.kernels.arithmetic import times
-from sciml.transforms.members import Member, Rows
+from sciml.transforms.member import Member, Rows
 
 
 def carried(learned: Tensor, member: Member, old: Rows, new: Rows, *, real: bool) -> Tensor:

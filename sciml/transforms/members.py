@@ -11,7 +11,6 @@ in the order `position` K is one Monarch product, in closed form where `factors`
 | DST, Re | j + 1 half cycles | ±√2·i·exp(∓πi·(j + 1)·(2i + 1)/(2n)), of j = n - 1 without √2 | any n and radix |
 | Hadamard | Paley's order | (-1)^(Σ_b j_b·i_(B-1-b)), of the bits of j and i | n = 2^B, any radix |
 | LocalDFT | block + blocks·frequency f | √blocks·exp(-2πi·f·t/s) at the block's point t of s, else 0 | p = blocks |
-| Given | of the matrix | the matrix's own | none: projected |
 
 Upper signs are those of even points i; of the DCT and the DST the order is all even points and then the odd
 ones backwards. A cosine is the sum of two Monarch products, and the real part of one. Factors may be learned; the order
@@ -21,129 +20,16 @@ Sources: Makhoul 1980 ("A fast cosine transform in one and two dimensions"), Bra
 """
 
 import math
-import os
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from sciml.errors import ConfigError
-from sciml.kernels.arithmetic import real_part
-from sciml.transforms.factors import MonarchFactors, dft_factors, dft_matrix, lowest, split
-from sciml.transforms.matrix_files import read_matrix
-from sciml.transforms.projection import project_to_monarch
-
-Word = Literal["dft", "dct", "dst", "hartley", "hadamard", "local"]
-
-
-class Rows(NamedTuple):
-    """Consecutive rows of a transform of `size` points, whose coordinate is zero at the index `origin`."""
-
-    size: int
-    indices: range
-    origin: int = 0
-
-
-class Member(ABC):
-    """A transform to start from; see the module for what each is.
-
-    Attributes:
-        real: A is the real part of the kernel.
-        pairs: row -f is the conjugate of row f, so that real data need the frequencies f ≥ 0 alone.
-        signed: rows are frequencies of both signs; else they are counted from 0.
-        centres: the origin of the grid may be its middle.
-        blocks: rows for each frequency.
-    """
-
-    real: ClassVar[bool] = False
-    pairs: ClassVar[bool] = False
-    signed: ClassVar[bool] = False
-    centres: ClassVar[bool] = False
-    blocks: int = 1
-
-    @abstractmethod
-    def carrier(self, rows: Rows) -> Tensor:
-        """(m, n) complex128 without zeros: the kernel over its `envelope`, points in the grid's order.
-
-        What is learned reaches another grid as a ratio to it (`Transform.matrix_at`), so it is the same function on
-        every grid. Raises ConfigError for a size that the member does not have.
-        """
-
-    def envelope(self, rows: Rows) -> Tensor | None:
-        """(m, n), the kernel over its carrier, where that is not 1."""
-        return None
-
-    def kernel(self, rows: Rows) -> Tensor:
-        """K, (m, n) complex128, points in the grid's order."""
-        envelope = self.envelope(rows)
-        return self.carrier(rows) if envelope is None else self.carrier(rows) * envelope
-
-    def matrix(self, rows: Rows) -> Tensor:
-        """A, (m, n) complex128."""
-        return real_part(self.kernel(rows)) if self.real else self.kernel(rows)
-
-    def factors(self, rows: Rows, radix: int | None) -> MonarchFactors | None:
-        """Closed-form factors of the kernel, points in the order of `position`; None where there are none."""
-        return None
-
-    def nearest(self, rows: Rows, radix: int | None) -> MonarchFactors:
-        """The factors, or else those of the nearest Monarch matrix."""
-        exact = self.factors(rows, radix)
-        return project_to_monarch(in_order(self.kernel(rows), self, rows.size), radix) if exact is None else exact
-
-    def position(self, size: int, device: torch.device | None = None) -> Tensor | None:
-        """(n,): where each point of the grid is in the order in which the kernel is a Monarch product."""
-        return None
-
-    def pieces(self, size: int) -> list[range]:
-        """Points between which the envelope of a learned kernel is smooth; of all grids equally many."""
-        return [range(size)]
-
-    def radix(self) -> int | None:
-        """The p that the factors need; None for any."""
-        return None
-
-    def count(self, rows: Rows, *, real: bool) -> Tensor:
-        """(m,) float64: how often a row counts in a synthesis, of which a `real` one returns the real part."""
-        points = rows.size // self.blocks
-        twice = [real and self.pairs and 2 * (j // self.blocks) % points != 0 for j in rows.indices]
-        return torch.tensor([2.0 if t else 1.0 for t in twice], dtype=torch.float64)
-
-    def every(self, size: int, *, centered: bool = False) -> range:
-        """All rows."""
-        start = -(size // 2) if centered else 0
-        return range(start, start + size)
-
-    def lowest(self, count: int) -> range:
-        """The lowest rows. Raises ConfigError for a count that does not fill the blocks."""
-        if not self.signed:
-            return range(count)
-        if count % self.blocks:
-            raise ConfigError(f"modes={count} with init={self}: expected a multiple of the blocks")
-        chosen = lowest(count // self.blocks)
-        return range(chosen.start * self.blocks, chosen.stop * self.blocks)
-
-    def resolved(self, indices: range, size: int, *, real: bool) -> range:
-        """Those rows that a grid of `size` points resolves (as many as it has points, the lowest first)."""
-        points = size // self.blocks
-        if real and self.pairs:
-            return range(indices.start, min(indices.stop, (points // 2 + 1) * self.blocks))
-        if len(indices) <= size and self.signed:
-            return indices
-        limits = self.lowest(points * self.blocks)
-        return range(max(indices.start, limits.start), min(indices.stop, limits.stop))
-
-    def check(self, size: int, indices: range, *, centered: bool, real: bool) -> None:
-        """Raise ConfigError for a grid or rows that this member does not have."""
-        if centered and not self.centres:
-            raise ConfigError(f"centered=True with init={self}: only dft and hartley can be centred; remove it")
-        if real and self.pairs and indices.start < 0:
-            raise ConfigError(f"modes={indices}: a real transform keeps frequencies from 0 up, use modes=range(0, m)")
-        if not self.signed and not (indices.start >= 0 and indices.stop <= len(self.every(size))):
-            raise ConfigError(f"modes={indices} with init={self}: it has the rows 0 to {len(self.every(size)) - 1}")
+from sciml.transforms.factors import MonarchFactors, dft_factors, dft_matrix, split
+from sciml.transforms.member import Member, Rows
 
 
 @dataclass(frozen=True)
@@ -247,6 +133,9 @@ class Hadamard(Member):
     The first 2^b rows are the 2^b of fewest sign changes, and every row is the same function on each grid.
     """
 
+    def check_size(self, size: int) -> None:
+        _bits(size)
+
     def carrier(self, rows: Rows) -> Tensor:
         bits = _bits(rows.size)
         return (_walsh(_tensor(rows.indices), torch.arange(rows.size), bits) * rows.size**-0.5).to(torch.complex128)
@@ -289,6 +178,9 @@ class LocalDFT(Member):
         right = (j[:p, None] % p == torch.arange(p)).to(torch.complex128)
         return MonarchFactors(self._of_block(rows)[None], right.repeat(1, points, 1, 1))
 
+    def directions(self, right: Tensor, rank: int) -> list[Tensor]:
+        return [right.roll(block, 3) for block in range(rank)]  # to the blocks that follow
+
     def pieces(self, size: int) -> list[range]:
         points = self._points(size)
         return [range(start, start + points) for start in range(0, size, points)]
@@ -296,9 +188,8 @@ class LocalDFT(Member):
     def radix(self) -> int:
         return self.blocks
 
-    def check(self, size: int, indices: range, *, centered: bool, real: bool) -> None:
+    def check_size(self, size: int) -> None:
         self._points(size)
-        super().check(size, indices, centered=centered, real=real)
 
     def _of_block(self, rows: Rows) -> Tensor:
         """(m, s): of each row the DFT of its block's points."""
@@ -310,93 +201,6 @@ class LocalDFT(Member):
         if size % self.blocks:
             raise ConfigError(f"init={self} on a grid of {size} points: the blocks must divide it")
         return size // self.blocks
-
-
-class Given(Member):
-    """Any matrix (m, n), as an analysis; a synthesis starts from its conjugate transpose. It has its own grid alone.
-
-    Args:
-        matrix: real or complex, or a file that holds it: .npy, .pt or, as its only dataset, .h5.
-    """
-
-    def __init__(self, matrix: Tensor | str | os.PathLike[str]) -> None:
-        self.source = None if isinstance(matrix, Tensor) else os.fspath(matrix)
-        given = matrix.detach() if isinstance(matrix, Tensor) else read_matrix(matrix)
-        if given.ndim != 2 or not 1 <= given.shape[0] <= given.shape[1]:
-            raise ConfigError(f"a matrix of the shape {tuple(given.shape)}: expected (m, n) with m ≤ n points")
-        self._matrix = given.to("cpu", torch.complex128, copy=True)
-
-    def carrier(self, rows: Rows) -> Tensor:
-        if rows.size != self._matrix.shape[1]:
-            raise ConfigError(f"init={self} on a grid of {rows.size} points: a given matrix has no other grid")
-        return torch.ones(len(rows.indices), rows.size, dtype=torch.complex128)
-
-    def envelope(self, rows: Rows) -> Tensor:
-        return self._matrix[rows.indices.start : rows.indices.stop]
-
-    def every(self, size: int, *, centered: bool = False) -> range:
-        return range(len(self._matrix))
-
-    def check(self, size: int, indices: range, *, centered: bool, real: bool) -> None:
-        super().check(size, indices, centered=centered, real=real)
-        self.carrier(Rows(size, indices))
-
-    def __repr__(self) -> str:
-        return f"Given({self.source or 'x'.join(map(str, self._matrix.shape))})"
-
-
-Init = Member | Word | Sequence[Member | Word]
-
-
-class ByAxis:
-    """What the transforms of the axes of a field start from, where they differ.
-
-    Args:
-        inits: one for each axis.
-    """
-
-    def __init__(self, inits: list[Member | Word]) -> None:
-        self.inits = list(inits)
-
-    def __repr__(self) -> str:
-        return f"ByAxis({self.inits})"
-
-
-MEMBERS: dict[str, type[Member]] = {
-    "dft": DFT, "dct": DCT, "dst": DST, "hartley": Hartley, "hadamard": Hadamard, "local": LocalDFT,
-}  # fmt: skip
-
-
-def as_members(init: Init) -> tuple[Member, ...]:
-    """The members that `init` names: one, or one for each equal share of the heads. Raises ConfigError for others."""
-    several = not isinstance(init, Member | str)
-    wanted = tuple(init) if several else (init,)
-    if not wanted:
-        raise ConfigError("init=[]: expected at least one member")
-    return tuple(_as_member(one) for one in wanted)
-
-
-def of_axes(init: "Init | ByAxis", axes: int) -> list[Init]:
-    """What each axis' transform starts from. Raises ConfigError for another number of axes."""
-    if not isinstance(init, ByAxis):
-        return [init] * axes
-    if len(init.inits) != axes:
-        raise ConfigError(f"init={init} for a field of {axes} axes: expected one member for each")
-    return list(init.inits)
-
-
-def _as_member(init: Member | str) -> Member:
-    if isinstance(init, Member):
-        return init
-    if init not in MEMBERS:
-        raise ConfigError(f"init={init!r}: expected one of {', '.join(MEMBERS)}, or an object such as Given(matrix)")
-    return MEMBERS[init]()
-
-
-def in_order(matrix: Tensor, member: Member, size: int) -> Tensor:
-    """The columns (…, n) of the grid's order in that of the member's factors."""
-    position = member.position(size, matrix.device)
-    return matrix if position is None else matrix[..., position.argsort()]
 
 
 def _tensor(indices: range) -> Tensor:

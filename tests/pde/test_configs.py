@@ -14,7 +14,9 @@ from sciml.io.hdf5 import dataset, reading
 FOLDER = Path(__file__).parents[2] / "configs" / "pde"
 SMOKE = FOLDER / "smoke.yaml"
 CONFIGS = sorted(path for path in FOLDER.glob("*.yaml") if path != SMOKE)
-NAMES = sorted({path.stem.rsplit("_", 1)[0] for path in CONFIGS})
+NAMES = sorted(path.stem.removesuffix("_fft") for path in CONFIGS if path.stem.endswith("_fft"))
+KINDS = ("bank", "bank_fixed", "dct", "dct_fixed")
+OTHERS = [path for path in CONFIGS if not path.stem.endswith(("_fft", "_monarch"))]  # of other members, and banks
 
 
 def settings(config: dict) -> tuple[dict, dict]:
@@ -53,7 +55,7 @@ def test_config_trains_tests_and_predicts(
     steps = settings(config)[0].get("output_frames", 1)
     assert len(metrics["relative_l2_step"]) == steps
     assert metrics["samples"] == 2
-    assert (metrics["factor_parameters"] > 0) == path.stem.endswith("monarch")
+    assert (metrics["factor_parameters"] > 0) == (not path.stem.endswith(("_fft", "_fixed")))
     assert {p.name for p in run.iterdir()} >= {"config.yaml", "metrics.csv", "checkpoints", "figures"}
     assert main(["predict", "--config", str(run / "config.yaml")]) == 0, capsys.readouterr().err
     (written,) = (run / "predict").glob("*/predictions.h5")
@@ -86,6 +88,16 @@ def test_pair_differs_in_the_transform_alone(name: str) -> None:
     assert differing == [("transform: fft", "transform: monarch")]
 
 
+@pytest.mark.parametrize("path", OTHERS, ids=lambda path: path.stem)
+def test_other_members_differ_from_the_fft_in_the_transform_alone(path: Path) -> None:
+    (twin,) = (FOLDER / f"{name}_fft.yaml" for name in NAMES if path.stem.removeprefix(f"{name}_") in KINDS)
+    fft, other = (yaml.safe_load(file.read_text()) for file in (twin, path))
+    for config in (fft, other):
+        for key in ("transform", "init", "bank", "heads", "learnable"):
+            settings(config)[1].pop(key, None)
+    assert fft == other
+
+
 def test_the_pairs_promised_are_there() -> None:
     assert {
         "burgers",
@@ -98,3 +110,4 @@ def test_the_pairs_promised_are_there() -> None:
         "navier_stokes_1e-5",
         "navier_stokes_1e-5_small",
     } == set(NAMES)
+    assert {path.stem for path in OTHERS} == {f"burgers_{kind}" for kind in KINDS}

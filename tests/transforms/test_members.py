@@ -20,6 +20,7 @@ from sciml.transforms import (
     MonarchTransform,
     SeparableTransform,
     factor_parameters,
+    full_rank,
     initial_factors,
     project_to_monarch,
 )
@@ -343,3 +344,41 @@ def test_separable_products_of_unlike_members(sizes, adjoint):
     a, b = (torch.as_tensor(expected(word, n)).to(x.dtype) for n, word in zip(sizes, ("dct", "dft"), strict=True))
     wanted = torch.einsum("bcyx,ky,lx->bckl", x, *((a.mH, b.mH) if adjoint else (a, b)))
     assert_close(operator.adjoint(x) if adjoint else operator(x), wanted, n=x.numel())
+
+
+@pytest.mark.parametrize("init", [*REAL, LocalDFT(4), ["dft", LocalDFT(2)]])
+@pytest.mark.parametrize("inverse", [False, True])
+def test_at_any_rank_it_starts_the_same_and_every_term_learns(init, inverse):
+    options = {"init": init, "inverse": inverse, "heads": len(init) if isinstance(init, list) else 1}
+    one, transform = MonarchTransform(16, **options), MonarchTransform(16, rank=2, **options)
+    assert torch.equal(transform.as_matrix(), one.as_matrix())
+    target = random(*one.as_matrix().shape)
+    start = [p.detach().clone() for p in transform.parameters()]
+    optimizer = torch.optim.Adam(transform.parameters(), lr=1e-3)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (transform.as_matrix() - target).abs().square().sum().backward()
+        optimizer.step()
+    moved = [p.detach() - before for p, before in zip(transform.parameters(), start, strict=True)]
+    assert (moved[0] != 0).any(-1).all()
+    assert (moved[1] != 0).any(-1).all()
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("modes", [5, 12, 16])
+def test_loading_at_any_rank_is_exact_within_the_class(rank, modes):
+    most = full_rank(16, modes)
+    if rank > most:
+        pytest.skip(f"the full rank is {most}")
+    source, target = (MonarchTransform(16, init="dct", modes=modes, rank=rank) for _ in range(2))
+    perturb(source)
+    target.load_matrix(source.as_matrix())
+    assert_close(target.as_matrix(), source.as_matrix(), n=16)
+
+
+def test_a_given_matrix_is_projected_to_the_rank():
+    matrix = random(16, 16)
+    nearer = [MonarchTransform(16, init=Given(matrix), rank=rank).distance for rank in range(1, 5)]
+    assert nearer == sorted(nearer, reverse=True)
+    assert nearer[0] > 0.5
+    assert nearer[-1] < EXACT

@@ -1,11 +1,11 @@
-"""The full-spectrum Monarch product of one axis as two batches of small matrix products: n·(p + q) work, not n².
+"""The full-spectrum Monarch product of one axis as two batches of small matrix products: n·r·(p + q) work, not n².
 
-    s[k1, n2] = Σ_n1 R[n2, k1, n1] x[n1·q + n2]          a product for each n2
-    y[k1 + p·k2] = Σ_n2 L[k1 + p·k2, n2] s[k1, n2]       a product for each k1
+    s[k1, n2, ρ] = Σ_n1 R[n2, ρ, k1, n1] x[n1·q + n2]                a product for each n2, of r·p rows (ρ, k1)
+    y[k1 + p·k2] = Σ_(n2, ρ) L[k1 + p·k2, n2, ρ] s[k1, n2, ρ]        a product for each k1, of q·r terms (n2, ρ)
 
 Lines are the columns of both products. Some at a time are taken through both stages, so that what lies between stays
-in the cache; the second stage reads the first's result transposed, as a stride, and the order of the outputs is put
-right by the one copy that writes them.
+in the cache; the second stage reads the first's result transposed, as a stride at any rank r, and the order of the
+outputs is put right by the one copy that writes them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,18 +13,20 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, bmm
 
+from sciml.kernels.monarch.reference import rank_of
+
 _LINES = 256  # worked on at a time: a few MB with what lies between the stages
 
 
 def derivatives(
     x: Tensor | None, y: Tensor | None, left: Tensor | None, right: Tensor, want: Sequence[bool]
 ) -> tuple[Tensor | None, ...]:
-    """The derivatives of φ = Re Σ conj(y[k1 + p·k2])·L[k1 + p·k2, n2]·R[n2, k1, n1]·x[n1·q + n2] that are wanted.
+    """The derivatives of φ = Re Σ conj(y[k1 + p·k2])·L[k1 + p·k2, n2, ρ]·R[n2, ρ, k1, n1]·x[n1·q + n2] that are wanted.
 
     Args:
         x, y: (batch, heads, outer, n, inner, 2), interleaved real and imaginary parts; see `truncated.cpu.derivatives`.
-        left: (heads, n, q, 2).
-        right: (heads, q, p, p, 2).
+        left: (heads, n, q·r, 2).
+        right: (heads, q, r·p, p, 2).
     """
     like = x if x is not None else y
     assert like is not None
@@ -35,8 +37,8 @@ def derivatives(
     )
     assert lc is not None
     assert rc is not None
-    p, q = right.shape[2], right.shape[1]
-    blocks = lc.unflatten(1, (q, p)).transpose(1, 2).contiguous()  # (heads, k1, k2, n2)
+    p, q, rank = right.shape[3], right.shape[1], rank_of(left, right)
+    blocks = lc.unflatten(1, (q, p)).transpose(1, 2).contiguous()  # (heads, k1, k2, (n2, ρ))
     dx, dy = (torch.empty(like.shape[:-1], dtype=lc.dtype, device=like.device) if w else None for w in want[:2])
     d_blocks, d_right = (torch.zeros_like(t) if w else None for t, w in zip((blocks, rc), want[2:], strict=True))
 
@@ -44,7 +46,7 @@ def derivatives(
         if xc is not None and any(want[1:]):
             v = _columns(xc[b, h, here], (p, q))  # (n2, n1, lines)
         if want[1] or want[2]:
-            s = bmm(rc[h], v).transpose(0, 1)  # (k1, n2, lines)
+            s = bmm(rc[h], v).unflatten(1, (rank, p)).flatten(0, 1).transpose(0, 1)  # (k1, (n2, ρ), lines)
         if dy is not None:
             _write(dy[b, h, here], (q, p), bmm(blocks[h], s))
         if yc is None or not (want[0] or want[2] or want[3]):
@@ -54,7 +56,8 @@ def derivatives(
         if d_blocks is not None:
             d_blocks[h] += bmm(w, s.mT)
         if want[0] or want[3]:
-            t = bmm(blocks[h].mT, w).transpose(0, 1)  # (n2, k1, lines)
+            t = bmm(blocks[h].mT, w).transpose(0, 1)  # ((n2, ρ), k1, lines)
+            t = t.unflatten(0, (q, rank)).flatten(1, 2)  # (n2, (ρ, k1), lines), of rank 1 without a copy
         if dx is not None:
             _write(dx[b, h, here], (p, q), bmm(rc[h].mT, t).conj())
         if d_right is not None:

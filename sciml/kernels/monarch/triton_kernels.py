@@ -1,7 +1,8 @@
 """The kernels of `monarch.triton`: both stages of the product, and of the gradients of its factors, on chip.
 
-Pointers `p_`, tiles `b_`. Tiles are (k1, lines, n2), batched over k1: all k1 of a tile share the loads of x, and where
-the line is contiguous in memory (inner = 1) neighbouring k1 complete a sector of the output. Complex numbers are
+Pointers `p_`, tiles `b_`. Tiles are (k1, lines, terms), batched over k1: all k1 of a tile share the loads of x, and
+where the line is contiguous in memory (inner = 1) neighbouring k1 complete a sector of the output. The terms are the
+pairs (n2, ρ), at n2·r + ρ, that the second stage sums over: a rank makes this sum longer. Complex numbers are
 interleaved real pairs in memory, read as one word, and pairs of real tiles on chip.
 """
 
@@ -55,25 +56,26 @@ def _first_stage(
     lines,
     line_mask,
     k1,
-    n2,
+    terms,
     P: tl.constexpr,
     Q: tl.constexpr,
+    RANK: tl.constexpr,
     INNER: tl.constexpr,
     CONJ: tl.constexpr,
     BLOCK_K1: tl.constexpr,
     BLOCK_LINES: tl.constexpr,
-    BLOCK_N2: tl.constexpr,
+    BLOCK_TERMS: tl.constexpr,
 ):
-    """s[k1, l, n2] = Σ_n1 R[n2, k1, n1]·x[l, n1·q + n2], R laid out (k1, n1, n2), as fused multiply-adds."""
-    x_offsets = lines[None, :, None] + n2[None, None, :] * INNER
-    x_mask = line_mask[None, :, None] & (n2 < Q)[None, None, :]
-    r_offsets = k1[:, None, None] * (P * Q) + n2[None, None, :]
-    r_mask = (k1 < P)[:, None, None] & (n2 < Q)[None, None, :]
-    b_sr = tl.zeros([BLOCK_K1, BLOCK_LINES, BLOCK_N2], tl.float32)
-    b_si = tl.zeros([BLOCK_K1, BLOCK_LINES, BLOCK_N2], tl.float32)
+    """s[k1, l, (n2, ρ)] = Σ_n1 R[n2, ρ, k1, n1]·x[l, n1·q + n2], R laid out (k1, n1, (n2, ρ)), as multiply-adds."""
+    x_offsets = lines[None, :, None] + (terms // RANK)[None, None, :] * INNER
+    x_mask = line_mask[None, :, None] & (terms < Q * RANK)[None, None, :]
+    r_offsets = k1[:, None, None] * (P * Q * RANK) + terms[None, None, :]
+    r_mask = (k1 < P)[:, None, None] & (terms < Q * RANK)[None, None, :]
+    b_sr = tl.zeros([BLOCK_K1, BLOCK_LINES, BLOCK_TERMS], tl.float32)
+    b_si = tl.zeros([BLOCK_K1, BLOCK_LINES, BLOCK_TERMS], tl.float32)
     for n1 in tl.range(P, loop_unroll_factor=2):
         b_xr, b_xi = _load_pairs(p_x, x_offsets + n1 * (Q * INNER), x_mask)
-        b_rr, b_ri = _load_pairs(p_first, r_offsets + n1 * Q, r_mask)
+        b_rr, b_ri = _load_pairs(p_first, r_offsets + n1 * (Q * RANK), r_mask)
         if CONJ:
             b_ri = -b_ri
         b_sr += b_rr * b_xr
@@ -94,16 +96,17 @@ def monarch_product_kernel(
     size,
     P: tl.constexpr,
     Q: tl.constexpr,
+    RANK: tl.constexpr,
     INNER: tl.constexpr,
     ADJOINT: tl.constexpr,
     PRECISION: tl.constexpr,
     BLOCK_K1: tl.constexpr,
     BLOCK_LINES: tl.constexpr,
-    BLOCK_N2: tl.constexpr,
+    BLOCK_TERMS: tl.constexpr,
     BLOCK_K2: tl.constexpr,
     SPLIT_K1: tl.constexpr,
 ):
-    """y[l, k1 + p·k2] = Σ_n2 L[k1 + p·k2, n2]·s[k1, l, n2].
+    """y[l, k1 + p·k2] = Σ L[k1 + p·k2, (n2, ρ)]·s[k1, l, (n2, ρ)].
 
     A slab is `size` lines of one head that are evenly spaced in memory: columns where they are neighbours
     (inner > 1), else rows. There are `slabs` to a batch item and head. A program has some lines of a slab, a tile of
@@ -120,24 +123,37 @@ def monarch_product_kernel(
     lines = tl.arange(0, BLOCK_LINES) * spacing
     line_mask = line + tl.arange(0, BLOCK_LINES) < size
     k2 = tl.program_id(1) * BLOCK_K2 + tl.arange(0, BLOCK_K2)
-    p_first += head * (2 * P * P * Q)
-    p_second += head * (2 * P * Q * Q)
+    p_first += head * (2 * P * P * Q * RANK)
+    p_second += head * (2 * P * Q * Q * RANK)
 
     # Not hoisting the offsets of all tiles out of the loop spares some 30 registers, and costs little.
     for k1_start in tl.range(tl.program_id(2) * BLOCK_K1, P, SPLIT_K1 * BLOCK_K1, disable_licm=True):
         k1 = k1_start + tl.arange(0, BLOCK_K1)
         b_yr = tl.zeros([BLOCK_K1, BLOCK_LINES, BLOCK_K2], tl.float32)
         b_yi = tl.zeros([BLOCK_K1, BLOCK_LINES, BLOCK_K2], tl.float32)
-        for n2_start in tl.range(0, Q, BLOCK_N2):
-            n2 = n2_start + tl.arange(0, BLOCK_N2)
+        for terms_start in tl.range(0, Q * RANK, BLOCK_TERMS):
+            terms = terms_start + tl.arange(0, BLOCK_TERMS)
             b_sr, b_si = _first_stage(
-                p_x, p_first, lines, line_mask, k1, n2, P, Q, INNER, ADJOINT, BLOCK_K1, BLOCK_LINES, BLOCK_N2
+                p_x,
+                p_first,
+                lines,
+                line_mask,
+                k1,
+                terms,
+                P,
+                Q,
+                RANK,
+                INNER,
+                ADJOINT,
+                BLOCK_K1,
+                BLOCK_LINES,
+                BLOCK_TERMS,
             )
-            if ADJOINT:  # the right factor, (n2, k1, n1) in the names of the product that is transposed
-                l_offsets = k1[:, None, None] * (Q * Q) + n2[None, None, :] * Q + k2[None, :, None]
-            else:  # the left factor, (k1 + p·k2, n2)
-                l_offsets = k1[:, None, None] * Q + n2[None, None, :] + k2[None, :, None] * (P * Q)
-            l_mask = (k1 < P)[:, None, None] & (n2 < Q)[None, None, :] & (k2 < Q)[None, :, None]
+            if ADJOINT:  # the right factor, (n2, (k1, ρ), n1) in the names of the product that is transposed
+                l_offsets = k1[:, None, None] * (Q * RANK * Q) + terms[None, None, :] * Q + k2[None, :, None]
+            else:  # the left factor, (k1 + p·k2, (n2, ρ))
+                l_offsets = k1[:, None, None] * (Q * RANK) + terms[None, None, :] + k2[None, :, None] * (P * Q * RANK)
+            l_mask = (k1 < P)[:, None, None] & (terms < Q * RANK)[None, None, :] & (k2 < Q)[None, :, None]
             b_lr, b_li = _load_pairs(p_second, l_offsets, l_mask)
             if ADJOINT:
                 b_li = -b_li
@@ -160,30 +176,31 @@ def monarch_gradient_kernel(
     groups,
     P: tl.constexpr,
     Q: tl.constexpr,
+    RANK: tl.constexpr,
     INNER: tl.constexpr,
     ADJOINT: tl.constexpr,
     PRECISION: tl.constexpr,
     BLOCK_K1: tl.constexpr,
     BLOCK_LINES: tl.constexpr,
-    BLOCK_N2: tl.constexpr,
+    BLOCK_TERMS: tl.constexpr,
     BLOCK_K2: tl.constexpr,
 ):
-    """d[k1, k2, n2] = Σ_l y[l, k1 + p·k2]·conj(s[k1, l, n2]) over every groups-th block of a head's lines."""
+    """d[k1, k2, (n2, ρ)] = Σ_l y[l, k1 + p·k2]·conj(s[k1, l, (n2, ρ)]) over every groups-th block of a head's lines."""
     group = tl.program_id(0)
     head = tl.program_id(2)
-    blocks_n2 = tl.cdiv(Q, BLOCK_N2)
+    blocks_terms = tl.cdiv(Q * RANK, BLOCK_TERMS)
     blocks_k2 = tl.cdiv(Q, BLOCK_K2)
     tile = tl.program_id(1)
-    n2 = tile % blocks_n2 * BLOCK_N2 + tl.arange(0, BLOCK_N2)
-    k2 = tile // blocks_n2 % blocks_k2 * BLOCK_K2 + tl.arange(0, BLOCK_K2)
-    k1 = tile // (blocks_n2 * blocks_k2) * BLOCK_K1 + tl.arange(0, BLOCK_K1)
-    p_first += head * (2 * P * P * Q)
+    terms = tile % blocks_terms * BLOCK_TERMS + tl.arange(0, BLOCK_TERMS)
+    k2 = tile // blocks_terms % blocks_k2 * BLOCK_K2 + tl.arange(0, BLOCK_K2)
+    k1 = tile // (blocks_terms * blocks_k2) * BLOCK_K1 + tl.arange(0, BLOCK_K1)
+    p_first += head * (2 * P * P * Q * RANK)
     j = (k1[:, None, None] + P * k2[None, :, None]) * INNER
     j_mask = (k1 < P)[:, None, None] & (k2 < Q)[None, :, None]
     spacing: tl.constexpr = P * Q if INNER == 1 else 1
     lines = tl.arange(0, BLOCK_LINES) * spacing
-    b_dr = tl.zeros([BLOCK_K1, BLOCK_K2, BLOCK_N2], tl.float32)
-    b_di = tl.zeros([BLOCK_K1, BLOCK_K2, BLOCK_N2], tl.float32)
+    b_dr = tl.zeros([BLOCK_K1, BLOCK_K2, BLOCK_TERMS], tl.float32)
+    b_di = tl.zeros([BLOCK_K1, BLOCK_K2, BLOCK_TERMS], tl.float32)
 
     blocks = tl.cdiv(size, BLOCK_LINES)
     for block in tl.range(group, batch_slabs * blocks, groups):
@@ -193,13 +210,28 @@ def monarch_gradient_kernel(
         line_mask = line + tl.arange(0, BLOCK_LINES) < size
         start = 2 * (slab.to(tl.int64) * size * (P * Q) + line.to(tl.int64) * spacing)
         b_sr, b_si = _first_stage(
-            p_x + start, p_first, lines, line_mask, k1, n2, P, Q, INNER, ADJOINT, BLOCK_K1, BLOCK_LINES, BLOCK_N2
+            p_x + start,
+            p_first,
+            lines,
+            line_mask,
+            k1,
+            terms,
+            P,
+            Q,
+            RANK,
+            INNER,
+            ADJOINT,
+            BLOCK_K1,
+            BLOCK_LINES,
+            BLOCK_TERMS,
         )
         b_yr, b_yi = _load_pairs(p_y + start, lines[None, None, :] + j, j_mask & line_mask[None, None, :])
         b_sr, b_si = tl.permute(b_sr, (0, 2, 1)), tl.permute(b_si, (0, 2, 1))
         b_dr, b_di = _complex_dot(b_yr, b_yi, b_sr, -b_si, b_dr, b_di, PRECISION)
     if ADJOINT:
         b_di = -b_di
-    d_offsets = (k1[:, None, None] * Q + k2[None, :, None]) * Q + n2[None, None, :]
-    d_mask = j_mask & (n2 < Q)[None, None, :]
-    _store_pairs(p_partials + (group * heads + head).to(tl.int64) * (2 * P * Q * Q), d_offsets, b_dr, b_di, d_mask)
+    d_offsets = (k1[:, None, None] * Q + k2[None, :, None]) * (Q * RANK) + terms[None, None, :]
+    d_mask = j_mask & (terms < Q * RANK)[None, None, :]
+    _store_pairs(
+        p_partials + (group * heads + head).to(tl.int64) * (2 * P * Q * Q * RANK), d_offsets, b_dr, b_di, d_mask
+    )

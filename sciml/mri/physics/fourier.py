@@ -1,7 +1,7 @@
 """The Fourier transform of the scanner, which is fixed, and the one of a network, which may be learned."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -52,9 +52,10 @@ class Fourier2d(nn.Module, LinearOperator):
         heads: groups of coils with transforms of their own.
         tied: `inverse` is the adjoint of what `forward` applies; otherwise it is learned separately.
         radix: the p to aim for in n = p·q (see `MonarchTransform`).
+        rank: of Monarch transforms, how many products each is the sum of.
 
     Raises:
-        ConfigError: a size or number of heads below 1, or a radix where there is no Monarch factor.
+        ConfigError: a size, a number of heads or a rank below 1, or a radix or rank where there is no Monarch factor.
     """
 
     def __init__(
@@ -65,17 +66,24 @@ class Fourier2d(nn.Module, LinearOperator):
         heads: int = 1,
         tied: bool = True,
         radix: int | None = None,
+        rank: int = 1,
     ) -> None:
         super().__init__()
-        if min(size) < 1 or heads < 1:
-            raise ConfigError(f"{size=} and {heads=}: all must be at least 1")
+        if min(size) < 1 or heads < 1 or rank < 1:
+            raise ConfigError(f"{size=}, {heads=} and {rank=}: all must be at least 1")
+        if rank != 1 and transform != "monarch":
+            raise ConfigError(f"{rank=} with {transform=}: only Monarch transforms have a rank, remove the key")
         if radix is not None and transform != "monarch":
             raise ConfigError(f"{radix=} with {transform=}: only Monarch transforms have a radix, remove the key")
         self.size, self.heads, self.tied, self.learned = tuple(size), heads, tied, transform != "fft"
 
+        options: dict[str, Any] = {"heads": heads, "radix": radix, "centered": True}
+        if rank != 1:
+            options["rank"] = rank
+
         def axes(inverse: bool) -> SeparableTransform:
             kind = transform_class(transform)
-            return SeparableTransform(kind(n, heads=heads, radix=radix, inverse=inverse, centered=True) for n in size)
+            return SeparableTransform(kind(n, inverse=inverse, **options) for n in size)
 
         self.analysis = axes(False) if self.learned else None
         self.synthesis = axes(True) if self.learned and not tied else None

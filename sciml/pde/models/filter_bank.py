@@ -14,7 +14,7 @@ from sciml.kernels import ops
 from sciml.pde.models.replace import has_hooks
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.transforms import ByAxis, MonarchTransform, Transform
-from sciml.transforms.members import Init
+from sciml.transforms.inits import Init
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class FilterBank(nn.Module):
         bias: bool = True,
         **options: Any,
     ) -> Self:
-        """The bank of these branches, of which the last has the bias; `options` are `MonarchSpectralConv`'s, for all."""
+        """The bank of these branches, of which the last has the bias; `options`: `MonarchSpectralConv`'s, for all."""
         if not branches:
             raise ConfigError("bank=[]: expected at least one branch")
 

@@ -16,7 +16,7 @@ from sciml.pde.models.modes import check_counts
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.pde.models.state import tensor_state
 from sciml.transforms import DFT, ByAxis, Transform, transform_class
-from sciml.transforms.members import Init, as_members
+from sciml.transforms.inits import Init, as_members
 
 
 def fno(

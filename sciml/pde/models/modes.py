@@ -6,7 +6,8 @@ from typing import Self
 
 from sciml.errors import ConfigError
 from sciml.transforms.factors import lowest
-from sciml.transforms.members import DFT, Member
+from sciml.transforms.member import Member
+from sciml.transforms.members import DFT
 
 
 @dataclass

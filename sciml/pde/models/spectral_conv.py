@@ -17,7 +17,7 @@ from sciml.kernels import ops
 from sciml.pde.models import neuralop_layer
 from sciml.pde.models.modes import KeptModes, as_tuple, scaled
 from sciml.transforms import DFT, ByAxis, Member, MonarchTransform, SeparableTransform, Transform
-from sciml.transforms.members import Init, as_members, of_axes
+from sciml.transforms.inits import Init, as_members, of_axes
 from sciml.transforms.modules import Rowwise
 
 
@@ -82,6 +82,8 @@ class MonarchSpectralConv(Rowwise):
         members = [as_members(of_axis) for of_axis in self.init]
         self.real_weight = not self.complex_data and all(m.real for of_axis in members for m in of_axis)
         first = [of_axis[0] for of_axis in members]  # of a list of heads, the one that counts the modes
+        for member, n in zip(first, self.grid, strict=True):
+            member.check_size(n)
         half = self._halved(first)
         self.kept = KeptModes.counted(n_modes, keywords.max_n_modes, self.grid, half, first)
         shifts = [
@@ -124,7 +126,7 @@ class MonarchSpectralConv(Rowwise):
         return [axis == max(pairs, default=None) for axis in range(self.order)]
 
     def _real_axes(self, rows: Sequence[range]) -> list[bool]:
-        """Where a synthesis counts conjugate rows twice: on the half axis, else on the last, if some heads have them."""
+        """Where a synthesis counts conjugate rows twice: on the half axis; else on the last, where some heads may."""
         if self.complex_data or any(self.kept.half):
             return self.kept.half
         return [axis == self.order - 1 and rows[axis].start >= 0 for axis in range(self.order)]

@@ -1,14 +1,15 @@
-"""The two stages equal the full matrix, values and gradients, with heads, at sizes that split unevenly."""
+"""The two stages equal the full matrix at any rank, values and gradients, with heads, at sizes that split unevenly."""
 
 import pytest
 import torch
 from properties import assert_close, random, relative_error
 
 from sciml.kernels import dispatch, ops
-from sciml.kernels.monarch import cpu, reference
+from sciml.kernels.monarch import cpu, product, reference
 
 SPLITS = [((3, 4), (5, 7)), ((4, 4), (1, 6)), ((16, 20), (3, 1))]  # (p, q) of both axes
-CASES = [(splits, heads) for splits in SPLITS for heads in (1, 2)]
+RANKS = [((3, 4, 2), (5, 7, 1)), ((4, 4, 4), (5, 7, 3))]  # (p, q, rank)
+CASES = [(splits, heads) for splits in SPLITS + RANKS for heads in (1, 2)]
 
 
 @pytest.fixture
@@ -18,9 +19,11 @@ def always(monkeypatch):
 
 
 def factors(splits, heads, dtype=torch.complex128):
+    """Of each axis, from its (p, q) or (p, q, rank)."""
+    sizes = [(*split, 1)[:3] for split in splits]
     return [
-        (random(heads, p * q, q, dtype=dtype, seed=seed), random(heads, q, p, p, dtype=dtype, seed=seed + 9))
-        for seed, (p, q) in enumerate(splits)
+        (random(heads, p * q, q * r, dtype=dtype, seed=seed), random(heads, q, r * p, p, dtype=dtype, seed=seed + 9))
+        for seed, (p, q, r) in enumerate(sizes)
     ]
 
 
@@ -30,7 +33,7 @@ def factors(splits, heads, dtype=torch.complex128):
 @pytest.mark.usefixtures("always")
 def test_equals_the_dense_matrices(splits, heads, transpose, dtype) -> None:
     pairs = factors(splits, heads)
-    x = random(2, 2 * heads, *(p * q for p, q in splits)).transpose(0, 1).contiguous().transpose(0, 1)
+    x = random(2, 2 * heads, *(p * q for p, q, *_ in splits)).transpose(0, 1).contiguous().transpose(0, 1)
     a, b = (reference.monarch_matrix(*pair) for pair in pairs)
     a, b = (a.mT, b.mT) if transpose else (a, b)
     expected = torch.einsum("bhcyx,hky,hlx->bhckl", x.unflatten(1, (heads, -1)), a, b).flatten(1, 2)
@@ -40,25 +43,27 @@ def test_equals_the_dense_matrices(splits, heads, transpose, dtype) -> None:
 
 @pytest.mark.parametrize("transpose", [False, True])
 @pytest.mark.parametrize("heads", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("splits", [((2, 3), (2, 2)), ((2, 2, 2),)])
 @pytest.mark.usefixtures("always")
-def test_gradients(transpose, heads) -> None:
-    flat = [f.requires_grad_() for pair in factors(((2, 3), (2, 2)), heads) for f in pair]
-    x = random(1, 2, 6, 4).requires_grad_()
+def test_gradients(transpose, heads, splits) -> None:
+    flat = [f.requires_grad_() for pair in factors(splits, heads) for f in pair]
+    x = random(1, 2, *(p * q for p, q, *_ in splits)).requires_grad_()
 
     def f(x, *flat):
-        return ops.monarch(x, [flat[:2], flat[2:]], transpose=transpose)
+        return ops.monarch(x, list(zip(flat[::2], flat[1::2], strict=True)), transpose=transpose)
 
     assert torch.autograd.gradcheck(f, (x, *flat))
     assert torch.autograd.gradgradcheck(f, (x, *flat))
 
 
 @pytest.mark.parametrize("lines", [1, 3, 7])
-def test_lines_at_a_time_do_not_matter(lines, monkeypatch) -> None:
+@pytest.mark.parametrize("rank", [1, 3])
+def test_lines_at_a_time_do_not_matter(lines, rank, monkeypatch) -> None:
     x, y = (
         random(2, 2, 5, 12, 2, 2, dtype=torch.float64, seed=1),
         random(2, 2, 5, 12, 2, 2, dtype=torch.float64, seed=2),
     )
-    ((left, right),) = factors(((3, 4),), 2)
+    ((left, right),) = factors(((3, 4, rank),), 2)
     operands = (x, y, torch.view_as_real(left), torch.view_as_real(right), [True] * 4)
     expected = cpu.derivatives(*operands)
     monkeypatch.setattr(cpu, "_LINES", lines)
@@ -78,6 +83,49 @@ def test_the_choice_does_not_show(p) -> None:
     assert_close(ops.monarch(x, pairs), expected, n=x[0, 0].numel())
 
 
+@pytest.mark.parametrize(("p", "q", "most"), [(16, 16, 2), (16, 20, 2), (32, 32, 4), (8, 8, 1)])
+def test_a_rank_is_counted_in_the_work_of_two_stages(p, q, most) -> None:
+    """n·r·(p + q) multiplications for each line against n²."""
+    by_stages = [dispatch.by_stages(*factors(((p, q, rank),), 1)[0]) for rank in range(1, p + 1)]
+    assert by_stages == [rank <= most for rank in range(1, p + 1)]
+
+
+def test_at_rank_two_the_stages_are_chosen_and_right() -> None:
+    pairs = factors(((16, 16, 2), (16, 16, 3)), 2, torch.complex128)
+    assert [dispatch.by_stages(*pair) for pair in pairs] == [True, False]
+    x = random(1, 4, 256, 256)
+    a, b = (reference.monarch_matrix(*pair) for pair in pairs)
+    expected = torch.einsum("bhcyx,hky,hlx->bhckl", x.unflatten(1, (2, 2)), a, b).flatten(1, 2)
+    assert_close(ops.monarch(x, pairs), expected, n=x[0, 0].numel())
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_half_precision_rounds_the_data_only(rank, dtype) -> None:
+    """Of x and y as given to the form: products and sums are float32's."""
+    ((left, right),) = factors(((3, 4, rank),), 2)
+    a, b = torch.view_as_real(left).to(dtype), torch.view_as_real(right).to(dtype)
+    x, y = (random(2, 2, 5, 12, 2, 2, dtype=torch.float32, seed=seed).to(dtype) for seed in (1, 2))
+    exact = cpu.derivatives(*(t.double() for t in (x, y, a, b)), [True] * 4)
+    for found, expected in zip(cpu.derivatives(x, y, a, b, [True] * 4), exact, strict=True):
+        assert found.dtype == dtype
+        assert_close(found, expected, n=12)
+
+
+@pytest.mark.parametrize("rank", [1, 2])
+@pytest.mark.parametrize("transpose", [False, True])
+def test_the_ops_obey_the_dispatcher(rank, transpose) -> None:
+    """torch's own check: schemas, fake tensors, autograd and compiled autograd."""
+    x, y = (random(1, 2, 2, 6, 1, 2, dtype=torch.float64, seed=seed).requires_grad_() for seed in (1, 2))
+    ((left, right),) = factors(((2, 3, rank),), 2)
+    a, b = (torch.view_as_real(t).contiguous().requires_grad_() for t in (left, right))
+    if transpose:
+        torch.library.opcheck(product.FORM.adjoint, (y, a, b, None, None, "torch"))
+    else:
+        torch.library.opcheck(product.FORM.apply, (x, a, b, "torch"))
+    torch.library.opcheck(product.FORM.derivatives, (x, y, a, b, [True] * 4, "torch"))
+
+
 @pytest.mark.parametrize(("shape", "message"), [((1, 2, 256, 255), "255 points"), ((1, 3, 256, 256), "2 heads")])
 def test_what_does_not_fit_is_named(shape, message) -> None:
     with pytest.raises(ValueError, match=message):
@@ -95,7 +143,7 @@ def test_empty_batch_and_strides() -> None:
 @pytest.mark.parametrize("transpose", [False, True])
 def test_per_sample_gradients_of_two_stages(transpose, monkeypatch):
     monkeypatch.setattr(dispatch, "by_stages", lambda left, right: True)
-    left, right = random(2, 6, 3, dtype=torch.complex64), random(2, 3, 2, 2, dtype=torch.complex64, seed=1)
+    left, right = random(2, 6, 6, dtype=torch.complex64), random(2, 3, 4, 2, dtype=torch.complex64, seed=1)  # rank 2
     x = random(3, 4, 6, dtype=torch.complex64, seed=2)
 
     def loss(left, sample):

@@ -9,16 +9,19 @@ from sciml.kernels.monarch import reference
 pytest.importorskip("triton")
 from sciml.kernels.monarch import triton
 
-# (batch, heads, outer, inner), (p, q): rows and columns, more lines than a block, tiles that are not full, primes.
+# (batch, heads, outer, inner), (p, q, rank): rows, columns, more lines than a block, tiles that are not full, primes.
 SMALL = [
-    ((2, 2, 5, 1), (3, 4)),
-    ((2, 1, 2, 3), (3, 4)),
-    ((1, 2, 3, 5), (5, 7)),
-    ((1, 1, 35, 1), (4, 5)),
-    ((2, 2, 1, 35), (5, 4)),
-    ((1, 2, 3, 1), (1, 31)),
+    ((2, 2, 5, 1), (3, 4, 1)),
+    ((2, 1, 2, 3), (3, 4, 1)),
+    ((1, 2, 3, 5), (5, 7, 1)),
+    ((1, 1, 35, 1), (4, 5, 1)),
+    ((2, 2, 1, 35), (5, 4, 1)),
+    ((1, 2, 3, 1), (1, 31, 1)),
+    ((2, 2, 5, 1), (3, 4, 2)),
+    ((1, 2, 1, 5), (5, 7, 3)),
+    ((2, 1, 1, 2), (2, 3, 2)),
 ]
-LARGE = [((1, 1, 3, 1), (16, 20)), ((1, 1, 1, 3), (8, 46))]
+LARGE = [((1, 1, 3, 1), (16, 20, 1)), ((1, 1, 1, 3), (8, 46, 1)), ((1, 1, 1, 1), (16, 20, 2))]
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +33,8 @@ def _poisoned():
 
 
 def operands(lines, split, dtype=torch.float64):
-    (batch, heads, outer, inner), (p, q) = lines, split
-    shapes = [(batch, heads, outer, p * q, inner, 2), (heads, p * q, q, 2), (heads, q, p, p, 2)]
+    (batch, heads, outer, inner), (p, q, r) = lines, split
+    shapes = [(batch, heads, outer, p * q, inner, 2), (heads, p * q, q * r, 2), (heads, q, r * p, p, 2)]
     x, y = (random(*shapes[0], dtype=dtype, seed=seed) for seed in (1, 2))
     return x, y, random(*shapes[1], dtype=torch.float64, seed=3), random(*shapes[2], dtype=torch.float64, seed=4)
 
@@ -67,8 +70,9 @@ def test_equals_the_specification(lines, split) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_rounds_the_data_only(dtype) -> None:
-    x, y, left, right = operands(*SMALL[1], dtype=torch.float32)
+@pytest.mark.parametrize("case", [SMALL[1], SMALL[-1]])
+def test_half_precision_rounds_the_data_only(case, dtype) -> None:
+    x, y, left, right = operands(*case, dtype=torch.float32)
     x, y = x.to(dtype), y.to(dtype)
     results = computed(x, y, left, right, "tf32")
     for found, expected in zip(results, derivatives(x, y, left, right), strict=True):
@@ -86,25 +90,27 @@ def test_precisions_differ_in_the_products_alone() -> None:
 
 @pytest.mark.parametrize("lines", [(0, 2, 5, 1), (2, 2, 0, 3)])
 def test_no_lines(lines) -> None:
-    x, y, left, right = (t.float() for t in operands(lines, (3, 4)))
+    x, y, left, right = (t.float() for t in operands(lines, (3, 4, 2)))
     product, back, d_left, d_right = computed(x, y, left, right, "tf32x3")
     assert product.shape == back.shape == x.shape
     assert torch.equal(d_left, torch.zeros_like(left))
     assert torch.equal(d_right, torch.zeros_like(right))
 
 
-def test_strides_do_not_matter() -> None:
-    x, y, left, right = (t.float() for t in operands((2, 2, 3, 3), (3, 4)))
+@pytest.mark.parametrize("rank", [1, 2])
+def test_strides_do_not_matter(rank) -> None:
+    x, y, left, right = (t.float() for t in operands((2, 2, 3, 3), (3, 4, rank)))
     strided = [t.transpose(0, 1).contiguous().transpose(0, 1) for t in (x, y, left, right)]
     for found, expected in zip(computed(*strided, "tf32x3"), computed(x, y, left, right, "tf32x3"), strict=True):
         assert torch.equal(found, expected)
         assert found.is_contiguous()
 
 
-def test_gradients_are_deterministic_sums_of_few_groups(monkeypatch) -> None:
+@pytest.mark.parametrize("rank", [1, 2])
+def test_gradients_are_deterministic_sums_of_few_groups(rank, monkeypatch) -> None:
     """Fewer groups than blocks of lines: each program adds up several."""
     monkeypatch.setattr(triton, "GROUPS", 2)
-    x, y, left, right = (t.float() for t in operands((2, 2, 35, 1), (2, 3)))
+    x, y, left, right = (t.float() for t in operands((2, 2, 35, 1), (2, 3, rank)))
     found = triton.gradients(x, y, left, right)
     for one, again, expected in zip(
         found, triton.gradients(x, y, left, right), derivatives(x, y, left, right)[2:], strict=True

@@ -75,11 +75,25 @@ def test_heads_of_coils() -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"size": (0, 4)}, "size"), ({"heads": 0}, "heads=0"), ({"radix": 4}, "radix=4")],
+    [
+        ({"size": (0, 4)}, "size"),
+        ({"heads": 0}, "heads=0"),
+        ({"radix": 4}, "radix=4"),
+        ({"rank": 2}, "rank=2 with transform='fft'"),
+        ({"rank": 0}, "rank=0"),
+    ],
 )
 def test_settings_out_of_range(options, message) -> None:
     with pytest.raises(ConfigError, match=message):
         Fourier2d(**({"size": (4, 4)} | options))
+
+
+def test_a_rank_changes_nothing_at_the_start() -> None:
+    one, two = (Fourier2d((8, 12), transform="monarch", heads=2, tied=False, rank=rank) for rank in (1, 2))
+    x = random(1, 2, 8, 12, dtype=torch.complex64)
+    assert torch.equal(two(x), one(x))
+    assert torch.equal(two.inverse(x), one.inverse(x))
+    assert {t.rank for t in (*two.analysis.axes, *two.synthesis.axes)} == {2}
 
 
 def test_zero_is_no_frequency_shift() -> None:

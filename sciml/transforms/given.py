@@ -1,4 +1,4 @@
-"""A matrix from a file: .npy, .pt, or the only dataset of an .h5."""
+"""A matrix of the user's to start from, from memory or a file."""
 
 import os
 import pickle
@@ -10,6 +10,39 @@ from torch import Tensor
 
 from sciml.errors import BadSchema, ConfigError, CorruptFile, listed
 from sciml.io.hdf5 import dataset, keys, read_samples, reading
+from sciml.transforms.member import Member, Rows
+
+
+class Given(Member):
+    """Any matrix (m, n), as an analysis; a synthesis starts from its conjugate transpose. It has its own grid alone.
+
+    Args:
+        matrix: real or complex, or a file that holds it: .npy, .pt or, as its only dataset, .h5.
+    """
+
+    def __init__(self, matrix: Tensor | str | os.PathLike[str]) -> None:
+        self.source = None if isinstance(matrix, Tensor) else os.fspath(matrix)
+        given = matrix.detach() if isinstance(matrix, Tensor) else read_matrix(matrix)
+        if given.ndim != 2 or not 1 <= given.shape[0] <= given.shape[1]:
+            raise ConfigError(f"a matrix of the shape {tuple(given.shape)}: expected (m, n) with m ≤ n points")
+        self._matrix = given.to("cpu", torch.complex128, copy=True)
+
+    def carrier(self, rows: Rows) -> Tensor:
+        self.check_size(rows.size)
+        return torch.ones(len(rows.indices), rows.size, dtype=torch.complex128)
+
+    def envelope(self, rows: Rows) -> Tensor:
+        return self._matrix[rows.indices.start : rows.indices.stop]
+
+    def every(self, size: int, *, centered: bool = False) -> range:
+        return range(len(self._matrix))
+
+    def check_size(self, size: int) -> None:
+        if size != self._matrix.shape[1]:
+            raise ConfigError(f"init={self} on a grid of {size} points: a given matrix has no other grid")
+
+    def __repr__(self) -> str:
+        return f"Given({self.source or 'x'.join(map(str, self._matrix.shape))})"
 
 
 def read_matrix(path: str | os.PathLike[str]) -> Tensor:
