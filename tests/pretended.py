@@ -11,6 +11,7 @@ import torch
 
 from sciml.studies import Engine
 
+DIVERGED = "sciml: NonFinite: step 3 (epoch 1): the loss is nan"
 SECONDS = {"fft": 1.0, "padded": 2.0}  # of an epoch
 
 
@@ -59,7 +60,7 @@ class Pretended(Engine):
             log.write_text("sciml: ConfigError: no such thing\n")
             return 2
         if found == math.inf:
-            log.write_text("epoch 1\nsciml: NonFinite: step 3: the loss is nan\n")
+            log.write_text(f"epoch 1\n{DIVERGED}\n")
             return 1
         log.write_text("done\n")
         each = SECONDS.get(folder.parent.name, 1.0)

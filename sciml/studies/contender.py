@@ -89,16 +89,15 @@ def contenders_of(entries: Mapping[str, Any]) -> dict[str, Contender]:
         for name, spec in entries["contenders"].items()
     }
     for name, spec in specs.items():
-        for key, other in (
-            ("like", spec["like"]),
-            ("from", spec["from"]),
-            ("widen.to", (spec["widen"] or {}).get("to")),
-        ):
-            if other is not None:
+        for key in ("like", "from", "widen"):
+            if (other := _other(spec, key)) is not None:
                 require_contender(other, entries, f"contenders.{name}.{key}")
     for key in ("like", "from", "widen"):
         _refuse_circle(specs, key)
     found = {name: _contender(name, entries, _complete(name, specs)) for name in specs}
+    for name, contender in found.items():
+        if contender.widen and (contender.source or found[contender.widen.to].source):
+            raise ConfigError(f"contenders.{name}.widen: its network, or that of `to`, is given by a run (from)")
     _check_columns(found)
     _check_trials(found, entries["trials"])
     return found
@@ -117,8 +116,6 @@ def _contender(name: str, entries: Mapping[str, Any], spec: Mapping[str, Any]) -
         raise ConfigError(f"contenders.{name}: it lacks {lacking}, where it has the other")
     tune = {key: guess for key, guess in {**entries["tune"], **spec["tune"]}.items() if guess is not None}
     widen = Widening(**spec["widen"]) if spec["widen"] else None
-    if widen and spec["from"]:
-        raise ConfigError(f"contenders.{name}.widen: not together with from, whose network is given")
     return Contender(name, tuple(configs), settings, tune, spec["from"], spec["epochs"] or 1.0, widen)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from sciml.io.atomic import replacing
 from sciml.studies.contender import Contender
 from sciml.studies.file import Study
-from sciml.studies.trials import name_of
+from sciml.studies.trials import digest
 
 
 class Counts:
@@ -22,7 +22,7 @@ class Counts:
         self._known: dict[str, int] = json.loads(path.read_text()) if path and path.is_file() else {}
 
     def __call__(self, contender: Contender) -> int:
-        key = name_of(0, {}, 0, contender.resolved(self.study.seeds[0], self.study.allow)["model"])
+        key = digest(contender.resolved(self.study.seeds[0], self.study.allow)["model"])
         if key not in self._known:
             self._known[key] = contender.parameters(self.study.seeds[0], self.study.allow)
             if self.path:

@@ -13,6 +13,7 @@ import yaml  # type: ignore[import-untyped]
 from sciml.errors import ConfigError
 from sciml.io.atomic import replacing
 from sciml.io.jobs import exclusive
+from sciml.io.safe_yaml import read_yaml
 from sciml.runs.settings import flat
 from sciml.studies.concurrency import run_stoppable, together
 from sciml.studies.contender import Contender
@@ -22,7 +23,7 @@ from sciml.studies.file import Study
 from sciml.studies.search import Losses, Point, Search, best, enclose, is_enclosed, refine, values
 from sciml.studies.table import Table
 from sciml.studies.timing import EPOCHS, ROUNDS, InTurn
-from sciml.studies.trials import Outcome, Test, Trial, name_of
+from sciml.studies.trials import Evaluation, Outcome, Trial, name_of
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _print = partial(print, flush=True)  # a log shows each line when it is said
@@ -56,7 +57,8 @@ def run(
         ConfigError: The folder holds files, and no study.
     """
     folder = Path(folder).absolute()  # workers may run elsewhere
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "study.yaml").is_file():
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if there - {"parameters.json"} and "study.yaml" not in there:
         raise ConfigError(f"{folder}: holds files and no study.yaml; give another --folder")
     with exclusive(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -77,12 +79,12 @@ class Protocol:
         self.table = Table(study, folder, [*self.study.contenders])
         self.best: dict[tuple[str, int], dict[str, float]] = {}  # of (contender, budget): the tuned keys' values
         self.diverging: set[str] = set()  # contenders without any value at which their training does not diverge
-        self.table.seconds |= study.seconds_per_epoch
+        self.table.seconds |= self._kept_seconds() | dict(study.seconds_per_epoch)
         self._count: dict[int, int] = {}  # of a budget: trials of each contender
         self._settings = {c.name: flat(c.resolved(study.seeds[0], study.allow)) for c in study.contenders.values()}
         self._environment = dict.fromkeys(THREADS, str(study.threads))
         self._busy: dict[Path, asyncio.Lock] = {}
-        self._ended = 0
+        self._said = 0
 
     async def run(self) -> None:
         self._write_study()
@@ -101,7 +103,7 @@ class Protocol:
         coarse = await together(self._follow(enclose(len(c.tune), most), c, budget) for c in level)
         if budget not in self._count:
             least = max(1 + 2 * len(c.tune) for c in self.study.contenders.values())
-            self._count[budget] = max(least, *map(len, coarse))
+            self._count[budget] = max(least, self.table.kept_trials(budget), *map(len, coarse))
         for contender, losses in zip(level, coarse, strict=True):
             self.table.bracketed[contender.name, budget] = is_enclosed(losses)
         count = self._count[budget]
@@ -125,7 +127,7 @@ class Protocol:
 
     async def _loss(self, contender: Contender, budget: int, point: Point) -> float:
         trial = self.trial(contender, budget, self._values(contender, point), self.study.seeds[0])
-        return (await self._train("tune", trial)).val
+        return (await self._ended("tune", trial, tested=False)).val
 
     def _use_first(self) -> None:
         """Where only the first budget is tuned, its values serve all."""
@@ -136,30 +138,32 @@ class Protocol:
 
     async def _final(self, contender: Contender, budget: int) -> None:
         trials = [self.trial(contender, budget, self.best[contender.name, budget], seed) for seed in self.study.seeds]
-        await together(self._test("final", trial) for trial in trials)
+        await together(self._ended("final", trial, tested=True) for trial in trials)
 
     async def _equal_time(self, budget: int) -> None:
         """The slowest of a budget says for how long; what a run starts from is part of its time."""
-        seconds = {c.name: self._seconds(c, budget) for c in self._timed()}
+        seconds = {c.name: self._seconds(c, budget) for c in self._timed(self.whole)}
         wanted = []
-        for contender in self._timed():
+        for contender in self._timed(self.study):
             left, each = max(seconds.values()) - seconds[contender.name], self.table.seconds[contender.name]
             if left > 0:
                 epochs = contender.epochs(budget) + round(left / each)
                 at = self.best[contender.name, budget]
                 wanted += [self.trial(contender, budget, at, seed, epochs) for seed in self.study.seeds]
-        await together(self._test("equal_time", trial) for trial in wanted)
+        await together(self._ended("equal_time", trial, tested=True) for trial in wanted)
 
     def _seconds(self, contender: Contender, budget: int) -> float:
         own = contender.epochs(budget) * self.table.seconds[contender.name]
-        return own + (self._seconds(self.study.contenders[contender.source], budget) if contender.source else 0.0)
+        return own + (self._seconds(self.whole.contenders[contender.source], budget) if contender.source else 0.0)
 
-    def _timed(self) -> list[Contender]:
-        return [c for c in self.study.contenders.values() if c.name not in self.diverging]
+    def _timed(self, study: Study) -> list[Contender]:
+        known = set(self.table.seconds) - self.diverging
+        return [contender for contender in study.contenders.values() if contender.name in known]
 
     async def _measure_seconds(self) -> None:
         """In turns, so that all contenders meet the same machine in the same state."""
-        missing = [c for c in self._timed() if c.name not in self.table.seconds]
+        known = set(self.table.seconds) | self.diverging
+        missing = [c for c in self.study.contenders.values() if c.name not in known]
         turns = InTurn([self._timing(contender, number) for number in range(ROUNDS) for contender in missing])
         turns.conclude(await self._execute(turns))
         found = turns.seconds()
@@ -207,34 +211,35 @@ class Protocol:
         found = values(point, list(contender.tune.values()), self.study.factor)
         return dict(zip(contender.tuned, found, strict=True))
 
-    async def _train(self, phase: str, trial: Trial) -> Outcome:
-        outcome = await self._trained(trial)
-        self._end(phase, trial, outcome, None)
+    async def _ended(self, phase: str, trial: Trial, *, tested: bool) -> Outcome:
+        """What a trial came to, and its row in the table: read, gone on with, or begun."""
+        async with self._busy.setdefault(trial.folder, asyncio.Lock()):  # another phase or budget may ask for the same
+            outcome, metrics = trial.outcome() or trial.conclude(await self._execute(trial)), None
+            if tested and not outcome.diverged:
+                evaluation = Evaluation(trial)
+                metrics = evaluation.conclude(await self._execute(evaluation))
+        self.table.add(phase, trial, outcome, metrics)
+        self._say(phase, trial, outcome, metrics)
         return outcome
-
-    async def _test(self, phase: str, trial: Trial) -> None:
-        outcome, metrics = await self._trained(trial), None
-        if not outcome.diverged:
-            test = Test(trial)
-            metrics = test.conclude(await self._execute(test))
-        self._end(phase, trial, outcome, metrics)
-
-    async def _trained(self, trial: Trial) -> Outcome:
-        async with self._busy.setdefault(trial.folder, asyncio.Lock()):  # another phase may ask for the same
-            return trial.outcome() or trial.conclude(await self._execute(trial))
 
     async def _execute(self, work: Any) -> int:
         return await self.engine.run(work, self._environment) if work.commands() else 0
 
-    def _end(self, phase: str, trial: Trial, outcome: Outcome, metrics: dict[str, Any] | None) -> None:
-        self.table.add(phase, trial, outcome, metrics)
-        self._ended += 1
+    def _say(self, phase: str, trial: Trial, outcome: Outcome, metrics: dict[str, Any] | None) -> None:
+        self._said += 1
         at = "  ".join(f"{name} {value:g}" for name, value in trial.values.items())
         found = "diverged" if outcome.diverged else f"val {outcome.val:.4g}"
         if metrics and (error := metrics[self.study.metric]) is not None:
             found += f"  {self.study.metric} {error:.4g}"
-        head = f"{self._ended:4d}  {phase:10s}  {trial.contender}  {trial.epochs} epochs  {at}  seed {trial.seed}"
+        head = f"{self._said:4d}  {phase:10s}  {trial.contender}  {trial.epochs} epochs  {at}  seed {trial.seed}"
         self.say(f"{head}  {found}  {sum(outcome.epoch_seconds):.3g} s")
+
+    def _kept_seconds(self) -> dict[str, float]:
+        """Of contenders that do not run now, as they were measured before."""
+        path = self.folder / "study.yaml"
+        found = read_yaml(path).get("seconds_per_epoch", {}) if path.is_file() else {}
+        others = set(self.whole.contenders) - set(self.study.contenders)
+        return {name: seconds for name, seconds in found.items() if name in others}
 
     def _write_study(self) -> None:
         text = yaml.safe_dump(self.whole.entries(self.table.seconds), sort_keys=False, width=120)

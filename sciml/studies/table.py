@@ -1,6 +1,7 @@
 """study.csv and samples.csv: every trial in a row, every tested sample in a row; written whole after each."""
 
 import csv
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,6 +65,11 @@ class Table:
         key = (place, PHASES.index(phase), trial.budget, *trial.values.values(), trial.seed)
         self._rows[key] = Measured(phase, trial, outcome, metrics)
         self.write()
+
+    def kept_trials(self, budget: int) -> int:
+        """The most trials with which a contender whose rows are kept was tuned at this budget."""
+        tuned = [row for row in self._kept[STUDY] if (row["phase"], row["budget"]) == ("tune", str(budget))]
+        return max(Counter(row["contender"] for row in tuned).values(), default=0)
 
     def write(self) -> None:
         """Both files, each whole."""

@@ -26,7 +26,7 @@ from sciml.training.stopping import ending
 
 Command = tuple[list[str], Path]  # and the file that its output is added to
 PROGRAM = [sys.executable, "-m", "sciml"]
-DIVERGED = "sciml: NonFinite: "  # how the last line of a training that diverged begins
+DIVERGED = "sciml: NonFinite: step "  # how the last line of a training that diverged begins; of bad data, otherwise
 
 
 class Outcome(NamedTuple):
@@ -100,7 +100,8 @@ class Trial:
         """What the training came to; None if it has not ended."""
         if not self.record.is_file():
             return None
-        return Outcome(**json.loads(self.record.read_text(encoding="utf-8")))
+        found = Outcome(**json.loads(self.record.read_text(encoding="utf-8")))
+        return found._replace(val=math.inf) if found.val is None else found
 
     def conclude(self, status: int) -> Outcome:
         """Records what the training, which ended with this status, came to.
@@ -113,8 +114,9 @@ class Trial:
         if status and not last.startswith(DIVERGED):
             raise RunFailed(f"{self.folder}: `sciml fit` {ending(status)}: {last or 'no output'}; see {self.log}")
         outcome = self._measured(diverged=status != 0)
+        entries = outcome._asdict() | ({"val": None} if outcome.diverged else {})  # JSON has no infinity
         with replacing(self.record) as temporary:
-            temporary.write_text(json.dumps(outcome._asdict(), indent=1) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")
         return outcome
 
     def _measured(self, *, diverged: bool) -> Outcome:
@@ -134,7 +136,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Test:
+class Evaluation:
     """`sciml test` of a trial that has ended; what it measured lies in the run's metrics.json."""
 
     trial: Trial
@@ -158,10 +160,14 @@ class Test:
         return read_metrics(folder)
 
 
-def name_of(budget: int, values: Mapping[str, float], seed: int, identity: Any) -> str:
+def name_of(epochs: int, values: Mapping[str, float], seed: int, identity: Any) -> str:
     """A readable name of a run's folder, ending in eight digits that are others where the settings are."""
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
-    return "_".join([f"e{budget}", *(f"{key}{value:g}" for key, value in values.items()), f"s{seed}", digest])
+    return "_".join([f"e{epochs}", *(f"{k}{v:g}" for k, v in values.items()), f"s{seed}", digest(identity)])
+
+
+def digest(identity: Any) -> str:
+    """Eight digits of a hash of JSON values."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _beside(folder: Path, suffix: str) -> Path:

@@ -116,7 +116,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
                 "b": {"from": "fft", "widen": WIDEN, "set": {"trainer.default_root_dir": "{from}"}},
             }
         },
-        r"contenders.b.widen: not together with from, whose network is given",
+        r"contenders.b.widen: its network, or that of `to`, is given by a run \(from\)",
     ),
     ({"contenders": {"fft": {}, "b": {"epochs": 0}}}, r"contenders.b.epochs: 0; expected a positive share"),
     (

@@ -177,6 +177,22 @@ def test_a_run_that_fails_ends_the_study_with_its_last_word(folder: Path) -> Non
     assert of(rows(), contender="fft")
 
 
+def test_data_that_are_not_finite_are_no_divergence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    word = "sciml: NonFinite: data.h5: vorticity: sample 3 holds NaN"
+    monkeypatch.setattr("pretended.DIVERGED", word)
+    with pytest.raises(RunFailed, match=r"ended with status 1: sciml: NonFinite: data.h5: vorticity: sample 3"):
+        run(study(), "out", Pretended(lambda *given: math.inf), say=lambda line: None)
+
+
+def test_two_budgets_may_fill_their_time_with_the_same_training(folder: Path) -> None:
+    engine = Pretended()
+    budgets = {"budgets": [4, 8], "seconds_per_epoch": {"fft": 1.0, "padded": 2.0}}
+    run(study(**budgets, tune_at="first"), "out", engine, say=lambda line: None)
+    at_8 = {row["run"] for row in of(rows(), contender="fft", phase="final", budget=8)}
+    assert {row["run"] for row in of(rows(), contender="fft", phase="equal_time", budget=4)} == at_8
+    assert len({tuple(command) for command in engine.commands}) == len(engine.commands)
+
+
 def test_a_metric_that_there_is_not_is_named(folder: Path) -> None:
     with pytest.raises(BadSchema, match=r"metric: .* has no relative_l1; did you mean 'relative_l2'\?"):
         run(study(metric="relative_l1"), "out", Pretended(), say=lambda line: None)
@@ -223,6 +239,11 @@ def test_only_some_contenders_run_and_the_rows_of_others_stay(folder: Path) -> N
     run(study(equal_time=False, seeds=[0, 1, 2]), "out", engine, only=["padded"], say=lambda line: None)
     assert of(rows(), contender="fft") == before
     assert len(engine.fits()) == 2  # the third seed, at both budgets
+    engine = Pretended()
+    run(study(seeds=[0, 1, 2]), "out", engine, say=lambda line: None)
+    run(study(seeds=[0, 1, 2, 3]), "out", engine, only=["fft"], say=lambda line: None)
+    assert {row["epochs"] for row in of(rows(), contender="fft", phase="equal_time", budget=4)} == {"8"}
+    assert yaml.safe_load(Path("out/study.yaml").read_text())["seconds_per_epoch"] == {"padded": 2.0, "fft": 1.0}
     assert len(of(rows(), contender="padded", phase="final")) == 6
     assert of(rows(name="samples.csv"), contender="fft")
 
