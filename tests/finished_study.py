@@ -14,6 +14,11 @@ SECONDS = {"fft": 1.0, "fft_padded": 1.3, "monarch": 2.0, "bank": 3.0}
 LOW = {"key": "relative_l2", "label": "relative L2", "format": ".4f", "better": "low"}
 HIGH = {"key": "psnr", "label": "PSNR (dB)", "format": ".2f", "better": "high"}
 HEADER = "study contender phase budget epochs seed lr factor_lr val {} parameters seconds_per_epoch seconds"
+SET = {
+    "fft_padded": {"model.init_args.net.init_args.domain_padding": 0.25},
+    "monarch": {"model.init_args.net.init_args.transform": "monarch"},
+    "bank": {"model.init_args.net.init_args.bank": [{"init": "dft"}, {"init": "dct"}]},
+}
 LR, FACTOR = "model.init_args.optimizer.init_args.lr", "model.init_args.factor_lr"
 
 
@@ -82,5 +87,8 @@ def settings(column: dict[str, Any], seeds: int) -> dict[str, Any]:
     return {
         "name": "walls", "metric": column["key"], "budgets": [30, 120], "seeds": list(range(seeds)), "factor": 2.0,
         "baselines": ["fft", "fft_padded"], "trials": 9, "tune_at": "each", "equal_time": True, "threads": 1,
-        "contenders": {name: {"config": [], "set": {}, "tune": tune[name]} for name in TRUTH},
+        "contenders": {
+            name: {"config": ["fft.yaml"], "set": {"data.init_args.n_val": 9} | SET.get(name, {}), "tune": tune[name]}
+            for name in TRUTH
+        },
     }  # fmt: skip

@@ -4,7 +4,9 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from sciml.errors import BadSchema, listed
 from sciml.io.atomic import replacing
@@ -37,7 +39,8 @@ def report(folder: str | os.PathLike[str]) -> Path:
     parts = [f"# {records.settings['name']}", *_conclusions(records), *pictures[:1]]
     for budget in records.budgets:
         parts += _budget(records, budget)
-    parts += [*pictures[1:], "## Protocol", _protocol(records), "## How it was made", _made(records)]
+    parts += [*pictures[1:], "## Contenders", _contenders(records), "## Protocol", _protocol(records)]
+    parts += ["## How it was made", _made(records)]
     with replacing(path) as temporary:
         temporary.write_text("\n\n".join(part.rstrip("\n") for part in parts) + "\n", encoding="utf-8")
     return path
@@ -54,7 +57,7 @@ def publish(folder: str | os.PathLike[str], where: str | os.PathLike[str]) -> li
         raise BadSchema(f"{page}: no such file; run `sciml study` to its end")
     name = str(Records(source).settings["name"])
     text = re.sub(r"\]\(figures/", f"](figures/{name}_", page.read_text(encoding="utf-8"))
-    text = text.replace("](study.csv)", f"]({name}.csv)").replace("`study.csv`", f"`{name}.csv`")
+    text = text.replace("](study.csv)", f"]({name}.csv)")
     copies = {source / "study.csv": target / f"{name}.csv"}
     for drawing in DRAWINGS:
         if (picture := source / "figures" / f"{drawing}.png").is_file():
@@ -107,6 +110,24 @@ def _budget(records: Records, budget: int) -> list[str]:
     return parts
 
 
+def _contenders(records: Records) -> str:
+    """What each is: the configurations and settings that all have, then what each has besides."""
+    specs = records.settings["contenders"]
+    every = {name: _parts(spec) for name, spec in specs.items()}
+    common = [part for part in next(iter(every.values())) if all(part in parts for parts in every.values())]
+    lines = [f"All: {', '.join(common) or 'nothing in common'}.\n"]
+    for name, parts in every.items():
+        own = [part for part in parts if part not in common]
+        start = [f"starts from the run of `{specs[name]['from']}`"] if specs[name].get("from") else []
+        lines.append(f"- `{name}`: {', '.join([*own, *start]) or 'nothing else'}")
+    return "\n".join(lines)
+
+
+def _parts(spec: Mapping[str, Any]) -> list[str]:
+    settings = (f"`{key.replace('.init_args', '')}: {json.dumps(value)}`" for key, value in spec["set"].items())
+    return [*(f"`{path}`" for path in spec["config"]), *settings]
+
+
 def _protocol(records: Records) -> str:
     s = records.settings
     seeds, baselines = len(s["seeds"]), ", ".join(f"`{name}`" for name in s["baselines"])
@@ -131,10 +152,11 @@ def _made(records: Records) -> str:
             temporary.write_text(json.dumps(machine(), indent=1) + "\n", encoding="utf-8")
     about = json.loads(path.read_text(encoding="utf-8"))
     versions = ", ".join(f"{key} {value}" for key, value in about.items() if key not in ("date", "processor"))
+    shipped = Path("configs/studies") / f"{records.settings['name']}.yaml"
     threads = records.settings.get("threads", 1)
     used = f"{threads} {'thread' if threads == 1 else 'threads'} a run"
     return (
-        f"    sciml study configs/studies/{records.settings['name']}.yaml\n\n"
+        f"    sciml study {shipped if shipped.is_file() else shipped.name}\n\n"
         f"{about['date']}; {versions}; {about['processor']}, {used}.\n"
         "Every trial: [study.csv](study.csv)."
     )

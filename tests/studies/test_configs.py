@@ -1,7 +1,9 @@
 """The studies of configs/studies: each reads, its networks are built and trained, and the Makefile makes its data."""
 
 import re
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny_data
@@ -11,7 +13,6 @@ from tiny_mri import write_splits
 from sciml.cli import main
 from sciml.mri.results import MEASURED as IMAGES
 from sciml.pde.results.storage import MEASURED as FIELDS
-from sciml.runs.settings import flat
 from sciml.studies import Study
 from sciml.studies.protocol import Counts
 
@@ -25,12 +26,15 @@ def _in_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
 
 
-def studies() -> list[Study]:
-    return [Study.read(path) for path in FILES]
+@cache
+def read(path: Path) -> Study:
+    return Study.read(path)
 
 
-def data_path(study: Study) -> set[str]:
-    return {contender.resolved(0, [])["data"]["init_args"]["path"] for contender in study.contenders.values()}
+@cache
+def resolved(path: Path) -> dict[str, dict[str, Any]]:
+    """All settings of each contender; parsing them takes most of the time."""
+    return {name: contender.resolved(0, []) for name, contender in read(path).contenders.items()}
 
 
 def test_the_studies_promised_are_there() -> None:
@@ -39,11 +43,10 @@ def test_the_studies_promised_are_there() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_study_reads_and_compares_what_its_application_measures(path: Path) -> None:
-    study = Study.read(path)
+    study, settings = read(path), resolved(path).values()
     measures = IMAGES if path.stem.startswith("mri") else FIELDS
     assert study.metric in {column["key"] for column in measures["measures"]["columns"]}
     assert set(study.baselines) < set(study.contenders)
-    settings = [contender.resolved(0, []) for contender in study.contenders.values()]
     assert len({str(each["data"]) for each in settings}) == 1  # all have the same samples and augmentation
     assert len({str(each["trainer"]) for each in settings}) == 1
     trained = [contender for contender in study.contenders.values() if contender.share == 1]
@@ -52,18 +55,17 @@ def test_a_study_reads_and_compares_what_its_application_measures(path: Path) ->
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_make_writes_its_data(path: Path) -> None:
-    (place,) = data_path(Study.read(path))
+    (place,) = {settings["data"]["init_args"]["path"] for settings in resolved(path).values()}
     makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
     (command,) = [line for line in section(makefile, "study-data") if f"--out {place} " in line]
     (comment,) = [line for line in path.read_text().splitlines() if line.startswith("#   sciml data")]
     assert comment.removeprefix("#   ").split() == command.replace("$(BIN)/", "").split()
-    contender = next(iter(Study.read(path).contenders.values()))
-    settings = flat(contender.resolved(0, []))
-    if "data.n_train" in settings:
-        needed = sum(settings[f"data.{key}"] for key in ("n_train", "n_val", "n_test"))
-        assert needed <= int(re.findall(r"--n-samples (\d+)", command)[0])
-    else:
+    data = next(iter(resolved(path).values()))["data"]["init_args"]
+    if path.stem.startswith("mri"):
         assert re.search(r"--n-val [1-9]", command)
+    else:
+        needed = data["n_train"] + data["n_val"] + data["n_test"]
+        assert needed <= int(re.findall(r"--n-samples (\d+)", command)[0])
 
 
 def section(makefile: str, target: str) -> list[str]:
@@ -71,8 +73,9 @@ def section(makefile: str, target: str) -> list[str]:
     return lines[: lines.index("")]
 
 
+@pytest.mark.slow
 def test_the_widened_baseline_has_at_least_the_parameters_and_hardly_more() -> None:
-    study = Study.read(ROOT / "configs/studies/burgers.yaml")
+    study = read(ROOT / "configs/studies/burgers.yaml")
     count = Counts(study)
     found = study.widened(count).contenders
     assert 1 <= count(found["fft_padded_widened"]) / count(found["bank_padded"]) < 1.05
@@ -82,10 +85,8 @@ def test_the_widened_baseline_has_at_least_the_parameters_and_hardly_more() -> N
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_contender_trains(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """At its first guesses, a step on data of its grid."""
-    study = Study.read(path)
-    for contender in study.contenders.values():
-        settings = contender.resolved(0, [])
-        data = write_data(tmp_path, settings)
+    for name, contender in read(path).contenders.items():
+        data = write_data(tmp_path, resolved(path)[name])
         words = [*contender.words(contender.tune, {"seed": 0}), f"--run_dir={tmp_path / contender.name}", *data]
         status = main(["fit", *words, "--trainer.fast_dev_run=true", "--trainer.accelerator=cpu"])
         assert status == 0, (contender.name, capsys.readouterr().err)
@@ -93,7 +94,7 @@ def test_every_contender_trains(path: Path, tmp_path: Path, capsys: pytest.Captu
 
 def write_data(folder: Path, settings: dict) -> list[str]:
     """Small fields or volumes; the words that name them."""
-    path, options = folder / "data", settings["data"]["init_args"]
+    path, options = folder / "data.h5", settings["data"]["init_args"]
     if settings["model"]["class_path"].endswith("MRITask"):
         if not path.exists():
             write_splits(path, 1, size=96, slices=1, coils=8)

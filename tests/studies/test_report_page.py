@@ -77,11 +77,18 @@ class TestReport:
         edit(tmp_path / "study.csv", validates_better)
         assert "After 30 epochs, `fft` is the best baseline (relative L2: 0.03" in report(tmp_path).read_text()
 
+    def test_it_says_what_each_contender_is(self, tmp_path: Path) -> None:
+        part = section(report(finished_study.write(tmp_path)).read_text(), "Contenders")
+        assert "All: `fft.yaml`, `data.n_val: 9`." in part
+        assert "- `fft`: nothing else" in part
+        assert "- `fft_padded`: `model.net.domain_padding: 0.25`" in part
+        assert '- `bank`: `model.net.bank: [{"init": "dft"}, {"init": "dct"}]`' in part
+
     def test_it_names_protocol_command_versions_and_the_first_machine(self, tmp_path: Path) -> None:
         page = report(finished_study.write(tmp_path)).read_text()
         assert section(page, "Protocol").count("\n- ") == 5
         made = section(page, "How it was made")
-        assert "    sciml study configs/studies/walls.yaml" in made
+        assert "    sciml study walls.yaml" in made
         assert re.search(r"\d{4}-\d\d-\d\d; sciml \S+, torch \S+, neuraloperator \S+; .+ cores, 1 thread a run", made)
         (tmp_path / "machine.json").write_text('{"date": "2000-01-01", "torch": "0.1", "processor": "abacus"}')
         assert "2000-01-01; torch 0.1; abacus" in report(tmp_path).read_text()
