@@ -1,4 +1,4 @@
-"""What a transform may start from: the rows of a classical orthonormal transform, or those of a given matrix.
+"""What a transform may start from: the rows of the classical orthonormal transforms (`given` is one of the user's).
 
 A member says its rows as a kernel K, of which the transform is A = K or, of a `real` member, A = Re K. With its columns
 in the order `position` K is one Monarch product, in closed form where `factors` gives it:
