@@ -51,10 +51,10 @@ def error(found: Tensor, expected: Tensor) -> float:
 
 def correctness() -> Rows:
     """Every kernel, at every precision, against float64; and the layer as a whole."""
-    for n, inner in itertools.product((12,) if DRY else (320, 368, 640, 372), (1, 2 if DRY else 320)):
-        yield from compare(
-            f"Monarch, n={n}, inner={inner}", *monarch_operands(n, inner), monarch_kernels, monarch_truth
-        )
+    shapes = itertools.product((12,) if DRY else (320, 368, 640, 372), (1, 2 if DRY else 320), (1, 2))
+    for n, inner, rank in shapes:
+        operands = monarch_operands(n, inner, rank)
+        yield from compare(f"Monarch, n={n}, inner={inner}, rank={rank}", *operands, monarch_kernels, monarch_truth)
     for n, modes in itertools.product((20,) if DRY else (64, 128, 256), MODES):
         operands = truncated_operands(n, modes)
         yield from compare(f"truncated, {n}², {modes} modes", *operands, truncated_kernels, truncated_truth)
@@ -95,11 +95,11 @@ def real(*shape: int) -> Tensor:
     return torch.randn(shape, device=DEVICE, dtype=torch.float64)
 
 
-def monarch_operands(n: int, inner: int) -> tuple[list[Tensor], list[Tensor]]:
+def monarch_operands(n: int, inner: int, rank: int) -> tuple[list[Tensor], list[Tensor]]:
     p, q = split(n)
     outer = 3 if DRY else 330 if inner == 1 else 3
     data = [real(2, 2, outer, n, inner, 2) for _ in "xy"]
-    return data, [real(2, n, q, 2), real(2, q, p, p, 2)]
+    return data, [real(2, n, q * rank, 2), real(2, q, rank * p, p, 2)]
 
 
 def monarch_kernels(x: Tensor, y: Tensor, left: Tensor, right: Tensor, precision: str) -> list[Tensor]:

@@ -1,6 +1,7 @@
 """The backend reaches every layer: with "reference" the specification alone computes, and gives what "auto" gives."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from sciml.transforms import DenseTransform, FourierTransform, MonarchTransform,
 FAST = [(matmul, "along"), (product, "along"), (layer, "spectral_conv"), (fft, "spectral_conv")]
 SPECIFICATION = [(dense_reference, "along"), (reference, "spectral_conv")]
 TINY = {"chans": 2, "pools": 1}
+KINDS = [MonarchTransform, partial(MonarchTransform, rank=2), DenseTransform, FourierTransform]
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def check(net, run, calls):
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("kind", [MonarchTransform, DenseTransform, FourierTransform])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("options", [{}, {"modes": 5}, {"modes": range(5), "real": True, "inverse": True}])
 @pytest.mark.parametrize("heads", [1, 2])
 def test_a_transform(kind, options, heads, calls):
@@ -66,7 +68,7 @@ def test_a_transform(kind, options, heads, calls):
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("kind", [MonarchTransform, DenseTransform, FourierTransform])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("size", [(4, 256), (6, 20)])
 @pytest.mark.parametrize("adjoint", [False, True])
 def test_a_separable_product(kind, size, adjoint, calls):

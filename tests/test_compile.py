@@ -20,7 +20,7 @@ from sciml.mri.models.unet import ImageUNet
 from sciml.mri.physics.coils import Coils
 from sciml.pde import Branch, fno
 from sciml.pde.models.layers import keep_uncompiled
-from sciml.transforms import LocalDFT
+from sciml.transforms import LocalDFT, MonarchTransform, SeparableTransform
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Torchinductor does not support code generation for complex operators"),
@@ -61,6 +61,11 @@ def on_a_field_by_banks(*grid):
     return model, (random(2, 2, *grid, dtype=torch.float32),)
 
 
+def of_rank(rank, *size):
+    net = SeparableTransform(MonarchTransform(n, rank=rank, heads=2, centered=True) for n in size)
+    return net, (random(2, 2, *size, dtype=torch.complex64),)
+
+
 def modl(kind):
     return MoDL(fourier(kind), start=fourier(kind), iterations=1, cg_iterations=1, **TINY)
 
@@ -75,6 +80,7 @@ MRI = {
 }
 CASES = {f"{name} {kind}": (make, (kind,)) for name, make in MRI.items() for kind in ("fft", "monarch", "dense")}
 CASES |= {
+    "rank 2": (lambda: of_rank(2, 16, 12), ()),
     "u-net": (lambda: without_maps(ImageUNet(**TINY)), ()),
     "u-net with maps": (lambda: with_maps(ImageUNet(**TINY)), ()),
     # Matrices carried to another grid are built outside of the graph.
@@ -87,7 +93,7 @@ CASES |= {
     "bank (16, 12)": (on_a_field_by_banks, (16, 12)),
 }
 IN_PARTS = {"carried", *(name for name in CASES if name.startswith("fno") and name.endswith("fft"))}
-QUICK = ("sense monarch", "varnet fft", "fno (12, 10) monarch", "bank (24,)")
+QUICK = ("sense monarch", "rank 2", "varnet fft", "fno (12, 10) monarch", "bank (24,)")
 
 
 def network(case):

@@ -23,7 +23,7 @@ from sciml.kernels.monarch.reference import rank_of
 from sciml.kernels.monarch.triton_kernels import monarch_gradient_kernel, monarch_product_kernel
 
 # (p, q, rank) of n = 320, 368, 640, 372, 332
-SPLITS = ((16, 20, 1), (16, 23, 1), (20, 32, 1), (12, 31, 1), (4, 83, 1), (16, 20, 2), (16, 23, 3))
+SPLITS = ((16, 20, 1), (16, 23, 1), (20, 32, 1), (12, 31, 1), (4, 83, 1), (16, 23, 2))
 GROUPS = 64  # partial sums of a factor's gradient: their memory is bounded, and with the tiles they fill a GPU
 # One stage: loads come from the L1 cache, so there is nothing to prefetch. The limits are above what the kernels need;
 # left alone, ptxas spills a register or two to reach the next lower step of occupancy.

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from properties import random, relative_error, tolerance
+from properties import assert_close, random, relative_error, tolerance
 
+from sciml.kernels import dispatch, ops
 from sciml.kernels.monarch import reference
 
 pytest.importorskip("triton")
@@ -21,7 +22,11 @@ SMALL = [
     ((1, 2, 1, 5), (5, 7, 3)),
     ((2, 1, 1, 2), (2, 3, 2)),
 ]
-LARGE = [((1, 1, 3, 1), (16, 20, 1)), ((1, 1, 1, 3), (8, 46, 1)), ((1, 1, 1, 1), (16, 20, 2))]
+LARGE = [
+    ((1, 1, 3, 1), (16, 20, 1)),
+    ((1, 1, 1, 3), (8, 46, 1)),
+    pytest.param((1, 1, 1, 1), (16, 20, 2), marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +72,21 @@ def test_equals_the_specification(lines, split) -> None:
     for found, expected in zip(computed(x, y, left, right, "tf32x3"), derivatives(x, y, left, right), strict=True):
         assert found.dtype == torch.float32
         assert relative_error(found, expected) < tolerance(torch.float32, 1)
+
+
+@pytest.mark.parametrize("transpose", [False, True])
+def test_products_and_their_gradients_as_layers_call_them(transpose, monkeypatch) -> None:
+    monkeypatch.setattr(dispatch, "by_stages", lambda left, right: True)
+    shapes = [(2, 4, 3, 12), (2, 12, 8), (2, 4, 6, 3)]  # (p, q, rank) = (3, 4, 2)
+    inputs = [random(*s, dtype=torch.complex64, seed=i).requires_grad_() for i, s in enumerate(shapes)]
+
+    def found(backend, x, left, right):
+        y = ops.monarch(x, [(left, right)], transpose=transpose, backend=backend)
+        return y, *torch.autograd.grad(y.abs().square().sum(), (x, left, right))
+
+    exact = found("reference", *(t.detach().to(torch.complex128).requires_grad_() for t in inputs))
+    for f, e in zip(found("triton", *inputs), exact, strict=True):
+        assert_close(f, e)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
