@@ -106,7 +106,7 @@ def _transforms(kind: str, rank: int, learnable: bool, bank: Sequence[Branch]) -
     ranks = [r for r in (rank, *(branch.rank for branch in bank)) if r not in (None, 1)]
     if ranks and kind != "monarch":
         raise ConfigError(f"rank={ranks[0]} with transform={kind}: only Monarch transforms have one, remove the key")
-    options = ({} if rank == 1 else {"rank": rank}) | ({} if learnable else {"learnable": False})
+    options: dict[str, Any] = ({} if rank == 1 else {"rank": rank}) | ({} if learnable else {"learnable": False})
     return partial(transform_class(kind), **options) if options else transform_class(kind)
 
 
