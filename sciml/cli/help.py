@@ -78,7 +78,7 @@ model.KEY, for all
                         stepped each training step; or one of torch.optim.lr_scheduler, stepped each epoch
                         (OneCycleLR, CyclicLR: each step; ReduceLROnPlateau: by the validation's metric)
   factor_lr             [none] learning rate of the learned transforms' factors; left out: the optimizer's
-  factor_decay          [0.0] after each step, factor -= rate * factor_decay * (factor - DFT)
+  factor_decay          [0.0] after each step, factor -= rate * factor_decay * (factor - its start)
   structured_rates      [false] rates of the factors of structured layers (sciml.sparsify) by their sizes
 """
 

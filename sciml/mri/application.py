@@ -26,6 +26,7 @@ Networks for images (model.net.class_path)
   heads                 [1] groups of coils with a transform each
   tied                  [true] the inverse is the adjoint; false: learned separately
   radix                 [none] monarch: the p to aim for in n = p q
+  rank                  [1] monarch: of how many products it is the sum
 data.KEY, for images (fastMRI's files, or those of `sciml data mri`)
   path                  folder with the split folders
   mask                  what undersamples: sciml.mri.Mask with kind [equispaced_fraction] (or equispaced, random,

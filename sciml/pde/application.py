@@ -17,6 +17,11 @@ Networks for fields (model.net.class_path); also any neuralop.models.*, FNO, TFN
   grid                  points along each axis of the training data
   transform             [fft] fft: fixed; monarch, dense: learned, starting as the DFT
   heads                 [none] groups of channels with a learned transform each; left out: one for each channel
+  init                  [dft] what it starts from: dft, dct, dst, hartley, hadamard, local (8 blocks), a member by its
+                        path (sciml.transforms.LocalDFT, Given, ByAxis, ...), or a list, for shares of the heads
+  rank                  [1] monarch: of how many products it is the sum
+  learnable             [true] false: a monarch or dense transform stays as it starts
+  bank                  [none] a filter bank, a list of branches: each an init, and n_modes, heads, rank, learnable
   n_layers              [4] Fourier layers
   domain_padding        [none] zero padding on each side, as a fraction of the grid
   separable             [false] one weight for each mode and channel, not a channel matrix for each mode

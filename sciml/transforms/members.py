@@ -1,4 +1,4 @@
-"""What a transform may start from: the rows of a classical orthonormal transform, or those of a given matrix.
+"""What a transform may start from: the rows of the classical orthonormal transforms (`given` is one of the user's).
 
 A member says its rows as a kernel K, of which the transform is A = K or, of a `real` member, A = Re K. With its columns
 in the order `position` K is one Monarch product, in closed form where `factors` gives it:
@@ -9,7 +9,7 @@ in the order `position` K is one Monarch product, in closed form where `factors`
 | Hartley, Re | frequency | (1 + i)·exp(-2πi·j·(i - o)/n), so that A is cos + sin | any n and radix |
 | DCT, Re | j half cycles | √2·exp(∓πi·j·(2i + 1)/(2n)), of j = 0 without √2 | any n and radix |
 | DST, Re | j + 1 half cycles | ±√2·i·exp(∓πi·(j + 1)·(2i + 1)/(2n)), of j = n - 1 without √2 | any n and radix |
-| Hadamard | Paley's order | (-1)^(Σ_b j_b·i_(B-1-b)), of the bits of j and i | n = 2^B, any radix |
+| Hadamard, Re | Paley's order | (-1)^(Σ_b j_b·i_(B-1-b)), of the bits of j and i | n = 2^B, any radix |
 | LocalDFT | block + blocks·frequency f | √blocks·exp(-2πi·f·t/s) at the block's point t of s, else 0 | p = blocks |
 
 Upper signs are those of even points i; of the DCT and the DST the order is all even points and then the odd
@@ -132,6 +132,8 @@ class Hadamard(Member):
 
     The first 2^b rows are the 2^b of fewest sign changes, and every row is the same function on each grid.
     """
+
+    real = True
 
     def check_size(self, size: int) -> None:
         _bits(size)

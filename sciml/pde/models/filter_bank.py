@@ -89,7 +89,8 @@ class FilterBank(nn.Module):
             modes = n_modes if branch.n_modes is None else branch.n_modes
             return MonarchSpectralConv(in_channels, out_channels, modes, **own)
 
-        return cls([layer(branch, bias and branch is branches[-1]) for branch in branches])
+        *first, last = branches
+        return cls([*(layer(branch, False) for branch in first), layer(last, bias)])
 
     @classmethod
     def on_grid(cls, grid: int | Sequence[int], **options: Any) -> Callable[..., Self]:
@@ -117,7 +118,7 @@ class FilterBank(nn.Module):
         """(batch, in_channels, …) to (batch, out_channels, …); arguments and errors as for `MonarchSpectralConv`."""
         *first, last = self._convs
         if self._stackable:
-            x = last._checked(x)
+            x = last.checked(x)
             operands = _stacked([conv.operands(x.shape[2:], output_shape) for conv in self._convs])
             return ops.spectral_conv(x, *operands, last.bias, skip, gelu=gelu, backend=last.backend)
         for conv in first:

@@ -1,6 +1,6 @@
 """neuralop's FNO with the transform of one's choice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -70,13 +70,14 @@ def fno(
     check_counts(n_modes, grid)
     if domain_padding is not None and not 0 <= domain_padding <= 1:
         raise ConfigError(f"{domain_padding=}: allowed is a fraction of the grid from 0 to 1")
-    options = {"heads": heads, "init": init, "rank": rank, "bank": bank}
-    if transform == "fft" and (given := [key for key, value in options.items() if value not in (None, "dft", 1)]):
-        raise ConfigError(f"{given[0]}={options[given[0]]} with transform=fft: the fixed FFT has none, remove the key")
     layer: Any = FFTSpectralConv
-    if transform != "fft":
+    if transform == "fft":
+        _refuse_for_the_fft(
+            heads=heads, init=None if init == "dft" else init, rank=None if rank == 1 else rank, bank=bank
+        )
+    else:
         padded = DomainPadding(domain_padding or 0.0).pad(torch.empty(1, 1, *grid)).shape[2:]
-        made = _transforms(transform, rank=rank, learnable=learnable)
+        made = _transforms(transform, rank, learnable, bank or ())
         heads = hidden_channels if heads is None else heads
         layer = _layer(init, bank)(padded, heads=heads, transform=made)
     model = FNO(
@@ -94,12 +95,19 @@ def fno(
     return tensor_state(fuse_blocks(use_any_precision(use_pointwise(model))))
 
 
-def _transforms(kind: str, **options: Any) -> Callable[..., Transform]:
-    """The class of a kind, with those options that differ from its defaults."""
-    changed = {name: value for name, value in options.items() if value != {"rank": 1, "learnable": True}[name]}
-    if "rank" in changed and kind != "monarch":
-        raise ConfigError(f"rank={changed['rank']} with transform={kind}: only Monarch transforms have one, remove it")
-    return partial(transform_class(kind), **changed) if changed else transform_class(kind)
+def _refuse_for_the_fft(**options: Any) -> None:
+    for key, value in options.items():
+        if value is not None:
+            raise ConfigError(f"{key}={value} with transform=fft: the fixed transform has none, remove the key")
+
+
+def _transforms(kind: str, rank: int, learnable: bool, bank: Sequence[Branch]) -> Callable[..., Transform]:
+    """The class of a kind, with those options that are not its defaults."""
+    ranks = [r for r in (rank, *(branch.rank for branch in bank)) if r not in (None, 1)]
+    if ranks and kind != "monarch":
+        raise ConfigError(f"rank={ranks[0]} with transform={kind}: only Monarch transforms have one, remove the key")
+    options: dict[str, Any] = ({} if rank == 1 else {"rank": rank}) | ({} if learnable else {"learnable": False})
+    return partial(transform_class(kind), **options) if options else transform_class(kind)
 
 
 def _layer(init: Init | ByAxis, bank: list[Branch] | None) -> Callable[..., Any]:

@@ -77,18 +77,16 @@ class MonarchSpectralConv(Rowwise):
         self.out_grid = scaled(self.grid, self.resolution_scaling_factor)
         if as_neuralop and self.complex_data:
             raise ConfigError("as_neuralop=True with complex_data=True: take the layer over by from_spectral_conv")
-        if as_neuralop and any(as_members(of_axis) != (DFT(),) for of_axis in self.init):
-            raise ConfigError(f"as_neuralop=True with {init=}: neuralop's layer is the DFT's, remove one of them")
         members = [as_members(of_axis) for of_axis in self.init]
+        if as_neuralop and any(of_axis != (DFT(),) for of_axis in members):
+            raise ConfigError(f"as_neuralop=True with {init=}: neuralop's layer is the DFT's, remove one of them")
         self.real_weight = not self.complex_data and all(m.real for of_axis in members for m in of_axis)
         first = [of_axis[0] for of_axis in members]  # of a list of heads, the one that counts the modes
         for member, n in zip(first, self.grid, strict=True):
             member.check_size(n)
         half = self._halved(first)
         self.kept = KeptModes.counted(n_modes, keywords.max_n_modes, self.grid, half, first)
-        shifts = [
-            as_neuralop and n % 2 and not h and m == DFT() for n, h, m in zip(self.grid, half, first, strict=True)
-        ]
+        shifts = [as_neuralop and n % 2 and not h for n, h in zip(self.grid, half, strict=True)]
         written = [range(f.start - s, f.stop - s) for f, s in zip(self.kept.rows, shifts, strict=True)]
         self._build_transforms(transform, heads, self.kept.rows, written)
 
@@ -220,7 +218,7 @@ class MonarchSpectralConv(Rowwise):
 
         Raises ValueError for integers, for complex fields where the layer is for real ones, and for other channels.
         """
-        x = self._checked(x)
+        x = self.checked(x)
         operands = self.operands(tuple(x.shape[2:]), output_shape)
         return ops.spectral_conv(x, *operands, self.bias, skip, gelu=gelu, backend=self.backend)
 
@@ -257,7 +255,7 @@ class MonarchSpectralConv(Rowwise):
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, n_modes={self.n_modes}, grid={self.grid}"
 
-    def _checked(self, x: Tensor) -> Tensor:
+    def checked(self, x: Tensor) -> Tensor:
         """x, or complex x where the layer is for complex data (neuralop's takes real fields there too)."""
         if x.ndim != self.order + 2:
             raise ValueError(f"x {tuple(x.shape)}: expected (batch, channel) and a grid of {self.order} axes")

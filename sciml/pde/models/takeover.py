@@ -46,7 +46,7 @@ def monarchize(
     grid: int | Sequence[int],
     heads: int = 1,
     *,
-    transform: type[Transform] = MonarchTransform,
+    transform: Callable[..., Transform] = MonarchTransform,
     corrected: bool = False,
 ) -> nn.Module:
     """Replace every neuralop SpectralConv of a (trained) model in place: weights kept, the function unchanged.
@@ -59,7 +59,8 @@ def monarchize(
         model: a neuralop model with an attribute `in_channels`.
         grid: points along each axis of the model's input; padding and scaling inside the model are found by a run.
         heads: groups of channels with transforms of their own in every layer.
-        transform: the class of the learned transforms.
+        transform: the class of the learned transforms, or what makes them with options that leave the start as it is:
+            partial(MonarchTransform, rank=2).
         corrected: take layers with output on another grid than their input (UNO, resolution_scaling_factor), where
             neuralop 2.0 writes negative frequencies to wrong places; the right places make another function.
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from neuralop.models import FNO
 from properties import assert_close, perturb, random
 
@@ -9,6 +10,7 @@ from sciml.errors import ConfigError
 from sciml.kernels.truncated import reference
 from sciml.pde import Branch, FilterBank, MonarchSpectralConv, fno
 from sciml.transforms import DCT, DST, ByAxis, DenseTransform, LocalDFT, factor_parameters, use_backend
+from sciml.transforms.inits import Init
 from sciml.transforms.replace import has_hooks
 
 BRANCHES = (Branch(), Branch(init=LocalDFT(4), n_modes=[2]), Branch(init="dct", n_modes=[5]))
@@ -236,7 +238,9 @@ def test_an_fno_trains_saves_and_serves_other_grids(grid, options, tmp_path):
         ({"transform": "fft", "init": "dct"}, "init=dct with transform=fft"),
         ({"transform": "fft", "bank": [Branch()]}, "bank=.* with transform=fft"),
         ({"transform": "fft", "rank": 2}, "rank=2 with transform=fft"),
+        ({"transform": "fft", "heads": 1}, "heads=1 with transform=fft"),
         ({"transform": "dense", "rank": 2}, "only Monarch transforms have one"),
+        ({"transform": "dense", "bank": [Branch(rank=2)]}, "rank=2 .* only Monarch transforms have one"),
         ({"rank": 0}, "rank=0: must be at least 1"),
         ({"init": "dct", "bank": [Branch()]}, "beside a bank"),
         ({"bank": []}, "at least one branch"),
@@ -257,3 +261,34 @@ def test_the_fixed_cosine_layer_is_scipys():
     mixed = torch.einsum("bik,kio->bok", torch.as_tensor(spectrum), conv.weight[:, :, 0].detach())
     padded = torch.nn.functional.pad(mixed, (0, 11)).numpy()
     assert_close(conv(x), torch.as_tensor(scipy.fft.idct(padded, norm="ortho")), n=160)
+
+
+LOCAL = {"class_path": "sciml.transforms.LocalDFT", "init_args": {"blocks": 2}}
+BY_AXIS = {"class_path": "sciml.transforms.ByAxis", "init_args": {"inits": ["dct", LOCAL]}}
+FIXED = {"init": LOCAL, "n_modes": [2, 2], "rank": 2, "learnable": False}
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ({"init": "hartley"}, {"init": "hartley"}),
+        ({"init": LOCAL}, {"init": LocalDFT(2)}),
+        ({"init": ["dct", LOCAL]}, {"init": ["dct", LocalDFT(2)]}),
+        ({"init": BY_AXIS}, {"init": ByAxis(["dct", LocalDFT(2)])}),
+        (
+            {"bank": [{"init": "dft"}, FIXED]},
+            {"bank": [Branch(), Branch(LocalDFT(2), [2, 2], rank=2, learnable=False)]},
+        ),
+    ],
+)
+def test_what_a_configuration_says_becomes_objects(said, meant):
+    parser = ArgumentParser()
+    parser.add_class_arguments(Settings)
+    again = parser.dump(parser.parse_object(said))  # as a run's config.yaml keeps it
+    found = parser.parse_string(again)
+    made = {key: getattr(parser.instantiate(found), key) for key in meant}
+    assert repr(made) == repr(meant)
+
+
+class Settings:
+    def __init__(self, init: Init | ByAxis = "dft", bank: list[Branch] | None = None) -> None: ...

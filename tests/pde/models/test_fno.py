@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from neuralop.layers.spectral_convolution import SpectralConv
@@ -11,7 +13,7 @@ from sciml.pde.models.fno import fno
 from sciml.pde.models.layers import PointwiseConv1d, use_pointwise
 from sciml.pde.models.spectral_conv import MonarchSpectralConv
 from sciml.pde.models.takeover import monarchize
-from sciml.transforms import DenseTransform, factor_parameters
+from sciml.transforms import DenseTransform, MonarchTransform, factor_parameters
 
 SMALL = {"n_modes": [4, 4], "in_channels": 2, "out_channels": 1, "hidden_channels": 8, "grid": [16, 16]}
 GRIDS = [(32,), (15,), (16, 12), (15, 13), (8, 7, 9)]
@@ -153,6 +155,15 @@ def test_settings_out_of_range(options, message):
 def test_dense_class_can_be_given():
     model = monarchize(FNO((4,), 1, 1, 4, n_layers=1), (8,), transform=DenseTransform)
     assert any(isinstance(m, DenseTransform) for m in model.modules())
+
+
+def test_monarchize_at_a_higher_rank_keeps_the_function():
+    model = FNO((16,), 2, 1, 4, n_layers=1)
+    x = random(2, 2, 16, dtype=torch.float32)
+    expected = model(x)
+    learned = monarchize(model, (16,), transform=partial(MonarchTransform, rank=2))
+    assert relative_error(learned(x), expected) <= 1e-5
+    assert {m.rank for m in learned.modules() if isinstance(m, MonarchTransform)} == {2}
 
 
 @pytest.mark.parametrize("heads", [0, -1])
