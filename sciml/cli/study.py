@@ -1,6 +1,7 @@
 """`sciml study FILE`: a tuned comparison."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ def study(args: list[str]) -> int:
     Exit status 130 or 143 when Ctrl-C or SIGTERM stopped it.
     """
     settings = _parser().parse_args(args[1:])
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # last, as for --allow: packages that the file allows are searched here too
     from sciml.studies import Study, report, run
     from sciml.studies.plan import plan
 

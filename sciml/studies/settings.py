@@ -1,7 +1,6 @@
 """The settings of a run, as `sciml fit` gets them: configurations, and words that lie over them."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import pairwise
@@ -81,17 +80,16 @@ def _parser() -> LightningArgumentParser:
 
 
 def _reason(error: ArgumentError, arguments: Sequence[str], parser: LightningArgumentParser) -> str:
-    """The parser's own words in one line, and the setting that may be meant by a key that there is not."""
-    text = " ".join(str(error).split())
-    given = [key for word in arguments if (key := word.partition("=")[0]).startswith("--") and key != "--config"]
-    files = [word for word in arguments if not word.startswith("--")]
-    wrong = next((key[2:] for key in given if re.search(rf"\b{re.escape(key[2:].rpartition('.')[2])}\b", text)), None)
-    if wrong is None:
-        return text
-    try:
-        known = parser.parse_args(words(files, {}))
-        names = list(flat(parse_yaml(configuration(parser, known), "config.yaml")))
-    except (ArgumentError, ConfigError):
-        return text
-    plain = wrong.replace(".init_args", "")
-    return text if plain in names else f"{wrong}: no such setting{nearest(plain, names)}"
+    """The parser's own words in one line; or, where all would be well without one key that there is not, that key."""
+    for place, word in enumerate(arguments):
+        key, is_, _ = word.removeprefix("--").replace(".init_args", "").partition("=")
+        if not is_:
+            continue
+        try:
+            others = configuration(parser, parser.parse_args([*arguments[:place], *arguments[place + 1 :]]))
+        except (ArgumentError, ConfigError):
+            continue
+        names = list(flat(parse_yaml(others, "config.yaml")))
+        if not any(f"{name}.".startswith(f"{key}.") for name in names):
+            return f"{word[2:].partition('=')[0]}: no such setting{nearest(key, names)}"
+    return " ".join(str(error).split())

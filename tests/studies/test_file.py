@@ -61,6 +61,17 @@ def test_levels_and_only_follow_what_starts_from_what(folder: Path) -> None:
     assert list(study.only(["again"]).contenders) == ["fft", "again", "pruned"]
 
 
+def test_networks_of_the_users_own_are_allowed_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(folder)
+    code = "import torch\n\n\nclass Net(torch.nn.Linear):\n    def __init__(self, width: int = 3) -> None:\n"
+    Path("mynet.py").write_text(f"{code}        super().__init__(width, 1)\n")
+    mine = {"contenders": {"own": {"set": {"model.init_args.net": {"class_path": "mynet.Net"}}}}}
+    (own,) = read(**mine, allow=["mynet"]).contenders.values()
+    assert own.parameters(0, ["mynet"]) == 4
+    with pytest.raises(ConfigError, match=r"contenders.own: .*mynet"):
+        read(**mine)
+
+
 WIDEN = {"key": WIDTH, "to": "fft"}
 START = {"from": "fft", "set": {"trainer.default_root_dir": "{from}"}}
 WRONG: list[tuple[dict[str, Any], str]] = [
