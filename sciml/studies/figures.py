@@ -1,6 +1,7 @@
 """Figures of a study. Colours are Okabe and Ito's, which colour-blind readers tell apart; markers differ as well."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from sciml.studies.tables import lowest, through, tuned_keys, val
 WIDTH = 7.0  # inches: a page's
 COLOURS = ("#000000", "#E69F00", "#0072B2", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#7F7F7F")
 MARKERS = "osD^vPX*"
+FEW, MANY = (1, 2, 5), (1, 1.5, 2, 3, 5, 7)
 
 
 def error_against_time(records: Records) -> Figure:
@@ -30,7 +32,7 @@ def error_against_time(records: Records) -> Figure:
         _points(axes[0, 0], records, [g for g in found if g], label=name, **style)
         _points(axes[0, 0], records, [g for g in timed if g], **{**style, "linestyle": "", "markerfacecolor": "white"})
     axes[0, 0].set(xlabel="seconds of training", ylabel=f"{records.column.label}, test samples")
-    _logarithmic(axes[0, 0], *("x" if records.high else "xy"))
+    _logarithmic(axes[0, 0], x=MANY, **({} if records.high else {"y": MANY}))
     _legend(figure, axes)
     return figure
 
@@ -101,7 +103,7 @@ def _curves(axes: Axes, records: Records, budget: int, key: str) -> None:
             line = [row for row in through(tried, best, key, keys) if math.isfinite(val(row))]
             axes.plot([float(row[key]) for row in line], [val(row) for row in line], label=name, **_style(place))
             axes.scatter([float(best[key])], [val(best)], s=110, facecolors="none", edgecolors=_style(place)["color"])
-    _logarithmic(axes, "x", "y")
+    _logarithmic(axes, x=FEW, y=MANY)
 
 
 def _style(place: int) -> dict[str, Any]:
@@ -118,13 +120,12 @@ def _panels(rows: int, columns: int, height: float, **options: Any) -> tuple[Fig
     return figure, axes
 
 
-def _logarithmic(axes: Axes, *names: str) -> None:
-    """Few ticks, in plain numbers: such an axis spans a decade or two."""
-    subs = {"x": (1, 2, 5), "y": (1, 1.5, 2, 3, 5, 7)}
-    for name in names:
+def _logarithmic(axes: Axes, **ticks: Sequence[float]) -> None:
+    """Plain numbers at these multiples of powers of ten, by the name of the axis: it spans a decade or two."""
+    for name, multiples in ticks.items():
         axes.set(**{f"{name}scale": "log"})
         axis = getattr(axes, f"{name}axis")
-        axis.set_major_locator(LogLocator(subs=subs[name]))
+        axis.set_major_locator(LogLocator(subs=multiples))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
 
