@@ -9,7 +9,7 @@ from sciml.errors import RunFailed
 from sciml.studies.trials import Command, Trial, last_line
 from sciml.training.stopping import ending
 
-ROUNDS, EPOCHS = 3, 3  # contenders take turns, so many times, each with so many epochs; the first of them warms up
+ROUNDS, EPOCHS = 3, 3  # contenders take turns, so many times, each with so many epochs
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,13 @@ class InTurn:
             turn = counts[trial.contender] = counts.get(trial.contender, -1) + 1
             outcome = trial.outcome()
             assert outcome is not None, "not concluded"
-            rounds.setdefault(turn, {})[trial.contender] = statistics.median(outcome.epoch_seconds[1:])
+            rounds.setdefault(turn, {})[trial.contender] = mean_epoch(outcome.epoch_seconds)
         return paired(list(rounds.values()))
+
+
+def mean_epoch(seconds: Sequence[float]) -> float:
+    """Of a whole training, whose last epochs may cost more than the others: the first, which warms up, as the second."""
+    return statistics.fmean([seconds[1], *seconds[1:]])
 
 
 def paired(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:

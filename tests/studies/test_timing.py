@@ -2,7 +2,7 @@
 
 import pytest
 
-from sciml.studies.timing import paired
+from sciml.studies.timing import mean_epoch, paired
 
 
 def test_a_machine_that_slows_down_for_a_round_changes_no_ratio() -> None:
@@ -17,3 +17,7 @@ def test_one_slow_turn_of_three_changes_little() -> None:
 
 def test_nothing_was_measured() -> None:
     assert paired([]) == {}
+
+
+def test_a_training_whose_last_epochs_are_slower_is_timed_as_a_whole() -> None:
+    assert mean_epoch([9.0, 1.0, 4.0]) == pytest.approx(2.0)
