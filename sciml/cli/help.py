@@ -55,8 +55,7 @@ _PURPOSE = {
 OPTIONS = f"""\
 RUN is a run directory, CONFIG.yaml a file of the settings below; either may come as --config. In the file they are
 nested at the dots, those of a class in init_args, as model: {{class_path: {CLASSES["model"][0]}, init_args: {{...}}}}.
-Every setting may follow as --KEY VALUE, which wins, with or without init_args. `--help full` lists all of them, those
-of the Trainer too.
+Every setting may follow as --KEY VALUE, which wins, with or without init_args. `--help full` lists all of them.
 
 Options
   -c, --config FILE     settings; of several files the later ones lie over the earlier
@@ -87,7 +86,7 @@ trainer.KEY, Lightning's Trainer; among them
   max_epochs            epochs to train;  precision: 32-true, 64-true, bf16-mixed;  accelerator, devices: where
   gradient_clip_val     largest norm of the gradients;  accumulate_grad_batches: batches to a step
   callbacks             sciml.training.structure.SparseToDense (at [0.9], carry_optimizer [true]): structured layers
-                        become dense at that share of the steps; DenseToSparse (run): they start from a dense run
+                        become dense at that share of the steps; DenseToSparse (run, calibration [0]): start from dense
 """
 
 _SUMMARIES = "\n".join(f"  {name:<21} {made.summary}" for name, made in GENERATORS.items())

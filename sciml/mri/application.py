@@ -6,8 +6,7 @@ DATA = "sciml.MRIData"
 NET = "sciml.mri.VarNet"
 SETTINGS = """\
 model.KEY, for images
-  loss                  [SSIMLoss()] sciml.mri.SSIMLoss (1 - SSIM), torch.nn.L1Loss or torch.nn.MSELoss, of images
-                        divided by the volume's maximum
+  loss                  [SSIMLoss()] sciml.mri.SSIMLoss, torch.nn.L1Loss or MSELoss, of images over the volume's maximum
 Networks for images (model.net.class_path)
  sciml.mri.Sense, sciml.mri.MoDL, sciml.mri.VarNet, sciml.mri.ImageUNet (chans, pools alone)
   fourier               the Fourier operator, sciml.mri.Fourier2d (below)

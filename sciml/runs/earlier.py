@@ -28,7 +28,13 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "mri": {"none": None}
     | {m: {"class_path": "sciml.mri.MovedObject", "init_args": {"maps": m}} for m in ("file", "espirit")},
 }
-COME_SINCE = {"structured_rates": False}  # settings of a task that there were not, as it was without
+# Settings that there were not always: beside which one they stand, and what it was without them.
+COME_SINCE = {
+    "structured_rates": ("factor_lr", False),
+    "init": ("transform", "dft"),
+    "rank": ("transform", 1),
+    "learnable": ("transform", True),
+}
 NOTHING = "sciml.tasks.schedules.Constant"  # a schedule that is none
 
 
@@ -76,7 +82,14 @@ def _model(values: dict[str, Any], task: str) -> dict[str, Any]:
         found["loss"] = {"class_path": "sciml.pde.RelativeL2Loss"}
     elif isinstance(loss := found.get("loss"), str) and loss in LOSSES:
         found["loss"] = {"class_path": LOSSES[loss]}
-    return {**COME_SINCE, **found} if "net" in found else found
+    return found
+
+
+def as_without(key: str, settings: Mapping[str, Any]) -> Any:
+    """What a setting that these settings, by dotted keys, do not have was when there was no such setting, else None."""
+    prefix, _, word = key.rpartition(".")
+    beside, value = COME_SINCE.get(word, ("", None))
+    return value if f"{prefix}.{beside}" in settings else None
 
 
 def _data(values: dict[str, Any], task: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sciml.errors import BadSchema, listed
 from sciml.runs.checkpoints import staleness
+from sciml.runs.earlier import as_without
 from sciml.runs.measures import MEASURES, Column, columns
 from sciml.runs.metrics_json import NUMBERS, is_number, read_metrics, wrong_number
 from sciml.runs.same_data import different_data, unknown_data
@@ -141,7 +142,7 @@ def _flat_config(run: Path) -> dict[str, Any]:
 
 def _differences(configs: list[dict[str, Any]]) -> dict[str, list[str]]:
     keys = dict.fromkeys(key for config in configs for key in config)
-    values = {key: [_format(config.get(key), str) for config in configs] for key in keys}
+    values = {key: [_format(config.get(key, as_without(key, config)), str) for config in configs] for key in keys}
     return {key: row for key, row in values.items() if len(set(row)) > 1}
 
 

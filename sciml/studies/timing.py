@@ -44,7 +44,7 @@ class InTurn:
 
 
 def mean_epoch(seconds: Sequence[float]) -> float:
-    """Of a whole training, whose last epochs may cost more than the others: the first, which warms up, as the second."""
+    """Of a whole training, whose end may cost more than the rest; the first epoch, which warms up, as the second."""
     return statistics.fmean([seconds[1], *seconds[1:]])
 
 

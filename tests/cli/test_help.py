@@ -100,7 +100,8 @@ def test_what_is_told_in_passing_is_true_too() -> None:
     assert inspect.signature(SparseToDense).parameters.keys() == {"at", "carry_optimizer"}
     for name, p in inspect.signature(SparseToDense).parameters.items():
         assert f"{name} [{spelt(p.default)}]" in texts.TRAINER
-    assert inspect.signature(DenseToSparse).parameters.keys() == {"run"}
+    assert inspect.signature(DenseToSparse).parameters.keys() == {"run", "calibration"}
+    assert f"calibration [{inspect.signature(DenseToSparse).parameters['calibration'].default}]" in texts.TRAINER
     for path in re.findall(r"sciml\.[\w.]+[a-z]\.\w+", texts.TRAINER + FIELDS + IMAGES):
         module, name = path.rsplit(".", 1)
         assert hasattr(__import__(module, fromlist=[name]), name)

@@ -1,5 +1,6 @@
 """neuralop's spectral layer with a structured weight."""
 
+import copy
 from typing import Any, Self, TypeVar
 
 import torch
@@ -57,6 +58,7 @@ class StructuredSpectralConv(FFTSpectralConv):
 
 def with_weight(kind: type[Layer], conv: FFTSpectralConv, weight: nn.Module) -> Layer:
     """A layer of a kind with this weight, and all else that of `conv`, which stays as it was."""
+    kept = {id(conv.weight): weight, id(conv.bias): conv.bias}  # instead of copies
     new = kind.__new__(kind)
-    new.__setstate__({**vars(conv), "_modules": {**conv._modules, "weight": weight}})
+    new.__setstate__(vars(copy.deepcopy(conv, kept)))
     return new
