@@ -155,6 +155,8 @@ def rate_multipliers(net: nn.Module) -> dict[nn.Parameter, float]:
 def descend(layer: StructuredLinear, metric: Metric, matrix: Tensor, steps: int = 100) -> None:
     """Move a layer's factors from where they are until `as_matrix()` is near to `matrix` in a metric, by L-BFGS."""
     wanted, shared = metric.whiten(matrix), layer.factors()
+    if not bool(wanted.any()):  # there the relative error has no meaning, and `load_matrix` gave zero already
+        return
     factors = [factor.detach().to(wanted.dtype).requires_grad_() for factor in shared]
     names = [factor.name for product in layer.products() for factor in product]
     optimizer = torch.optim.LBFGS(factors, max_iter=steps, history_size=20, line_search_fn="strong_wolfe")
