@@ -68,7 +68,8 @@ class KeptOutputs(Results):
         self.parts: list[Tensor] = []
 
     def add(self, batch: Any, prediction: Tensor) -> None:
-        self.parts.append(prediction.detach().cpu())
+        wide = torch.promote_types(prediction.dtype, torch.float32)  # of mixed precision; files hold no bfloat16
+        self.parts.append(prediction.detach().to("cpu", wide))
 
     def gather(self) -> None:
         self.parts = in_order(self.parts)

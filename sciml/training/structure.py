@@ -112,15 +112,16 @@ class DenseToSparse(Callback):
         state = {k.removeprefix("net."): v for k, v in weights.items() if k.startswith("net.")}
         dense = dense_network(pl_module.net, state, path)
         project(pl_module.net, dense, self._measured(trainer, pl_module, dense) if self.calibration else {})
-        for tensor in pl_module.net.state_dict().values():  # each device measured on its own batches
-            tensor.copy_(trainer.strategy.broadcast(tensor))
+        for tensor in (*pl_module.net.parameters(), *pl_module.net.buffers()):  # devices measured on other batches
+            tensor.data.copy_(trainer.strategy.broadcast(tensor.data))
 
     def _measured(self, trainer: Trainer, task: Task, dense: nn.Module) -> dict[str, Metric]:
-        structured, task.net = task.net, dense
+        structured, task.net = task.net, dense.eval()  # or running means would move, and dropout would be measured
         batches = islice(trainer.datamodule.train_dataloader(), self.calibration)  # type: ignore[attr-defined]
+        cast = map(trainer.precision_plugin.convert_input, batches)
         try:
             losses: Any = (
-                task.training_step(trainer.strategy.batch_to_device(batch), k) for k, batch in enumerate(batches)
+                task.training_step(trainer.strategy.batch_to_device(batch), k) for k, batch in enumerate(cast)
             )
             return measure(dense, losses, is_dense)
         finally:

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -145,9 +145,20 @@ class StructuredLinear(nn.Module, ABC):
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
 
 
+@runtime_checkable
+class Rated(Protocol):
+    """A structured layer, or a structured weight of one, whose factors have rates of their own."""
+
+    def get_parameter(self, target: str) -> nn.Parameter: ...
+
+    def rate_multipliers(self) -> dict[str, float]:
+        """Of each factor by its name; see `StructuredLinear`."""
+        ...
+
+
 def rate_multipliers(net: nn.Module) -> dict[nn.Parameter, float]:
-    """The multiplier of each learnable factor of the structured layers inside a network (see there)."""
-    layers = [module for module in net.modules() if isinstance(module, StructuredLinear)]
+    """The multiplier of each learnable factor of the structured layers inside a network (`StructuredLinear`)."""
+    layers = [module for module in net.modules() if isinstance(module, Rated)]
     found = {layer.get_parameter(name): value for layer in layers for name, value in layer.rate_multipliers().items()}
     return {parameter: value for parameter, value in found.items() if parameter.requires_grad}
 

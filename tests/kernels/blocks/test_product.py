@@ -77,7 +77,7 @@ def test_derivatives_of_first_and_second_order(short):
 
 @pytest.mark.parametrize("factors", [torch.float64, torch.complex128])
 def test_derivatives_of_complex_rows(factors):
-    x, *parameters = operands((2, 3, 2, 3, 2), 4)
+    x, *parameters = operands((2, 1, 2, 2, 3), 2)
     inputs = [random(*x.shape).requires_grad_(), *(t.to(factors).requires_grad_() for t in parameters)]
     assert torch.autograd.gradcheck(ops.monarch_linear, inputs)
     assert torch.autograd.gradgradcheck(ops.monarch_linear, inputs)
@@ -167,7 +167,7 @@ def test_under_autocast_as_a_dense_layer():
 @pytest.mark.parametrize("dynamic", [False, True])
 def test_compiled_without_a_break(dynamic):
     compiled = torch.compile(ops.monarch_linear, fullgraph=True, backend="aot_eager", dynamic=dynamic)
-    for rows in (3, 8):
+    for rows in (3, 8) if dynamic else (3,):
         inputs = operands((3, 4, 2, 4, 3), rows, short=1)
         for found, value in zip(
             with_gradients(compiled, inputs), with_gradients(ops.monarch_linear, inputs), strict=True
