@@ -40,7 +40,7 @@ class SparseToDense(Callback):
         carry_optimizer: Whether the parameters that stay keep their state; if not, that of all begins anew.
 
     Raises:
-        ConfigError: A share out of range, or a network without structured layers.
+        ConfigError: A share out of range, a training without an end, or a network without structured layers.
     """
 
     def __init__(self, at: float = 0.9, *, carry_optimizer: bool = True) -> None:
@@ -55,7 +55,10 @@ class SparseToDense(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Task, *args: Any) -> None:  # type: ignore[override]
         # After a whole number of the optimizer's steps, so no gradient is under way.
-        steps = math.floor(self.at * trainer.estimated_stepping_batches + 1e-9)
+        total = trainer.estimated_stepping_batches
+        if not math.isfinite(total):
+            raise ConfigError(f"at={self.at}: a share of a training without an end; set trainer.max_epochs")
+        steps = math.floor(self.at * total + 1e-9)
         if pl_module.dense_from_step is None and trainer.global_step >= steps:
             self._switch(trainer, pl_module)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -389,6 +390,8 @@ def test_settings_out_of_range_are_refused() -> None:
     for at in (0.0, 1.0, -0.1):
         with pytest.raises(ConfigError, match="share of training between 0 and 1"):
             SparseToDense(at)
+    with pytest.raises(ConfigError, match=r"a training without an end; set trainer\.max_epochs"):
+        SparseToDense().on_train_batch_start(SimpleNamespace(estimated_stepping_batches=float("inf")), None)
     assert DenseToSparse("runs/x").run == "runs/x"
     with pytest.raises(ConfigError, match="calibration"):
         DenseToSparse("runs/x", calibration=-1)
