@@ -42,7 +42,12 @@ def matmul(a: Tensor, b: Tensor) -> Tensor:
 
 def real_part(x: Tensor) -> Tensor:
     """Re x, as a complex number."""
-    return _complex(x.real, torch.zeros_like(x.real))
+    return from_real(x.real)
+
+
+def from_real(x: Tensor) -> Tensor:
+    """A real x as a complex number."""
+    return _complex(x, torch.zeros_like(x))
 
 
 def _product(a: Tensor, b: Tensor) -> Tensor:

@@ -90,10 +90,10 @@ def monarch_linear(
     Computed and returned in the type of x, or under autocast in its type, as `nn.functional.linear` does.
 
     Raises:
-        ValueError: the sizes of x, the factors and the bias do not fit.
+        ValueError: the sizes of x, the factors and the bias do not fit, or x holds integers.
     """
     _check_blocks(x, right, left, bias)
-    if torch.is_autocast_enabled(x.device.type) and x.dtype != torch.float64:
+    if torch.is_autocast_enabled(x.device.type) and x.is_floating_point() and x.dtype != torch.float64:
         x = x.to(torch.get_autocast_dtype(x.device.type))
     if dispatch.by_reference(backend, x, right, left, *([] if bias is None else [bias])):
         bias = None if bias is None else bias.to(x.dtype)
@@ -126,6 +126,8 @@ def _check_blocks(x: Tensor, right: Tensor, left: Tensor, bias: Tensor | None) -
         shapes = f"right {tuple(right.shape)} and left {tuple(left.shape)}"
         raise ValueError(f"{shapes} do not fit: use (N, K, rank, p) and (K, q, N, rank)")
     widths = right.shape[0] * right.shape[3], left.shape[0] * left.shape[1]
+    if not (x.is_floating_point() or x.is_complex()):
+        raise ValueError(f"x holds {x.dtype}: the product is of floating-point numbers, use x.float()")
     if x.shape[-1] > widths[0]:
         raise ValueError(f"x has {x.shape[-1]} features, the factors take {widths[0]} at most")
     if bias is not None and (bias.ndim != 1 or len(bias) > widths[1]):

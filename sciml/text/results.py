@@ -12,13 +12,11 @@ from matplotlib.figure import Figure
 from torch import nn
 
 from sciml.errors import NonFinite
-from sciml.io.atomic import replacing
 from sciml.runs.files import Temporary, replace_evaluation
 from sciml.runs.measures import Column, described, per_sample
 from sciml.text.data import TextData
 from sciml.training.results import KeptOutputs
 
-FILE = "surprise.npy"
 COLUMNS = [Column("bits_per_byte", "bits per byte"), Column("perplexity", "perplexity", ".3f")]
 
 
@@ -28,6 +26,8 @@ class TextResults(KeptOutputs):
     metrics.json: `bits_per_byte`, the mean over all bytes in bits, and of each window under `per_sample`; `perplexity`,
     e to the mean in nats.
     """
+
+    file = "surprise.npy"
 
     def write_evaluation(
         self, folder: str | os.PathLike[str], data: TextData, net: nn.Module, info: Mapping[str, Any]
@@ -41,21 +41,10 @@ class TextResults(KeptOutputs):
         metrics |= described(COLUMNS) | per_sample({"bits_per_byte": bits.mean(1).tolist()})
 
         def stored(temporary: Temporary) -> dict[str, Any]:
-            self._save(temporary(Path(folder) / FILE))
+            self.save(temporary(Path(folder) / self.file))
             return metrics
 
         return replace_evaluation(Path(folder), stored, [("places", partial(_places, bits.mean(0).numpy()))])
-
-    def write_predictions(self, folder: str | os.PathLike[str], data: TextData) -> Path:
-        """surprise.npy alone."""
-        path = Path(folder) / FILE
-        with replacing(path) as temporary:
-            self._save(temporary)
-        return path
-
-    def _save(self, path: Path) -> None:
-        with path.open("wb") as file:
-            np.save(file, self.outputs.numpy())
 
 
 def _places(bits: np.ndarray) -> Figure:

@@ -4,12 +4,14 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
+from sciml.io.atomic import replacing
 from sciml.training import ranks
 
 T = TypeVar("T")
@@ -62,13 +64,20 @@ class Results(Callback, ABC):
 
 
 class KeptOutputs(Results):
-    """Keeps what the task's step gives for each batch, (B, …): all samples' in the data's order."""
+    """Keeps what the task's step gives for each batch, (B, …): all samples' in the data's order.
+
+    Attributes:
+        file: The name of the .npy file that holds them.
+    """
+
+    file: ClassVar[str]
 
     def __init__(self) -> None:
         self.parts: list[Tensor] = []
 
     def add(self, batch: Any, prediction: Tensor) -> None:
-        self.parts.append(prediction.detach().cpu())
+        wide = torch.promote_types(prediction.dtype, torch.float32)  # of mixed precision; files hold no bfloat16
+        self.parts.append(prediction.detach().to("cpu", wide))
 
     def gather(self) -> None:
         self.parts = in_order(self.parts)
@@ -76,6 +85,18 @@ class KeptOutputs(Results):
     @property
     def outputs(self) -> Tensor:
         return torch.cat(self.parts)
+
+    def write_predictions(self, folder: str | os.PathLike[str], data: Any) -> Path:
+        """The file alone."""
+        path = Path(folder) / self.file
+        with replacing(path) as temporary:
+            self.save(temporary)
+        return path
+
+    def save(self, path: Path) -> None:
+        """Writes the outputs to a file of any name."""
+        with path.open("wb") as file:
+            np.save(file, self.outputs.numpy())
 
 
 def in_order(parts: list[T]) -> list[T]:

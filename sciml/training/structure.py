@@ -40,7 +40,7 @@ class SparseToDense(Callback):
         carry_optimizer: Whether the parameters that stay keep their state; if not, that of all begins anew.
 
     Raises:
-        ConfigError: A share out of range, or a network without structured layers.
+        ConfigError: A share out of range, a training without an end, or a network without structured layers.
     """
 
     def __init__(self, at: float = 0.9, *, carry_optimizer: bool = True) -> None:
@@ -55,7 +55,10 @@ class SparseToDense(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Task, *args: Any) -> None:  # type: ignore[override]
         # After a whole number of the optimizer's steps, so no gradient is under way.
-        steps = math.floor(self.at * trainer.estimated_stepping_batches + 1e-9)
+        total = trainer.estimated_stepping_batches
+        if not math.isfinite(total):
+            raise ConfigError(f"at={self.at}: a share of a training without an end; set trainer.max_epochs")
+        steps = math.floor(self.at * total + 1e-9)
         if pl_module.dense_from_step is None and trainer.global_step >= steps:
             self._switch(trainer, pl_module)
 
@@ -112,15 +115,16 @@ class DenseToSparse(Callback):
         state = {k.removeprefix("net."): v for k, v in weights.items() if k.startswith("net.")}
         dense = dense_network(pl_module.net, state, path)
         project(pl_module.net, dense, self._measured(trainer, pl_module, dense) if self.calibration else {})
-        for tensor in pl_module.net.state_dict().values():  # each device measured on its own batches
-            tensor.copy_(trainer.strategy.broadcast(tensor))
+        for tensor in (*pl_module.net.parameters(), *pl_module.net.buffers()):  # devices measured on other batches
+            tensor.data.copy_(trainer.strategy.broadcast(tensor.data))
 
     def _measured(self, trainer: Trainer, task: Task, dense: nn.Module) -> dict[str, Metric]:
-        structured, task.net = task.net, dense
+        structured, task.net = task.net, dense.eval()  # or running means would move, and dropout would be measured
         batches = islice(trainer.datamodule.train_dataloader(), self.calibration)  # type: ignore[attr-defined]
+        cast = map(trainer.precision_plugin.convert_input, batches)
         try:
             losses: Any = (
-                task.training_step(trainer.strategy.batch_to_device(batch), k) for k, batch in enumerate(batches)
+                task.training_step(trainer.strategy.batch_to_device(batch), k) for k, batch in enumerate(cast)
             )
             return measure(dense, losses, is_dense)
         finally:

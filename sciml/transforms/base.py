@@ -91,11 +91,11 @@ class Transform(Rowwise, LinearOperator):
 
     def as_matrix(self, shape: Sequence[int] | None = None, *, dtype: torch.dtype = torch.complex128) -> Tensor:
         """(heads, out, in) complex, differentiable in the parameters; for a `shape` as of any `LinearOperator`."""
-        return self._real_parts(self._kernels()) if shape is None else super().as_matrix(shape, dtype=dtype)
+        return self._matrices() if shape is None else super().as_matrix(shape, dtype=dtype)
 
     @abstractmethod
-    def _kernels(self) -> Tensor:
-        """(heads, out, in) complex, differentiable in the parameters: the matrices, before members' real parts."""
+    def _matrices(self) -> Tensor:
+        """(heads, out, in) complex, differentiable in the parameters."""
 
     def forward(self, x: Tensor, dim: int = -1) -> Tensor:
         """Apply along `dim`: (…, in, …) to (…, out, …), complex, or real for a real synthesis.
@@ -113,7 +113,11 @@ class Transform(Rowwise, LinearOperator):
 
     def initial_matrix(self) -> Tensor:
         """(1, out, in) complex128, or (heads, out, in) of a list of members: what this transform starts from."""
-        return self._real_parts(self._initial_kernels())
+        matrices = [member.matrix(self._rows) * self._count(member)[:, None] for member in self.members]
+        stacked = torch.stack(matrices)
+        if len(matrices) > 1:
+            stacked = stacked.repeat_interleave(self.heads // len(matrices), 0)
+        return conj(stacked).mT if self.inverse else stacked
 
     @abstractmethod
     def initial_parameters(self) -> list[Tensor]:
@@ -134,7 +138,7 @@ class Transform(Rowwise, LinearOperator):
         is interpolated linearly in i/n and multiplied by the DFT of the new size. So an untrained transform becomes
         the new DFT exactly, up or down, and a learned one keeps its shape over the domain. Frequencies beyond the
         new grid are dropped; frequencies that the old grid did not have start as the DFT's. Other members likewise,
-        by their carriers (`members.Member.carrier`).
+        by their carriers (`Member.carrier`). Only the matrix counts, whatever factors it is made of.
 
         Args:
             size: points of the new grid.
@@ -181,19 +185,11 @@ class Transform(Rowwise, LinearOperator):
         """(m,) float64, c_f."""
         return member.count(self._rows, real=self.real and self.inverse)
 
-    def _initial_kernels(self) -> Tensor:
-        """(1, out, in), or (heads, out, in) of a list of members, complex128."""
-        kernels = [member.kernel(self._rows) * self._count(member)[:, None] for member in self.members]
-        stacked = torch.stack(kernels)
-        if len(kernels) > 1:
-            stacked = stacked.repeat_interleave(self.heads // len(kernels), 0)
-        return conj(stacked).mT if self.inverse else stacked
-
-    def _real_parts(self, kernels: Tensor) -> Tensor:
+    def _real_parts(self, matrices: Tensor) -> Tensor:
         """Of the heads of real members the real part."""
         if not any(member.real for member in self.members):
-            return kernels
-        shares = zip(self.members, kernels.chunk(len(self.members)), strict=True)
+            return matrices
+        shares = zip(self.members, matrices.chunk(len(self.members)), strict=True)
         return torch.cat([real_part(share) if member.real else share for member, share in shares])
 
     def _chosen(self, modes: int | range | None) -> range:
@@ -228,14 +224,14 @@ class Transform(Rowwise, LinearOperator):
 
     def _carried_to(self, new: "Transform") -> Tensor:
         """The matrix on the grid and with the rows of `new`; see `carrying`."""
-        learned = self._kernels().to(torch.complex128)
+        learned = self.as_matrix().to(torch.complex128)
         shares = (conj(learned).mT if self.inverse else learned).chunk(len(self.members))
-        kernels = [
+        matrices = [
             carried(share, member, self._rows, new._rows, real=self.real and self.inverse)
             for member, share in zip(self.members, shares, strict=True)
         ]
-        kernel = kernels[0] if len(kernels) == 1 else torch.cat(kernels)
-        return self._real_parts(conj(kernel).mT if self.inverse else kernel)
+        matrix = matrices[0] if len(matrices) == 1 else torch.cat(matrices)
+        return conj(matrix).mT if self.inverse else matrix
 
 
 def factor_parameters(module: nn.Module) -> list[nn.Parameter]:

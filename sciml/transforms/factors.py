@@ -66,7 +66,7 @@ def lowest(m: int) -> range:
 def dft_matrix(size: int, frequencies: range, *, origin: int = 0) -> Tensor:
     """The orthonormal DFT, (m, n) complex128: A[j, i] = exp(-2πi·f_j·(i - origin)/n)/√n."""
     turns = torch.outer(torch.tensor(frequencies), torch.arange(size) - origin) % size
-    return _roots(turns, size) * size**-0.5
+    return roots(turns, size) * size**-0.5
 
 
 def dft_factors(
@@ -87,8 +87,8 @@ def dft_factors(
     f = torch.tensor(frequencies)
     n1, n2 = torch.arange(p), torch.arange(q)
     k1 = f[: min(p, len(f))]
-    left = _roots(torch.outer(f, n2 - origin) % size, size) * q**-0.5
-    right = _roots(torch.outer(k1, n1) % p, p) * p**-0.5
+    left = roots(torch.outer(f, n2 - origin) % size, size) * q**-0.5
+    right = roots(torch.outer(k1, n1) % p, p) * p**-0.5
     factors = MonarchFactors(left[None], right.repeat(1, q, 1, 1))
     return factors if rank == 1 else with_terms(factors, [weight * factors.right for weight in legendre(p, rank)])
 
@@ -111,7 +111,7 @@ def legendre(points: int, count: int) -> Tensor:
     return rows
 
 
-def _roots(turns: Tensor, order: int) -> Tensor:
-    """exp(-2πi·turns/order), complex128, for integer turns."""
+def roots(turns: Tensor, order: int) -> Tensor:
+    """exp(-2πi·turns/order), complex128, for integer turns; exact to rounding within one turn."""
     angle = turns.double() * (-2 * math.pi / order)
     return torch.polar(torch.ones_like(angle), angle)

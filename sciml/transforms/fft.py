@@ -35,7 +35,7 @@ class FourierTransform(Transform):
     def initial_parameters(self) -> list[Tensor]:
         return []
 
-    def _kernels(self) -> Tensor:
+    def _matrices(self) -> Tensor:
         dtype = torch.promote_types(self._weight.dtype, torch.complex64)
         return self.initial_matrix().to(self._weight.device, dtype).expand(self.heads, -1, -1)
 

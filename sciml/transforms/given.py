@@ -26,13 +26,16 @@ class Given(Member):
         if given.ndim != 2 or not 1 <= given.shape[0] <= given.shape[1]:
             raise ConfigError(f"a matrix of the shape {tuple(given.shape)}: expected (m, n) with m ≤ n points")
         self._matrix = given.to("cpu", torch.complex128, copy=True)
+        if not bool(torch.view_as_real(self._matrix).isfinite().all()):
+            raise ConfigError(f"init={self}: it holds NaN or infinity")
 
     def carrier(self, rows: Rows) -> Tensor:
         self.check_size(rows.size)
         return torch.ones(len(rows.indices), rows.size, dtype=torch.complex128)
 
     def envelope(self, rows: Rows) -> Tensor:
-        return self._matrix[rows.indices.start : rows.indices.stop]
+        chosen = self._matrix[rows.indices.start : rows.indices.stop]
+        return chosen.to(torch.get_default_device())  # where all others make theirs
 
     def every(self, size: int, *, centered: bool = False) -> range:
         return range(len(self._matrix))

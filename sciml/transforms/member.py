@@ -21,10 +21,11 @@ class Rows(NamedTuple):
 
 
 class Member(ABC):
-    """A transform to start from; see the module for what each is.
+    """A transform to start from; see `members` for what each is.
 
     Attributes:
         real: A is the real part of the kernel.
+        offset: point i of n stands at (i + offset)/n of the domain.
         pairs: row -f is the conjugate of row f, so that real data need the frequencies f ≥ 0 alone.
         signed: rows are frequencies of both signs; else they are counted from 0.
         centres: the origin of the grid may be its middle.
@@ -35,6 +36,7 @@ class Member(ABC):
     pairs: ClassVar[bool] = False
     signed: ClassVar[bool] = False
     centres: ClassVar[bool] = False
+    offset: ClassVar[float] = 0.0
     blocks: int = 1
 
     @abstractmethod
@@ -59,14 +61,17 @@ class Member(ABC):
         return real_part(self.kernel(rows)) if self.real else self.kernel(rows)
 
     def factors(self, rows: Rows, radix: int | None) -> MonarchFactors | None:
-        """Closed-form factors of the kernel, points in the order of `position`; None where there are none."""
+        """Closed-form factors of A, or of a matrix whose real part it is; None where there are none.
+
+        Points are in the order of `position`.
+        """
         return None
 
     def nearest(self, rows: Rows, radix: int | None, rank: int = 1) -> MonarchFactors:
         """The factors, with terms that are still zero beyond rank 1, or else those of the nearest Monarch matrix."""
         exact = self.factors(rows, radix)
         if exact is None:
-            return project_to_monarch(in_order(self.kernel(rows), self, rows.size), radix, rank)
+            return project_to_monarch(self.matrix(rows), radix, rank)
         return exact if rank == 1 else with_terms(exact, self.directions(exact.right, rank))
 
     def directions(self, right: Tensor, rank: int) -> list[Tensor]:
@@ -74,12 +79,8 @@ class Member(ABC):
         return [weight * right for weight in legendre(right.shape[3], rank)]
 
     def position(self, size: int, device: torch.device | None = None) -> Tensor | None:
-        """(n,): where each point of the grid is in the order in which the kernel is a Monarch product."""
+        """(n,): where each point of the grid is in the order of the factors; None where it is the grid's own."""
         return None
-
-    def pieces(self, size: int) -> list[range]:
-        """Points between which the envelope of a learned kernel is smooth; of all grids equally many."""
-        return [range(size)]
 
     def radix(self) -> int | None:
         """The p that the factors need; None for any."""

@@ -1,20 +1,19 @@
 """What a transform may start from: the rows of the classical orthonormal transforms (`given` is one of the user's).
 
-A member says its rows as a kernel K, of which the transform is A = K or, of a `real` member, A = Re K. With its columns
-in the order `position` K is one Monarch product, in closed form where `factors` gives it:
+A member says its rows as a kernel K, of which the transform is A = K or, of a `real` member, A = Re K:
 
 | member | row j | √n·K[j, i], n points | exact for |
 |---|---|---|---|
 | DFT | frequency | exp(-2πi·j·(i - o)/n) | any n and radix |
 | Hartley, Re | frequency | (1 + i)·exp(-2πi·j·(i - o)/n), so that A is cos + sin | any n and radix |
-| DCT, Re | j half cycles | √2·exp(∓πi·j·(2i + 1)/(2n)), of j = 0 without √2 | any n and radix |
-| DST, Re | j + 1 half cycles | ±√2·i·exp(∓πi·(j + 1)·(2i + 1)/(2n)), of j = n - 1 without √2 | any n and radix |
+| DCT, Re | j half cycles | √2·exp(-πi·j·(2i + 1)/(2n)), of j = 0 without √2 | any n and radix |
+| DST, Re | j + 1 half cycles | √2·i·exp(-πi·(j + 1)·(2i + 1)/(2n)), of j = n - 1 without √2 | any n and radix |
 | Hadamard, Re | Paley's order | (-1)^(Σ_b j_b·i_(B-1-b)), of the bits of j and i | n = 2^B, any radix |
 | LocalDFT | block + blocks·frequency f | √blocks·exp(-2πi·f·t/s) at the block's point t of s, else 0 | p = blocks |
 
-Upper signs are those of even points i; of the DCT and the DST the order is all even points and then the odd
-ones backwards. A cosine is the sum of two Monarch products, and the real part of one. Factors may be learned; the order
-and the real part are fixed.
+K is one Monarch product, in closed form where `factors` gives it; of the DCT and the DST its conjugate stands at odd
+points, and the order of the points is all even ones and then the odd ones backwards (`position`). So a cosine is the
+real part of one Monarch product, and the sum of two. Factors may be learned; the order and the real part are fixed.
 
 Sources: Makhoul 1980 ("A fast cosine transform in one and two dimensions"), Bracewell 1983 (Hartley), Paley 1932.
 """
@@ -28,7 +27,7 @@ import torch
 from torch import Tensor
 
 from sciml.errors import ConfigError
-from sciml.transforms.factors import MonarchFactors, dft_factors, dft_matrix, split
+from sciml.transforms.factors import MonarchFactors, dft_factors, dft_matrix, roots, split
 from sciml.transforms.member import Member, Rows
 
 
@@ -63,11 +62,12 @@ class _HalfSample(Member):
     """DCT-II and DST-II: phases of rows and signs of columns around the DFT of the even points and the odd ones."""
 
     real = True
+    offset = 0.5
     first: ClassVar[int]  # half cycles of row 0
 
     @abstractmethod
-    def of_rows(self, rows: Rows) -> Tensor:
-        """(m,) complex128."""
+    def scale(self, rows: Rows) -> Tensor:
+        """(m,) complex128: what stands before the wave of a row, times √n."""
 
     @abstractmethod
     def of_points(self, size: int) -> Tensor:
@@ -77,24 +77,18 @@ class _HalfSample(Member):
         i = torch.arange(size, device=device)
         return torch.where(i % 2 == 0, i // 2, size - 1 - i // 2)
 
-    def pieces(self, size: int) -> list[range]:
-        return [range(0, size, 2), range(1, size, 2)]  # two functions, of exp(-iθ) and exp(+iθ)
-
     def carrier(self, rows: Rows) -> Tensor:
-        inside = dft_matrix(rows.size, self._cycles(rows)) * self.of_points(rows.size)
-        return (self.of_rows(rows)[:, None] * inside)[:, self.position(rows.size)]
+        turns = torch.outer(_tensor(self._cycles(rows)), 2 * torch.arange(rows.size) + 1)
+        return self.scale(rows)[:, None] * roots(turns % (4 * rows.size), 4 * rows.size) * rows.size**-0.5
 
     def factors(self, rows: Rows, radix: int | None) -> MonarchFactors:
         left, right = dft_factors(rows.size, self._cycles(rows), radix=radix)
         signs = self.of_points(rows.size).view(right.shape[3], right.shape[1])  # (n1, n2)
-        return MonarchFactors(left * self.of_rows(rows)[:, None], right * signs.mT[:, None])
+        phases = self.scale(rows) * roots(_tensor(self._cycles(rows)), 4 * rows.size)
+        return MonarchFactors(left * phases[:, None], right * signs.mT[:, None])
 
     def _cycles(self, rows: Rows) -> range:
         return range(rows.indices.start + self.first, rows.indices.stop + self.first)
-
-    def _phases(self, rows: Rows) -> Tensor:
-        """exp(-πi·k/(2n)) of k half cycles."""
-        return torch.exp(-0.5j * math.pi / rows.size * torch.tensor(self._cycles(rows), dtype=torch.float64))
 
 
 @dataclass(frozen=True)
@@ -103,9 +97,8 @@ class DCT(_HalfSample):
 
     first = 0
 
-    def of_rows(self, rows: Rows) -> Tensor:
-        scale = [1.0 if j == 0 else math.sqrt(2) for j in rows.indices]
-        return torch.tensor(scale, dtype=torch.float64) * self._phases(rows)
+    def scale(self, rows: Rows) -> Tensor:
+        return torch.tensor([1.0 if j == 0 else math.sqrt(2) for j in rows.indices], dtype=torch.complex128)
 
     def of_points(self, size: int) -> Tensor:
         return torch.ones(size, dtype=torch.float64)
@@ -117,9 +110,9 @@ class DST(_HalfSample):
 
     first = 1
 
-    def of_rows(self, rows: Rows) -> Tensor:
-        scale = [1.0 if j == rows.size - 1 else math.sqrt(2) for j in rows.indices]
-        return 1j * torch.tensor(scale, dtype=torch.float64) * self._phases(rows)
+    def scale(self, rows: Rows) -> Tensor:
+        last = rows.size - 1
+        return 1j * torch.tensor([1.0 if j == last else math.sqrt(2) for j in rows.indices], dtype=torch.complex128)
 
     def of_points(self, size: int) -> Tensor:
         even = torch.arange(size) < (size + 1) // 2
@@ -183,10 +176,6 @@ class LocalDFT(Member):
     def directions(self, right: Tensor, rank: int) -> list[Tensor]:
         return [right.roll(block, 3) for block in range(rank)]  # to the blocks that follow
 
-    def pieces(self, size: int) -> list[range]:
-        points = self._points(size)
-        return [range(start, start + points) for start in range(0, size, points)]
-
     def radix(self) -> int:
         return self.blocks
 
@@ -195,9 +184,9 @@ class LocalDFT(Member):
 
     def _of_block(self, rows: Rows) -> Tensor:
         """(m, s): of each row the DFT of its block's points."""
-        frequency = _tensor(rows.indices) // self.blocks
-        first, last = int(frequency[0]), int(frequency[-1])
-        return dft_matrix(self._points(rows.size), range(first, last + 1))[frequency - first]
+        first, last = rows.indices[0] // self.blocks, rows.indices[-1] // self.blocks
+        of_frequencies = dft_matrix(self._points(rows.size), range(first, last + 1))
+        return of_frequencies[_tensor(rows.indices) // self.blocks - first]
 
     def _points(self, size: int) -> int:
         if size % self.blocks:

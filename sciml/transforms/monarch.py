@@ -70,11 +70,11 @@ class MonarchTransform(Transform):
         """The complex factors; a synthesis transform is the transpose of their product."""
         return MonarchFactors(as_complex(self.left), as_complex(self.right))
 
-    def _kernels(self) -> Tensor:
+    def _matrices(self) -> Tensor:
         matrix = ops.monarch_matrix(*self.factors)
         if not self.is_product:
             shares = zip(self.members, matrix.chunk(len(self.members)), strict=True)
-            matrix = torch.cat([_in_grid_order(share, member) for member, share in shares])
+            matrix = self._real_parts(torch.cat([_in_grid_order(share, member) for member, share in shares]))
         return matrix.mT if self.inverse else matrix
 
     @torch.no_grad()

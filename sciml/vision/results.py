@@ -12,13 +12,11 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from sciml.errors import NonFinite
-from sciml.io.atomic import replacing
 from sciml.runs.files import Temporary, replace_evaluation
 from sciml.runs.measures import Column, described, per_sample
 from sciml.training.results import KeptOutputs
 from sciml.vision.data import DigitsBatch, DigitsData
 
-FILE = "logits.npy"
 COLUMNS = [
     Column("error_rate", "wrong digits", ".4f"),
     Column("accuracy", "accuracy", ".4f", "high"),
@@ -33,6 +31,8 @@ class DigitsResults(KeptOutputs):
     metrics.json: `error_rate`, the share of pictures taken for another digit; `accuracy`, the rest; `cross_entropy` in
     nats; the first and the last of each picture under `per_sample`.
     """
+
+    file = "logits.npy"
 
     def write_evaluation(
         self, folder: str | os.PathLike[str], data: DigitsData, net: nn.Module, info: Mapping[str, Any]
@@ -51,33 +51,23 @@ class DigitsResults(KeptOutputs):
         metrics |= per_sample({"error_rate": wrong.tolist(), "cross_entropy": losses.tolist()})
 
         def stored(temporary: Temporary) -> dict[str, Any]:
-            self._save(temporary(Path(folder) / FILE))
+            self.save(temporary(Path(folder) / self.file))
             return metrics
 
         return replace_evaluation(Path(folder), stored, [("digits", partial(_pictures, shown, found.numpy()))])
 
-    def write_predictions(self, folder: str | os.PathLike[str], data: DigitsData) -> Path:
-        """logits.npy alone."""
-        path = Path(folder) / FILE
-        with replacing(path) as temporary:
-            self._save(temporary)
-        return path
-
-    def _save(self, path: Path) -> None:
-        with path.open("wb") as file:
-            np.save(file, self.outputs.numpy())
-
 
 def _pictures(shown: DigitsBatch, found: np.ndarray) -> Figure:
     digits = shown.digits.numpy()
-    order = np.argsort(found == digits, kind="stable")[:SHOWN]
-    figure = Figure(figsize=(7.0, 3.2), layout="constrained")
-    for k, ax in zip(order, figure.subplots(2, SHOWN // 2).flat, strict=False):
-        ax.imshow(shown.pictures[k, 0].numpy(), cmap="gray_r")
+    figure = Figure(figsize=(7.0, 2.4), layout="constrained")
+    ax = figure.subplots()
+    for place, k in enumerate(np.argsort(found == digits, kind="stable")[:SHOWN]):
+        row, column = divmod(place, SHOWN // 2)
+        x, y = 10 * column, 12 * row  # pictures are of 8 × 8 points
+        ax.imshow(shown.pictures[k, 0].numpy(), cmap="gray_r", vmin=-1, vmax=1, extent=(x, x + 8, y + 8, y))
         right = found[k] == digits[k]
-        ax.set_title(
-            f"{found[k]}" if right else f"{found[k]}, is {digits[k]}", fontsize=8, color="k" if right else "C3"
-        )
-    for ax in figure.axes:
-        ax.set_axis_off()
+        said = f"{found[k]}" if right else f"{found[k]}, is {digits[k]}"
+        ax.text(x + 4, y - 1, said, ha="center", fontsize=8, color="k" if right else "C3")
+    ax.set(xlim=(-1, 5 * SHOWN - 1), ylim=(21, -4))
+    ax.set_axis_off()
     return figure

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ import tiny_data
 import tiny_text
 import torch
 import yaml
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from tiny_cli import assert_same_end
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import StepLR
@@ -36,6 +37,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not have many workers"),
 ]
 RUN, LAST, BEST = Path("runs/tiny"), Path("runs/tiny/checkpoints/last.ckpt"), Path("runs/tiny/checkpoints/best.ckpt")
+NEURALOP = {"n_modes": [4, 4], "in_channels": 4, "out_channels": 1, "hidden_channels": 4, "n_layers": 1}
 STEPS, SWITCH = 8, 6  # two epochs of four steps; ⌊0.8·8⌋
 Command = Callable[..., tuple[int, str]]
 
@@ -321,6 +323,58 @@ def test_a_start_that_is_not_there_or_does_not_fit_is_one_line(command: Command,
     assert not Path("runs/pruned").exists()
 
 
+def test_calibration_leaves_what_the_dense_network_remembers(tmp_path: Path) -> None:
+    """Running means are those of its training, not of the batches on which it is measured."""
+
+    class Normed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gpt, self.norm = GPT(**tiny_text.GPT), nn.BatchNorm1d(8)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            return self.norm(self.gpt(tokens))
+
+    class Start(Callback):
+        def on_train_start(self, trainer: Trainer, pl_module: TextTask) -> None:  # type: ignore[override]
+            self.state = deepcopy(pl_module.net.state_dict())
+
+    dense, start = Normed(), Start()
+    nn.init.uniform_(dense.norm.running_mean)
+    saved = dense.state_dict()
+    torch.save({"state_dict": {f"net.{name}": value for name, value in saved.items()}}, tmp_path / "dense.ckpt")
+    net = sparsify(Normed(), Monarch(blocks=4), where=["gpt.blocks.*"], projected=False)
+    fit(net, DenseToSparse(str(tmp_path / "dense.ckpt"), calibration=2), start, folder=tmp_path)
+    for name in ("norm.running_mean", "norm.running_var", "norm.num_batches_tracked", "gpt.head.weight"):
+        assert torch.equal(start.state[name], saved[name]), name
+    assert net.training
+
+
+@pytest.mark.parametrize(
+    ("net", "precision"),
+    [
+        (tiny_cli.CONFIG["model"]["init_args"]["net"], "64-true"),
+        ({"class_path": "neuralop.models.FNO", "init_args": NEURALOP}, "32-true"),
+    ],
+)
+def test_fields_are_measured_in_the_precision_of_training(
+    command: Command, net: dict[str, Any], precision: str
+) -> None:
+    """Of neuralop's own model too, whose state holds more than tensors."""
+    tiny_data.write_navier_stokes(Path("data.h5"))
+    config = deepcopy(tiny_cli.CONFIG)
+    config["model"]["init_args"]["net"] = net
+    write("dense.yaml", config)
+    structure = {"class_path": "sciml.transforms.linear.LowRank", "init_args": {"rank": 1}}
+    sparse = {"class_path": "sciml.sparsify", "init_args": {"net": net, "structure": structure, "projected": False}}
+    config["model"]["init_args"]["net"] = sparse
+    start = {"class_path": "sciml.training.structure.DenseToSparse"}
+    config["trainer"]["callbacks"] = [start | {"init_args": {"run": "runs/dense", "calibration": 1}}]
+    write("pruned.yaml", config)
+    for name in ("dense", "pruned"):
+        done(command("fit", f"{name}.yaml", f"--trainer.precision={precision}", "--trainer.max_epochs=1"))
+    assert any(isinstance(module, StructuredLinear) for module in sciml.load("runs/pruned").modules())
+
+
 def test_projection_reaches_convolutions_and_copies_the_rest() -> None:
     torch.manual_seed(0)
     dense = nn.Sequential(nn.Conv2d(8, 12, 1), nn.BatchNorm2d(12), nn.Conv2d(12, 12, 3), nn.Conv2d(12, 8, 1))
@@ -336,6 +390,8 @@ def test_settings_out_of_range_are_refused() -> None:
     for at in (0.0, 1.0, -0.1):
         with pytest.raises(ConfigError, match="share of training between 0 and 1"):
             SparseToDense(at)
+    with pytest.raises(ConfigError, match=r"a training without an end; set trainer\.max_epochs"):
+        SparseToDense().on_train_batch_start(SimpleNamespace(estimated_stepping_batches=float("inf")), None)
     assert DenseToSparse("runs/x").run == "runs/x"
     with pytest.raises(ConfigError, match="calibration"):
         DenseToSparse("runs/x", calibration=-1)

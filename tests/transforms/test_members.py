@@ -210,11 +210,14 @@ def test_settings_that_do_not_fit():
         (LocalDFT(2), {"modes": range(-2, 4), "inverse": True, "real": True}, "frequencies from 0 up"),
         (Given(torch.eye(4, 16)), {"modes": 5}, "rows 0 to 3"),
         (Given(torch.eye(8)), {}, "16 points: a given matrix has no other grid"),
+        (["dct", LocalDFT(3)], {"heads": 2}, "16 points: the blocks must divide it"),
     ):
         with pytest.raises(ConfigError, match=message):
             MonarchTransform(**({"size": 16} | options), init=init)
     with pytest.raises(ConfigError, match="blocks=0"):
         LocalDFT(0)
+    with pytest.raises(ConfigError, match=r"Given\(2x2\): it holds NaN"):
+        Given(torch.tensor([[1.0, 0.0], [0.0, torch.nan]]))
     with pytest.raises(ConfigError, match="a FourierTransform is the DFT"):
         FourierTransform(16, init="dct")
 
@@ -240,6 +243,23 @@ def _rows_of(factors):
 
 def test_a_local_dft_at_another_radix_is_projected():
     assert MonarchTransform(24, init=LocalDFT(4), radix=6).distance > 0.1
+
+
+def test_a_dense_real_member_is_stored_without_imaginary_parts():
+    assert DenseTransform(8, init="dct", modes=5).matrix.shape == (1, 5, 8, 1)
+    assert DenseTransform(8, init=["dct", "dft"], heads=2, modes=5).matrix.shape == (2, 5, 8, 2)
+    assert DenseTransform(8, init="hartley").bfloat16().as_matrix().dtype == torch.complex64
+
+
+@pytest.mark.parametrize("cls", [MonarchTransform, DenseTransform])
+@pytest.mark.parametrize("init", ["dft", *REAL, LocalDFT(4), Given(torch.eye(16)[:12])])
+def test_is_made_without_memory_and_reset(cls, init):
+    with torch.device("meta"):
+        transform = cls(16, init=init)
+    assert {p.device.type for p in transform.parameters()} == {"meta"}
+    transform = transform.to_empty(device="cpu")
+    transform.reset()
+    assert torch.equal(transform.as_matrix(), cls(16, init=init).as_matrix())
 
 
 def test_matrices_from_files(tmp_path):
@@ -281,6 +301,27 @@ def test_untrained_it_is_itself_on_another_grid(cls, inverse, init, old, new):
     wanted = cls(new, init=init, inverse=inverse, heads=heads, modes=transform._at(new, None).frequencies)
     assert_close(transform.matrix_at(new), wanted.as_matrix(), n=new)
     assert_close(transform.resized(new).as_matrix(), wanted.as_matrix(), n=new)
+
+
+@pytest.mark.parametrize("cls", [MonarchTransform, DenseTransform])
+@pytest.mark.parametrize("init", [*REAL, LocalDFT(4), ["dct", "dft"]])
+@pytest.mark.parametrize("inverse", [False, True])
+def test_only_the_matrix_counts_on_another_grid(cls, init, inverse):
+    """Not the factors behind a real part: a resized transform, or one with a matrix loaded, is carried as any other."""
+    options = {"init": init, "inverse": inverse, "heads": 2 if isinstance(init, list) else 1, "modes": range(8)}
+    transform, wanted = cls(16, **options), cls(64, **options).as_matrix()
+    assert_close(transform.resized(32).matrix_at(64), wanted, n=64)
+    transform.load_matrix(transform.as_matrix())
+    assert_close(transform.matrix_at(64), wanted, n=64)
+
+
+@pytest.mark.parametrize("inverse", [False, True])
+def test_cosines_carry_a_weight_over_the_centres_of_cells(inverse):
+    transform = DenseTransform(8, init="dct", modes=1, inverse=inverse)
+    weight = lambda n: 1 + (torch.arange(n) + 0.5) / n  # noqa: E731
+    transform.load_matrix(transform.as_matrix() * (weight(8)[:, None] if inverse else weight(8)))
+    found = transform.matrix_at(16).flatten() * 4
+    assert_close(found[1:-1], weight(16)[1:-1].to(found.dtype), n=16)  # the outermost lie beyond the old ones
 
 
 @pytest.mark.parametrize("init", [DCT(), DST(), Hartley(), Hadamard(), LocalDFT(4)])

@@ -12,6 +12,7 @@ from sciml.cli import main
 from sciml.errors import ConfigError
 from sciml.runs import read_metrics
 from sciml.vision import DigitsData, ViT
+from sciml.vision.results import DigitsResults
 
 CONFIG = {
     "model": {
@@ -77,6 +78,7 @@ def test_measures_are_of_the_test_pictures(
 ) -> None:
     pytest.importorskip("sklearn")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **options: path.touch())
     Path("vit.yaml").write_text(yaml.safe_dump(CONFIG))
     for command in (["fit", "vit.yaml"], ["test", "runs/vit"], ["predict", "runs/vit"]):
         assert main(command) == 0, capsys.readouterr().err
@@ -91,6 +93,17 @@ def test_measures_are_of_the_test_pictures(
     assert metrics["per_sample"]["cross_entropy"] == pytest.approx(losses)
     assert metrics["figures"] == ["digits.png"]
     assert (tmp_path / "runs/vit/predict/sklearn_digits/logits.npy").exists()
+
+
+def test_logits_of_mixed_precision_are_written_in_single(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn")
+    data, results = DigitsData(n_test=30), DigitsResults()
+    batch = data.dataset("test").batch
+    logits = torch.eye(10)[batch.digits].bfloat16()
+    results.add(batch, logits)
+    written = np.load(results.write_predictions(tmp_path, data))
+    assert written.dtype == np.float32
+    np.testing.assert_array_equal(written, logits.float().numpy())
 
 
 def test_pictures_of_another_size_are_one_line(

@@ -26,8 +26,9 @@ def product(x: Tensor, right: Tensor, left: Tensor, bias: Tensor | None) -> tupl
 def gradients(
     dy: Tensor, x: Tensor, s: Tensor, right: Tensor, left: Tensor, want: Sequence[bool]
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """The derivatives of Σ dy·y in x, right and left that are wanted, else None; s of `product`."""
+    """The gradients in x, right and left that are wanted, else None, from that of y; s of `product`."""
     blocks_in, blocks_out, rank, _ = right.shape
+    x, s, right, left = (t.conj() for t in (x, s, right, left))  # themselves, if real
     dy_k = _blocks(dy, blocks_out)
     dx = d_right = d_left = None
     if want[0] or want[1]:

@@ -63,6 +63,10 @@ class StructuredModes(Rowwise):
         matrices = vmap(lambda one: functional_matrix(layer, one))(factors)  # (modes, out, in)
         return matrices.permute(2, 1, 0).reshape(self.shape)
 
+    def rate_multipliers(self) -> dict[str, float]:
+        """As of the structure's layer, at every mode."""
+        return self._layer("meta").rate_multipliers()
+
     def __getitem__(self, index: Any) -> Tensor:
         return self.to_tensor()[index]
 

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -145,9 +145,20 @@ class StructuredLinear(nn.Module, ABC):
         return f"{self.in_features}, {self.out_features}, bias={self.bias is not None}"
 
 
+@runtime_checkable
+class Rated(Protocol):
+    """A structured layer, or a structured weight of one, whose factors have rates of their own."""
+
+    def get_parameter(self, target: str) -> nn.Parameter: ...
+
+    def rate_multipliers(self) -> dict[str, float]:
+        """Of each factor by its name; see `StructuredLinear`."""
+        ...
+
+
 def rate_multipliers(net: nn.Module) -> dict[nn.Parameter, float]:
-    """The multiplier of each learnable factor of the structured layers inside a network (see there)."""
-    layers = [module for module in net.modules() if isinstance(module, StructuredLinear)]
+    """The multiplier of each learnable factor of the structured layers inside a network (`StructuredLinear`)."""
+    layers = [module for module in net.modules() if isinstance(module, Rated)]
     found = {layer.get_parameter(name): value for layer in layers for name, value in layer.rate_multipliers().items()}
     return {parameter: value for parameter, value in found.items() if parameter.requires_grad}
 
@@ -155,6 +166,8 @@ def rate_multipliers(net: nn.Module) -> dict[nn.Parameter, float]:
 def descend(layer: StructuredLinear, metric: Metric, matrix: Tensor, steps: int = 100) -> None:
     """Move a layer's factors from where they are until `as_matrix()` is near to `matrix` in a metric, by L-BFGS."""
     wanted, shared = metric.whiten(matrix), layer.factors()
+    if not bool(wanted.any()):  # there the relative error has no meaning, and `load_matrix` gave zero already
+        return
     factors = [factor.detach().to(wanted.dtype).requires_grad_() for factor in shared]
     names = [factor.name for product in layer.products() for factor in product]
     optimizer = torch.optim.LBFGS(factors, max_iter=steps, history_size=20, line_search_fn="strong_wolfe")

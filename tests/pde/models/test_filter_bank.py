@@ -14,7 +14,7 @@ from sciml.transforms.inits import Init
 from sciml.transforms.replace import has_hooks
 
 BRANCHES = (Branch(), Branch(init=LocalDFT(4), n_modes=[2]), Branch(init="dct", n_modes=[5]))
-GRIDS = ((12,), (15,), (8, 7), (5, 6), (4, 3, 6))
+GRIDS = ((12,), (15,), (8, 7), (5, 6), (4, 3, 6))  # even and odd, one axis to three
 IN_2D = (Branch(n_modes=[4, 6]), Branch(init=LocalDFT(2), n_modes=[3, 2], heads=2), Branch(init=DST(), n_modes=[5, 4]))
 
 
@@ -53,11 +53,7 @@ def identity(conv):
 @pytest.mark.parametrize(
     ("init", "grid"),
     [
-        *(
-            (word, grid)
-            for word in ("dft", "dct", "dst", "hartley")
-            for grid in ((12,), (15,), (8, 7), (5, 6), (4, 3, 6))
-        ),
+        *((word, grid) for word in ("dft", "dct", "dst", "hartley") for grid in GRIDS),
         ("hadamard", (16,)),
         ("hadamard", (8, 4)),
         (LocalDFT(2), (12,)),

@@ -11,7 +11,17 @@ from sciml.errors import ConfigError
 from sciml.pde import fno
 from sciml.pde.models.layers import FFTSpectralConv
 from sciml.pde.models.structured_conv import StructuredSpectralConv
-from sciml.transforms.linear import BlockTensorTrain, Butterfly, LowRank, Metric, Monarch, Sparsified, densify, sparsify
+from sciml.transforms.linear import (
+    BlockTensorTrain,
+    Butterfly,
+    LowRank,
+    Metric,
+    Monarch,
+    Sparsified,
+    densify,
+    rate_multipliers,
+    sparsify,
+)
 
 STRUCTURES = [LowRank(3), Monarch(2, rank=2), BlockTensorTrain((4, 2))]
 SPECTRAL = ["*.convs.*"]
@@ -87,6 +97,14 @@ def test_fewer_modes_frozen_and_reduced_precision():
     assert torch.equal(sparse(x), whole(x))
     half = sparse.to(torch.bfloat16)
     assert relative_error(half(x.bfloat16()).float(), whole(x)) < 5e-2
+
+
+def test_its_factors_have_the_rates_of_a_layer_of_that_structure():
+    net = sparsify(network(), LowRank(3), where=SPECTRAL)
+    weight = net.fno_blocks.convs[0].weight
+    rates = rate_multipliers(net)
+    assert len(rates) == 4
+    assert (rates[weight.right], rates[weight.left]) == (12 / (12 * 2), 12 / (3 * 2))
 
 
 def test_layers_without_a_channel_matrix_stay_as_they_are():

@@ -53,6 +53,14 @@ def test_other_structures_come_nearer_in_the_metric():
     assert distances[1] < 0.999 * distances[0]
 
 
+@pytest.mark.parametrize("structure", [Monarch(2, rank=1), LowRank(3)], ids=str)
+def test_zero_stays_zero(structure):
+    metric, *_ = moments(torch.float64)
+    layer = structure(6, 8, dtype=torch.float64)
+    layer.load_matrix_in(metric, torch.zeros(8, 6, dtype=torch.float64))
+    assert not layer.as_matrix().any()
+
+
 def test_measured_are_the_inputs_and_gradients_of_linear_layers_and_convolutions():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv1d(2, 3, 1), nn.Flatten(), nn.Linear(15, 4)).double()
