@@ -54,10 +54,17 @@ def best(losses: Mapping[Point, float]) -> Point:
 
 
 def is_enclosed(losses: Mapping[Point, float]) -> bool:
-    """Whether, on the grid, both neighbours of the best in every key were tried, and it did not diverge."""
-    grid = {point: loss for point, loss in losses.items() if all(k == int(k) for k in point)}
-    centre = best(grid)
-    return math.isfinite(grid[centre]) and all(point in grid for point in neighbours(centre, 1.0))
+    """Whether both neighbours of the best were tried, in every key, and it did not diverge.
+
+    They may be nearer than the grid's. A best between the points of the grid may also lie less than a step from the
+    grid's best, whose neighbours were tried: it is then between these.
+    """
+    at = best(losses)
+    centre = best({point: loss for point, loss in losses.items() if all(k == int(k) for k in point)})
+    near = all(abs(k - other) < 1 for k, other in zip(at, centre, strict=True))
+    tried = [all(point in losses for point in neighbours(at, step)) for step in (1.0, 0.5, 0.25)]
+    tried.append(near and all(point in losses for point in neighbours(centre, 1.0)))
+    return math.isfinite(losses[at]) and any(tried)
 
 
 def neighbours(point: Point, step: float) -> list[Point]:

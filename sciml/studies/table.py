@@ -1,7 +1,6 @@
-"""study.csv and samples.csv: every trial in a row, every tested sample in a row; written whole after each."""
+"""study.csv and samples.csv: every trial in a row, every tested sample in a row; each file is written whole."""
 
 import csv
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,7 +33,6 @@ class Table:
     Args:
         study: All of it.
         folder: The study's.
-        running: The contenders whose rows are made anew; those of others are kept as the files have them.
 
     Attributes:
         parameters: Of each contender's network, where they are known.
@@ -42,17 +40,15 @@ class Table:
         seconds: An epoch of each contender takes, measured with nothing else running; until it is, a row has its own.
     """
 
-    def __init__(self, study: Study, folder: Path, running: Sequence[str]) -> None:
+    def __init__(self, study: Study, folder: Path) -> None:
         self.study, self.folder = study, folder
         self.parameters: dict[str, int] = {}
         self.bracketed: dict[tuple[str, int], bool] = {}
         self.seconds: dict[str, float] = {}
-        others = set(study.contenders) - set(running)
-        self._kept = {name: _rows(folder / name, others) for name in (STUDY, SAMPLES)}
         self._rows: dict[Key, Measured] = {}
 
     def add(self, phase: str, trial: Trial, outcome: Outcome, metrics: Mapping[str, Any] | None) -> None:
-        """Adds a row, and writes the files."""
+        """Adds a row. Raises BadSchema where the metric that the study compares is not in metrics.json."""
         if metrics is not None and self.study.metric not in metrics:
             known = [column.key for column in columns(metrics)]
             raise BadSchema(
@@ -64,30 +60,24 @@ class Table:
         place = list(self.study.contenders).index(trial.contender)
         key = (place, PHASES.index(phase), trial.budget, *trial.values.values(), trial.seed)
         self._rows[key] = Measured(phase, trial, outcome, metrics)
-        self.write()
 
-    def kept_trials(self, budget: int) -> int:
-        """The most trials with which a contender whose rows are kept was tuned at this budget."""
-        tuned = [row for row in self._kept[STUDY] if (row["phase"], row["budget"]) == ("tune", str(budget))]
-        return max(Counter(row["contender"] for row in tuned).values(), default=0)
+    def forget(self, contenders: Collection[str]) -> None:
+        """Removes their rows."""
+        self._rows = {key: row for key, row in self._rows.items() if row.trial.contender not in contenders}
 
     def write(self) -> None:
         """Both files, each whole."""
         rows = [self._rows[key] for key in sorted(self._rows)]
         measures = list(dict.fromkeys(c.key for row in rows if row.metrics for c in columns(row.metrics)))
-        kept = [name for row in self._kept[STUDY] for name in row if name not in (*COLUMNS, *self.study.tuned)]
-        measures = list(dict.fromkeys([*measures, *kept]))
         names = [*COLUMNS[:6], *self.study.tuned, "val", *measures, *COLUMNS[7:]]
         self._write(STUDY, names, [self._row(row, measures) for row in rows])
         self._write(SAMPLES, OF_SAMPLES, [entry for row in rows for entry in self._samples(row)])
 
     def _write(self, name: str, columns_: Sequence[str], rows: list[dict[str, Any]]) -> None:
-        order = list(self.study.contenders)
-        every = sorted([*rows, *self._kept[name]], key=lambda row: order.index(row["contender"]))
         with replacing(self.folder / name) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns_)
             writer.writeheader()
-            writer.writerows(every)
+            writer.writerows(rows)
 
     def _row(self, row: Measured, measures: list[str]) -> dict[str, Any]:
         trial, outcome = row.trial, row.outcome
@@ -116,11 +106,3 @@ class Table:
         trial = row.trial
         about = {"contender": trial.contender, "phase": row.phase, "budget": trial.budget, "seed": trial.seed}
         return [{**about, "sample": number, "value": value} for number, value in enumerate(found)]
-
-
-def _rows(path: Path, contenders: Collection[str]) -> list[dict[str, Any]]:
-    """Those of these contenders; none where there is no file yet."""
-    if not contenders or not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if row.get("contender") in contenders]
