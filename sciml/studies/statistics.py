@@ -93,7 +93,8 @@ def verdict(interval: Interval | None, unit: str = "", digits: int = 3) -> str:
         return "no interval: a prediction diverged, there is one sample, or hardly one with an error"
     kind, estimate, low, high, seeds, _ = interval
     if kind == "ratio":
-        scale, shift, digits, unit = 100.0, -1.0, 0, " %"
+        nearest = min(abs(low - 1), abs(high - 1))
+        scale, shift, digits, unit = 100.0, -1.0, int(nearest < 0.01), " %"  # an end that is not 0 does not read so
     else:
         scale, shift, unit = 1.0, 0.0, f" {unit}" if unit else ""
     middle, *ends = ((value + shift) * scale for value in (estimate, low, high))

@@ -101,6 +101,7 @@ def test_values_of_other_samples_are_refused() -> None:
         (Interval("ratio", 0.88, 0.85, 0.91, 3, 200), "lower by 12 % (9 to 15 %)"),
         (Interval("ratio", 1.08, 1.02, 1.14, 3, 200), "higher by 8 % (2 to 14 %)"),
         (Interval("ratio", 0.97, 0.93, 1.02, 3, 200), "no difference shown (-7 to +2 %)"),
+        (Interval("ratio", 1.04, 1.003, 1.07, 3, 200), "higher by 4.0 % (0.3 to 7.0 %)"),
         (Interval("ratio", 0.5, 0.4, 0.6, 1, 200), "one seed, no verdict (-60 to -40 % for these networks)"),
         (Interval("difference", 1.2, 0.9, 1.52, 3, 6), "higher by 1.20 dB (0.90 to 1.52 dB)"),
         (Interval("difference", -0.3, -0.9, 0.3, 3, 6), "no difference shown (-0.90 to +0.30 dB)"),
