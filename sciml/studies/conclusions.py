@@ -23,8 +23,9 @@ def conclusions(records: Records) -> list[str]:
             if (baseline := records.best_baseline(groups)) is None:
                 continue
             best = f"{records.column.label} on test samples {tables.figure(records, groups[baseline])}"
+            basis = f"by validation error ({best}; {_basis(groups[baseline])})"
             lines = [_line(records, group, groups[baseline]) for name, group in groups.items() if name != baseline]
-            head = f"{words.format(budget)}, `{baseline}` is the best baseline by validation error ({best}; {_basis(groups[baseline])}).\n"
+            head = f"{words.format(budget)}, `{baseline}` is the best baseline {basis}.\n"
             found.append("\n".join([head, *(line for _, line in sorted(lines, key=lambda line: line[0]))]))
     return found
 

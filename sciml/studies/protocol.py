@@ -1,7 +1,6 @@
 """The protocol of a study: every contender is tuned alike, then trained with every seed, then for the same time."""
 
 import asyncio
-import math
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,11 +16,11 @@ from sciml.io.safe_yaml import read_yaml
 from sciml.runs.settings import flat
 from sciml.studies.concurrency import run_stoppable, together
 from sciml.studies.contender import Contender
-from sciml.studies.counts import Counts
 from sciml.studies.engine import Engine
 from sciml.studies.file import Study
 from sciml.studies.machine import record_session
-from sciml.studies.search import Losses, Point, Search, best, enclose, is_enclosed, refine, values
+from sciml.studies.plan import Counts
+from sciml.studies.search import Tuning
 from sciml.studies.table import Table
 from sciml.studies.timing import EPOCHS, ROUNDS, InTurn
 from sciml.studies.trials import Evaluation, Outcome, Trial, name_of
@@ -79,12 +78,9 @@ class Protocol:
     ) -> None:
         self.study, self.folder, self.engine, self.say = study, folder, engine, say
         self.read_only = set(study.contenders) - set(study.only(only).contenders) if only else set[str]()
-        self.table = Table(study, folder)
-        self.best: dict[tuple[str, int], dict[str, float]] = {}  # of (contender, budget): the tuned keys' values
-        self.diverging: set[str] = set()  # contenders without any value at which their training does not diverge
+        self.tuning = Tuning(study, self._loss)
+        self.table = Table(study, folder, self.tuning.enclosed)
         self.table.seconds |= self._kept_seconds() | dict(study.seconds_per_epoch)
-        least = max(1 + 2 * len(contender.tune) for contender in study.contenders.values())
-        self._count = dict.fromkeys(study.tuned_budgets, least)  # of a budget: trials of each contender
         self._settings = {c.name: flat(c.resolved(study.seeds[0], study.allow)) for c in study.contenders.values()}
         self._environment = dict.fromkeys(THREADS, str(study.threads))
         self._busy: dict[Path, asyncio.Lock] = {}
@@ -93,7 +89,8 @@ class Protocol:
     async def run(self) -> None:
         self._write_study()
         async with self.engine:
-            await self._tune_all()
+            while not await self.tuning.run():
+                self.table.clear()
             for level in self.study.levels():
                 await together(self._final(c, budget) for budget in self.study.budgets for c in level)
             if self.study.equal_time:
@@ -101,71 +98,25 @@ class Protocol:
                 await together(self._equal_time(budget) for budget in self.study.budgets)
         self.table.write()
 
-    async def _tune_all(self) -> None:
-        """Level by level: what a contender starts from is tuned before it.
-
-        Where it then needs more trials than those before it got, these get as many, and all is followed again: what is
-        best for them, and with it what the others start from, may have changed.
-        """
-        levels = self.study.levels()
-        enough = False
-        while not enough:
-            enough = True
-            for depth, level in enumerate(levels):
-                count = dict(self._count)
-                await together(self._tune(budget, level) for budget in self.study.tuned_budgets)
-                if depth and count != self._count:
-                    enough = False
-                    self.table.forget([contender.name for level in levels for contender in level])
-                    break
-
-    async def _tune(self, budget: int, level: Sequence[Contender]) -> None:
-        coarse = await together(self._follow(enclose(len(c.tune), self.study.trials), {}, c, budget) for c in level)
-        self._count[budget] = count = max(self._count[budget], *map(len, coarse))
-        pairs = [(contender, losses) for contender, losses in zip(level, coarse, strict=True) if losses]
-        found = await together(self._follow(refine(losses, count), losses, c, budget) for c, losses in pairs)
-        for (contender, _), losses in zip(pairs, found, strict=True):
-            at, served = best(losses), self.study.budgets if self.study.tune_at == "first" else [budget]
-            for other in served:
-                self.best[contender.name, other] = self._values(contender, at)
-                self.table.bracketed[contender.name, other] = is_enclosed(losses)
-            if losses[at] == math.inf:
-                self.diverging.add(contender.name)
-
-    async def _follow(self, search: Search, known: Losses, contender: Contender, budget: int) -> Losses:
-        """The search, told the losses that it asks for; as far as they are there, of one that does not run now."""
-        losses = dict(known)
-        try:
-            wanted = next(search)
-            while True:
-                found = await together(self._loss(contender, budget, point) for point in wanted)
-                new = {point: loss for point, loss in zip(wanted, found, strict=True) if loss is not None}
-                losses |= new
-                if len(new) < len(wanted):
-                    return losses
-                wanted = search.send(new)
-        except StopIteration as end:
-            return end.value
-
-    async def _loss(self, contender: Contender, budget: int, point: Point) -> float | None:
-        trial = self.trial(contender, budget, self._values(contender, point), self.study.seeds[0])
+    async def _loss(self, contender: Contender, budget: int, values: dict[str, float]) -> float | None:
+        trial = self.trial(contender, budget, values, self.study.seeds[0])
         outcome = await self._ended("tune", trial, tested=False)
         return None if outcome is None else outcome.val
 
     async def _final(self, contender: Contender, budget: int) -> None:
-        if (at := self.best.get((contender.name, budget))) is not None:
+        if (at := self.tuning.best.get((contender.name, budget))) is not None:
             trials = [self.trial(contender, budget, at, seed) for seed in self.study.seeds]
             await together(self._ended("final", trial, tested=True) for trial in trials)
 
     async def _equal_time(self, budget: int) -> None:
         """The slowest of a budget says for how long; what a run starts from is part of its time."""
-        names = set(self.table.seconds) - self.diverging
+        names = set(self.table.seconds) - self.tuning.diverging
         timed = [contender for contender in self.study.contenders.values() if contender.name in names]
         seconds = {c.name: self._seconds(c, budget) for c in timed}
         wanted = []
         for contender in timed:
             left, each = max(seconds.values()) - seconds[contender.name], self.table.seconds[contender.name]
-            if left > 0 and (at := self.best.get((contender.name, budget))) is not None:
+            if left > 0 and (at := self.tuning.best.get((contender.name, budget))) is not None:
                 epochs = contender.epochs(budget) + round(left / each)
                 wanted += [self.trial(contender, budget, at, seed, epochs) for seed in self.study.seeds]
         await together(self._ended("equal_time", trial, tested=True) for trial in wanted)
@@ -176,7 +127,7 @@ class Protocol:
 
     async def _measure_seconds(self) -> None:
         """In turns, so that all contenders meet the same machine in the same state."""
-        known = set(self.table.seconds) | self.diverging | self.read_only
+        known = set(self.table.seconds) | self.tuning.diverging | self.read_only
         missing = [c for c in self.study.contenders.values() if c.name not in known]
         turns = InTurn([self._timing(contender, number) for number in range(ROUNDS) for contender in missing])
         turns.conclude(await self._execute(turns))
@@ -188,7 +139,7 @@ class Protocol:
 
     def _timing(self, contender: Contender, number: int) -> Trial:
         budget = self.study.budgets[0]
-        at = self.best[contender.name, budget]
+        at = self.tuning.best[contender.name, budget]
         return self.trial(contender, budget, at, self.study.seeds[0], EPOCHS, turn=number)
 
     def trial(
@@ -202,7 +153,7 @@ class Protocol:
     ) -> Trial:
         """A training of a contender at these values, in a folder that all of its settings name."""
         origin = self.study.contenders[contender.source] if contender.source else None
-        source = self.trial(origin, budget, self.best[origin.name, budget], seed) if origin else None
+        source = self.trial(origin, budget, self.tuning.best[origin.name, budget], seed) if origin else None
         start = source.folder if source else None
         epochs = contender.epochs(budget) if epochs is None else epochs
         given = {contender.tuned[name]: value for name, value in at.items()}
@@ -222,10 +173,6 @@ class Protocol:
             resumes=turn is None,
             source=source,
         )
-
-    def _values(self, contender: Contender, point: Point) -> dict[str, float]:
-        found = values(point, list(contender.tune.values()), self.study.factor)
-        return dict(zip(contender.tuned, found, strict=True))
 
     async def _ended(self, phase: str, trial: Trial, *, tested: bool) -> Outcome | None:
         """What a trial came to, and its row in the table: read, gone on with, or begun.

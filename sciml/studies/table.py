@@ -1,7 +1,7 @@
 """study.csv and samples.csv: every trial in a row, every tested sample in a row; each file is written whole."""
 
 import csv
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,17 +33,16 @@ class Table:
     Args:
         study: All of it.
         folder: The study's.
+        enclosed: Of (contender, budget): whether both neighbours of the best value were worse in every tuned key.
 
     Attributes:
         parameters: Of each contender's network, where they are known.
-        bracketed: Of (contender, budget): whether both neighbours of the best value were worse in every tuned key.
         seconds: An epoch of each contender takes, measured with nothing else running; until it is, a row has its own.
     """
 
-    def __init__(self, study: Study, folder: Path) -> None:
-        self.study, self.folder = study, folder
+    def __init__(self, study: Study, folder: Path, enclosed: Mapping[tuple[str, int], bool]) -> None:
+        self.study, self.folder, self.enclosed = study, folder, enclosed
         self.parameters: dict[str, int] = {}
-        self.bracketed: dict[tuple[str, int], bool] = {}
         self.seconds: dict[str, float] = {}
         self._rows: dict[Key, Measured] = {}
 
@@ -61,9 +60,9 @@ class Table:
         key = (place, PHASES.index(phase), trial.budget, *trial.values.values(), trial.seed)
         self._rows[key] = Measured(phase, trial, outcome, metrics)
 
-    def forget(self, contenders: Collection[str]) -> None:
-        """Removes their rows."""
-        self._rows = {key: row for key, row in self._rows.items() if row.trial.contender not in contenders}
+    def clear(self) -> None:
+        """Removes all rows; the files stay."""
+        self._rows.clear()
 
     def write(self) -> None:
         """Both files, each whole."""
@@ -82,7 +81,7 @@ class Table:
     def _row(self, row: Measured, measures: list[str]) -> dict[str, Any]:
         trial, outcome = row.trial, row.outcome
         tested = row.metrics or {}
-        bracketed = self.bracketed.get((trial.contender, trial.budget))
+        enclosed = self.enclosed.get((trial.contender, trial.budget))
         return {
             "study": self.study.name,
             "contender": trial.contender,
@@ -97,7 +96,7 @@ class Table:
             "seconds_per_epoch": self.seconds.get(trial.contender, outcome.seconds_per_epoch),
             "seconds": sum(outcome.epoch_seconds),
             "peak_memory_mb": outcome.peak_memory_mb,
-            "bracketed": None if bracketed is None else ("no", "yes")[bracketed],
+            "bracketed": None if enclosed is None else ("no", "yes")[enclosed],
             "run": trial.folder.relative_to(self.folder).as_posix(),
         }
 
