@@ -3,6 +3,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waiting for the disk after each file, and asking git, take most of the time of a pretended study."""
+    """What takes most of the time: waiting for the disk after each file, asking git, and looking whether a job ended."""
     monkeypatch.setattr("sciml.io.atomic.sync", lambda path: None)
     monkeypatch.setattr("sciml.studies.machine.commit", lambda: "0123456789ab")
+    monkeypatch.setattr("sciml.studies.engine.POLL", 0.05)
