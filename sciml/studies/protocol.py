@@ -18,7 +18,7 @@ from sciml.studies.concurrency import run_stoppable, together
 from sciml.studies.contender import Contender
 from sciml.studies.engine import Engine
 from sciml.studies.file import Study
-from sciml.studies.machine import record_session
+from sciml.studies.machine import FILE, record_session
 from sciml.studies.plan import Counts
 from sciml.studies.search import Tuning
 from sciml.studies.table import Table
@@ -59,7 +59,7 @@ def run(
     """
     folder = Path(folder).absolute()  # workers may run elsewhere
     there = {path.name for path in folder.iterdir() if path.name[0] != "."} if folder.is_dir() else set()
-    if there - {"parameters.json"} and "study.yaml" not in there:
+    if there - {"parameters.json", FILE} and "study.yaml" not in there:  # these are written before it
         raise ConfigError(f"{folder}: holds files and no study.yaml; give another --folder")
     with exclusive(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -300,6 +300,7 @@ def test_a_folder_of_the_users_is_left_alone(folder: Path) -> None:
 def test_what_a_killed_process_left_of_its_first_file_is_no_users(folder: Path) -> None:
     Path("out").mkdir()
     Path("out/.parameters.json.partial").write_text("{")
+    Path("out/machine.json").write_text("[]")
     run(study(budgets=[4], equal_time=False), "out", Pretended(), say=lambda line: None)
     assert len(of(rows(), phase="final")) == 4
 
