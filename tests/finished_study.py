@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import yaml
 
+from sciml.studies.machine import record_session
+
 TRUTH = {"fft": 1.0, "fft_padded": 0.8, "monarch": 0.6, "bank": 0.82}  # of the metric, to that of fft
 BEST = {"fft": 0.02, "fft_padded": 0.01, "monarch": 0.01, "bank": 0.005}
 SECONDS = {"fft": 1.0, "fft_padded": 1.3, "monarch": 2.0, "bank": 3.0}
@@ -47,6 +49,7 @@ def write(folder: Path, *, column: dict[str, Any] = LOW, seeds: int = 3, samples
     (folder / "study.yaml").write_text(yaml.safe_dump(settings(column, seeds), sort_keys=False))
     run = folder / next(row["run"] for row in rows if row["phase"] == "final")
     run.mkdir(parents=True)
+    record_session(folder, file="studies/walls.yaml", engine="LocalEngine")
     (run / "metrics.json").write_text(json.dumps({"measures": {"columns": [column], "series": [], "groups": []}}))
     return folder
 
@@ -60,8 +63,10 @@ def table(path: Path, header: list[str], rows: list[dict[str, Any]]) -> None:
 
 
 def trials(contender: str) -> list[tuple[float, float]]:
+    """Five each: of both keys, or with two more between the values of the one."""
+    between = [(float(f"{BEST[contender] * 2**k:.4g}"), 0.003) for k in (-0.5, 0.5)]
     found = [(BEST[contender] * 2**k, 0.003) for k in (-1, 0, 1)]
-    return found + ([(BEST[contender], 0.0015), (BEST[contender], 0.006)] if learned(contender) else [])
+    return found + ([(BEST[contender], 0.0015), (BEST[contender], 0.006)] if learned(contender) else between)
 
 
 def val(contender: str, lr: float, factor: float) -> float:

@@ -108,18 +108,21 @@ A Markdown table of runs: parameters, errors, seconds an epoch, peak memory; and
 
 STUDY = """\
 usage: sciml study FILE.yaml [--folder PATH] [--jobs N | --dask ADDRESS | --slurm KEY=VALUE...]
-                             [--only CONTENDER...] [--dry-run]
+                             [--only CONTENDER...] [--publish PATH] [--dry-run]
+       sciml study FOLDER [--publish PATH]
 
 A tuned comparison. Every contender is tuned on validation data with equally many trials, until both neighbours of its
 best are worse; then trained with every seed, and tested; then trained for the slowest one's time. Every trial is a run
-of `sciml fit`. What was stopped goes on with the same command.
+of `sciml fit`. What was stopped goes on with the same command. Of a study's FOLDER the report is made anew, of what is
+there, and nothing runs.
 
   FILE.yaml             the study, see below
   --folder PATH         [runs/studies/NAME] where its runs, study.csv, samples.csv, study.yaml and report go
   --jobs N              [1] runs at a time on this machine
   --dask ADDRESS        run on a Dask cluster, tcp://HOST:PORT of its scheduler
   --slurm KEY=VALUE     run as job arrays of SLURM; options of submitit, such as timeout_min=60 slurm_partition=gpu
-  --only CONTENDER      run these alone; the rows of others stay
+  --only CONTENDER      run these alone; of others, what there is is read
+  --publish PATH        copy the report, its figures and study.csv into this folder, as NAME.md, figures/, NAME.csv
   --dry-run             list contenders, their parameters, and how many trials there will be
 
 FILE.yaml

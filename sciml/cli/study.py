@@ -12,16 +12,19 @@ from sciml.io.jobs import Interrupted
 
 
 def study(args: list[str]) -> int:
-    """`sciml study FILE`: runs what is not done yet, and writes the report.
+    """`sciml study FILE`: runs what is not done yet, and writes the report. Of a study's folder, the report alone.
 
     Exit status 130 or 143 when Ctrl-C or SIGTERM stopped it.
     """
     settings = _parser().parse_args(args[1:])
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # last, as for --allow: packages that the file allows are searched here too
-    from sciml.studies import Study, report, run
+    from sciml.studies import Study, run
     from sciml.studies.plan import plan
 
+    if Path(settings.file).is_dir():
+        _refuse_beside_folder(settings)
+        return _reported(Path(settings.file), settings.publish)
     found = Study.read(settings.file)
     for name in settings.only:
         if name not in found.contenders:
@@ -35,8 +38,26 @@ def study(args: list[str]) -> int:
     except Interrupted as stop:
         print(f"sciml: {stop}", file=sys.stderr)
         return stop.status
+    return _reported(folder, settings.publish)
+
+
+def _reported(folder: Path, where: str | None) -> int:
+    from sciml.studies import publish, report
+
     print(report(folder))
+    for path in publish(folder, where) if where else []:
+        print(path)
     return 0
+
+
+def _refuse_beside_folder(settings: argparse.Namespace) -> None:
+    """Nothing runs: words that say where, or what, are refused."""
+    others = {key: value for key, value in vars(settings).items() if key not in ("file", "publish")}
+    given = [f"--{key.replace('_', '-')}" for key, value in others.items() if value != _parser().get_default(key)]
+    if given:
+        raise ConfigError(
+            f"{given[0]}: {settings.file} is a study's folder, of which the report alone is made; expected FILE.yaml"
+        )
 
 
 def _engine(settings: argparse.Namespace, folder: Path) -> Any:
@@ -71,5 +92,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dask", metavar="ADDRESS")
     parser.add_argument("--slurm", nargs="*", metavar="KEY=VALUE")
     parser.add_argument("--only", nargs="+", default=[], metavar="CONTENDER")
+    parser.add_argument("--publish", metavar="PATH")
     parser.add_argument("--dry-run", action="store_true")
     return parser

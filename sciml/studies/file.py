@@ -31,6 +31,7 @@ class Study:
         threads: Of a run.
         allow: Packages of the user's own that configurations may name.
         seconds_per_epoch: By contender, where they are not to be measured; they decide the epochs of equal time.
+        file: Where it was read.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Study:
     threads: int = 1
     allow: Sequence[str] = ()
     seconds_per_epoch: Mapping[str, float] = field(default_factory=dict)
+    file: str = ""
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Self:
@@ -65,7 +67,7 @@ class Study:
             entries.pop("base"), entries.pop("set"), entries.pop("tune")
             entries["name"] = entries["name"] or Path(path).stem
             entries["baselines"] = entries["baselines"] or [next(iter(contenders))]
-            study = cls(**{**entries, "contenders": contenders})
+            study = cls(**{**entries, "contenders": contenders}, file=os.fspath(path))
             for contender in contenders.values():
                 contender.resolved(study.seeds[0], study.allow)
         except ConfigError as error:

@@ -1,7 +1,6 @@
 """The protocol of a study: every contender is tuned alike, then trained with every seed, then for the same time."""
 
 import asyncio
-import math
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,10 +16,11 @@ from sciml.io.safe_yaml import read_yaml
 from sciml.runs.settings import flat
 from sciml.studies.concurrency import run_stoppable, together
 from sciml.studies.contender import Contender
-from sciml.studies.counts import Counts
 from sciml.studies.engine import Engine
 from sciml.studies.file import Study
-from sciml.studies.search import Losses, Point, Search, best, enclose, is_enclosed, refine, values
+from sciml.studies.machine import FILE, record_session
+from sciml.studies.plan import Counts
+from sciml.studies.search import Tuning
 from sciml.studies.table import Table
 from sciml.studies.timing import EPOCHS, ROUNDS, InTurn
 from sciml.studies.trials import Evaluation, Outcome, Trial, name_of
@@ -37,34 +37,36 @@ def run(
     only: Sequence[str] = (),
     say: Callable[[str], None] = _print,
 ) -> None:
-    """Runs what is not done yet of a study; study.csv, samples.csv and study.yaml in its folder are always up to date.
+    """Runs what is not done yet of a study; study.csv, samples.csv and study.yaml in its folder say what is done.
 
-    Tuning looks at validation alone. Of contenders that start from nothing, each gets as many trials as the one that
-    needs most until it is enclosed; those that start from another's run get as many as these. At the best values every
-    seed is trained and tested. Seconds per epoch are measured in one paired run, with nothing else of the study
-    running; every contender but the slowest is then also trained for the epochs that fill the slowest one's time.
+    Tuning looks at validation alone. Every contender gets as many trials as the one that needs most until it is
+    enclosed. At the best values every seed is trained and tested. Seconds per epoch are measured in one paired run,
+    with nothing else of the study running; every contender but the slowest is then also trained for the epochs that
+    fill the slowest one's time.
 
     Args:
         study: What to run.
         folder: Of the study.
         engine: Where its runs run.
-        only: Run these contenders alone, and those that they start from; rows of others stay as they are.
+        only: Run these contenders alone, and those that they start from; of others, what there is is read.
         say: Is given a line for every trial that ends.
 
     Raises:
         RunFailed: A run failed otherwise than by divergence; all others were stopped with their checkpoints.
         Interrupted: By Ctrl-C or SIGTERM; the same call goes on.
         ConfigError: The folder holds files, and no study.
+        BlockingIOError: Another process runs a study in the folder.
     """
     folder = Path(folder).absolute()  # workers may run elsewhere
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    if there - {"parameters.json"} and "study.yaml" not in there:
+    there = {path.name for path in folder.iterdir() if path.name[0] != "."} if folder.is_dir() else set()
+    if there - {"parameters.json", FILE} and "study.yaml" not in there:  # these are written before it
         raise ConfigError(f"{folder}: holds files and no study.yaml; give another --folder")
     with exclusive(folder):
         folder.mkdir(parents=True, exist_ok=True)
         counted = Counts(study, folder / "parameters.json")
         protocol = Protocol(study.widened(counted), folder, engine, only=only, say=say)
         protocol.table.parameters |= {c.name: counted(c) for c in protocol.study.contenders.values() if not c.source}
+        record_session(folder, file=study.file, engine=type(engine).__name__)
         run_stoppable(protocol.run(), f"{folder}: the same command goes on")
 
 
@@ -74,95 +76,58 @@ class Protocol:
     def __init__(
         self, study: Study, folder: Path, engine: Engine, *, only: Sequence[str], say: Callable[[str], None]
     ) -> None:
-        self.whole, self.study = study, study.only(only) if only else study
-        self.folder, self.engine, self.say = folder, engine, say
-        self.table = Table(study, folder, [*self.study.contenders])
-        self.best: dict[tuple[str, int], dict[str, float]] = {}  # of (contender, budget): the tuned keys' values
-        self.diverging: set[str] = set()  # contenders without any value at which their training does not diverge
+        self.study, self.folder, self.engine, self.say = study, folder, engine, say
+        self.read_only = set(study.contenders) - set(study.only(only).contenders) if only else set[str]()
+        self.tuning = Tuning(study, self._loss)
+        self.table = Table(study, folder, self.tuning.enclosed)
         self.table.seconds |= self._kept_seconds() | dict(study.seconds_per_epoch)
-        self._count: dict[int, int] = {}  # of a budget: trials of each contender
         self._settings = {c.name: flat(c.resolved(study.seeds[0], study.allow)) for c in study.contenders.values()}
         self._environment = dict.fromkeys(THREADS, str(study.threads))
         self._busy: dict[Path, asyncio.Lock] = {}
-        self._said = 0
+        self._said: set[tuple[str, int, Path]] = set()
 
     async def run(self) -> None:
         self._write_study()
         async with self.engine:
+            while not await self.tuning.run():
+                self.table.clear()
             for level in self.study.levels():
-                await together(self._tune(budget, level) for budget in self.study.tuned_budgets)
-                self._use_first()
                 await together(self._final(c, budget) for budget in self.study.budgets for c in level)
             if self.study.equal_time:
                 await self._measure_seconds()
                 await together(self._equal_time(budget) for budget in self.study.budgets)
         self.table.write()
 
-    async def _tune(self, budget: int, level: Sequence[Contender]) -> None:
-        most = self._count.get(budget, self.study.trials)
-        coarse = await together(self._follow(enclose(len(c.tune), most), c, budget) for c in level)
-        if budget not in self._count:
-            least = max(1 + 2 * len(c.tune) for c in self.study.contenders.values())
-            self._count[budget] = max(least, self.table.kept_trials(budget), *map(len, coarse))
-        for contender, losses in zip(level, coarse, strict=True):
-            self.table.bracketed[contender.name, budget] = is_enclosed(losses)
-        count = self._count[budget]
-        found = await together(
-            self._follow(refine(losses, count), c, budget) for c, losses in zip(level, coarse, strict=True)
-        )
-        for contender, losses in zip(level, found, strict=True):
-            self.best[contender.name, budget] = self._values(contender, best(losses))
-            if losses[best(losses)] == math.inf:
-                self.diverging.add(contender.name)
-
-    async def _follow(self, search: Search, contender: Contender, budget: int) -> Losses:
-        """The search, told the losses that it asks for."""
-        try:
-            wanted = next(search)
-            while True:
-                found = await together(self._loss(contender, budget, point) for point in wanted)
-                wanted = search.send(dict(zip(wanted, found, strict=True)))
-        except StopIteration as end:
-            return end.value
-
-    async def _loss(self, contender: Contender, budget: int, point: Point) -> float:
-        trial = self.trial(contender, budget, self._values(contender, point), self.study.seeds[0])
-        return (await self._ended("tune", trial, tested=False)).val
-
-    def _use_first(self) -> None:
-        """Where only the first budget is tuned, its values serve all."""
-        for name, budget in list(self.best):
-            for other in self.study.budgets:
-                self.best.setdefault((name, other), self.best[name, budget])
-                self.table.bracketed.setdefault((name, other), self.table.bracketed[name, budget])
+    async def _loss(self, contender: Contender, budget: int, values: dict[str, float]) -> float | None:
+        trial = self.trial(contender, budget, values, self.study.seeds[0])
+        outcome = await self._ended("tune", trial, tested=False)
+        return None if outcome is None else outcome.val
 
     async def _final(self, contender: Contender, budget: int) -> None:
-        trials = [self.trial(contender, budget, self.best[contender.name, budget], seed) for seed in self.study.seeds]
-        await together(self._ended("final", trial, tested=True) for trial in trials)
+        if (at := self.tuning.best.get((contender.name, budget))) is not None:
+            trials = [self.trial(contender, budget, at, seed) for seed in self.study.seeds]
+            await together(self._ended("final", trial, tested=True) for trial in trials)
 
     async def _equal_time(self, budget: int) -> None:
         """The slowest of a budget says for how long; what a run starts from is part of its time."""
-        seconds = {c.name: self._seconds(c, budget) for c in self._timed(self.whole)}
+        names = set(self.table.seconds) - self.tuning.diverging
+        timed = [contender for contender in self.study.contenders.values() if contender.name in names]
+        seconds = {c.name: self._seconds(c, budget) for c in timed}
         wanted = []
-        for contender in self._timed(self.study):
+        for contender in timed:
             left, each = max(seconds.values()) - seconds[contender.name], self.table.seconds[contender.name]
-            if left > 0:
+            if left > 0 and (at := self.tuning.best.get((contender.name, budget))) is not None:
                 epochs = contender.epochs(budget) + round(left / each)
-                at = self.best[contender.name, budget]
                 wanted += [self.trial(contender, budget, at, seed, epochs) for seed in self.study.seeds]
         await together(self._ended("equal_time", trial, tested=True) for trial in wanted)
 
     def _seconds(self, contender: Contender, budget: int) -> float:
         own = contender.epochs(budget) * self.table.seconds[contender.name]
-        return own + (self._seconds(self.whole.contenders[contender.source], budget) if contender.source else 0.0)
-
-    def _timed(self, study: Study) -> list[Contender]:
-        known = set(self.table.seconds) - self.diverging
-        return [contender for contender in study.contenders.values() if contender.name in known]
+        return own + (self._seconds(self.study.contenders[contender.source], budget) if contender.source else 0.0)
 
     async def _measure_seconds(self) -> None:
         """In turns, so that all contenders meet the same machine in the same state."""
-        known = set(self.table.seconds) | self.diverging
+        known = set(self.table.seconds) | self.tuning.diverging | self.read_only
         missing = [c for c in self.study.contenders.values() if c.name not in known]
         turns = InTurn([self._timing(contender, number) for number in range(ROUNDS) for contender in missing])
         turns.conclude(await self._execute(turns))
@@ -174,7 +139,7 @@ class Protocol:
 
     def _timing(self, contender: Contender, number: int) -> Trial:
         budget = self.study.budgets[0]
-        at = self.best[contender.name, budget]
+        at = self.tuning.best[contender.name, budget]
         return self.trial(contender, budget, at, self.study.seeds[0], EPOCHS, turn=number)
 
     def trial(
@@ -187,8 +152,9 @@ class Protocol:
         turn: int | None = None,
     ) -> Trial:
         """A training of a contender at these values, in a folder that all of its settings name."""
-        source = self.study.contenders[contender.source] if contender.source else None
-        start = self.trial(source, budget, self.best[source.name, budget], seed).folder if source else None
+        origin = self.study.contenders[contender.source] if contender.source else None
+        source = self.trial(origin, budget, self.tuning.best[origin.name, budget], seed) if origin else None
+        start = source.folder if source else None
         epochs = contender.epochs(budget) if epochs is None else epochs
         given = {contender.tuned[name]: value for name, value in at.items()}
         given |= {"trainer.max_epochs": epochs, "trainer.enable_progress_bar": False, "seed_everything": seed}
@@ -205,43 +171,52 @@ class Protocol:
             self.folder / contender.name / name,
             self.study.allow,
             resumes=turn is None,
+            source=source,
         )
 
-    def _values(self, contender: Contender, point: Point) -> dict[str, float]:
-        found = values(point, list(contender.tune.values()), self.study.factor)
-        return dict(zip(contender.tuned, found, strict=True))
+    async def _ended(self, phase: str, trial: Trial, *, tested: bool) -> Outcome | None:
+        """What a trial came to, and its row in the table: read, gone on with, or begun.
 
-    async def _ended(self, phase: str, trial: Trial, *, tested: bool) -> Outcome:
-        """What a trial came to, and its row in the table: read, gone on with, or begun."""
+        None, and no row, if it is not there and its contender does not run now.
+        """
+        evaluation, metrics = Evaluation(trial), None
         async with self._busy.setdefault(trial.folder, asyncio.Lock()):  # another phase or budget may ask for the same
-            outcome, metrics = trial.outcome() or trial.conclude(await self._execute(trial)), None
+            outcome, fresh = trial.outcome(), False
+            if trial.contender in self.read_only and (outcome is None or (tested and evaluation.commands())):
+                return None
+            if outcome is None:
+                outcome, fresh = trial.conclude(await self._execute(trial)), True
             if tested and not outcome.diverged:
-                evaluation = Evaluation(trial)
+                fresh = fresh or bool(evaluation.commands())
                 metrics = evaluation.conclude(await self._execute(evaluation))
         self.table.add(phase, trial, outcome, metrics)
-        self._say(phase, trial, outcome, metrics)
+        if fresh:
+            self.table.write()
+        if trial.contender not in self.read_only:
+            self._say(phase, trial, outcome, metrics)
         return outcome
 
     async def _execute(self, work: Any) -> int:
         return await self.engine.run(work, self._environment) if work.commands() else 0
 
     def _say(self, phase: str, trial: Trial, outcome: Outcome, metrics: dict[str, Any] | None) -> None:
-        self._said += 1
+        if (key := (phase, trial.budget, trial.folder)) in self._said:
+            return
+        self._said.add(key)
         at = "  ".join(f"{name} {value:g}" for name, value in trial.values.items())
         found = "diverged" if outcome.diverged else f"val {outcome.val:.4g}"
         if metrics and (error := metrics[self.study.metric]) is not None:
             found += f"  {self.study.metric} {error:.4g}"
-        head = f"{self._said:4d}  {phase:10s}  {trial.contender}  {trial.epochs} epochs  {at}  seed {trial.seed}"
+        head = f"{len(self._said):4d}  {phase:10s}  {trial.contender}  {trial.epochs} epochs  {at}  seed {trial.seed}"
         self.say(f"{head}  {found}  {sum(outcome.epoch_seconds):.3g} s")
 
     def _kept_seconds(self) -> dict[str, float]:
         """Of contenders that do not run now, as they were measured before."""
         path = self.folder / "study.yaml"
         found = read_yaml(path).get("seconds_per_epoch", {}) if path.is_file() else {}
-        others = set(self.whole.contenders) - set(self.study.contenders)
-        return {name: seconds for name, seconds in found.items() if name in others}
+        return {name: seconds for name, seconds in found.items() if name in self.read_only}
 
     def _write_study(self) -> None:
-        text = yaml.safe_dump(self.whole.entries(self.table.seconds), sort_keys=False, width=120)
+        text = yaml.safe_dump(self.study.entries(self.table.seconds), sort_keys=False, width=120)
         with replacing(self.folder / "study.yaml") as temporary:
             temporary.write_text(text, encoding="utf-8")

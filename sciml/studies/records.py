@@ -3,6 +3,7 @@
 import csv
 import math
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from sciml.studies.statistics import Interval, Values, difference, ratio
 Row = dict[str, str]
 Place = tuple[str, str, int]
 PLACE = ("contender", "phase", "budget")
+TEXTS = {"study", "contender", "phase", "bracketed", "run"}  # columns; all others hold numbers, or nothing
+COUNTS = {"budget", "epochs", "seed", "sample"}
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class Group:
         """Of the seeds; NaN for one."""
         numbers = self.numbers(key)
         return stdev(numbers) if len(numbers) > 1 and all(map(math.isfinite, numbers)) else math.nan
+
+    @property
+    def has_trained(self) -> bool:
+        """Whether at least one training did not diverge."""
+        return any(map(math.isfinite, self.numbers("val")))
 
     @property
     def place(self) -> Place:
@@ -70,7 +78,8 @@ class Records:
         self.folder = Path(folder)
         self.rows = self._table("study.csv", (*PLACE, "epochs", "seed", "val", "run"))
         self._samples: dict[tuple[str, ...], list[float]] = {}  # of (contender, phase, budget, seed), in order
-        for row in self._table("samples.csv", (*PLACE, "seed", "sample", "value")):
+        samples = self._table("samples.csv", (*PLACE, "seed", "sample", "value"))
+        for row in sorted(samples, key=lambda row: int(row["sample"])):
             place = tuple(row[key] for key in (*PLACE, "seed"))
             self._samples.setdefault(place, []).append(float(row["value"] or "nan"))
         self._intervals: dict[tuple[Place, Place], Interval | None] = {}
@@ -88,7 +97,12 @@ class Records:
             reader = csv.DictReader(file)
             if lacking := set(wanted) - set(reader.fieldnames or ()):
                 raise CorruptFile(f"{path}: no column {listed(sorted(lacking))}; run `sciml study` again")
-            return list(reader)
+            rows = list(reader)
+        for number, row in enumerate(rows, 2):
+            for key, value in row.items():
+                if not _is_entry(key, value):
+                    raise CorruptFile(f"{path}: line {number}: {key}: {value!r:.60}; run `sciml study` again")
+        return rows
 
     @property
     def contenders(self) -> list[str]:
@@ -129,7 +143,10 @@ class Records:
         """Of all contenders that have runs there; at equal time the slowest is there with those of its budget."""
         found = {name: self.group(name, phase, budget) for name in self.contenders}
         if phase == "equal_time" and any(found.values()):
-            found = {name: group or self.group(name, "final", budget) for name, group in found.items()}
+            finals = {name: group for name, group in self.groups("final", budget).items() if group.has_trained}
+            slowest = max(map(self.seconds, finals.values()), default=math.inf)
+            last = {name: group for name, group in finals.items() if self.seconds(group) > 0.999 * slowest}
+            found = {name: group or last.get(name) for name, group in found.items()}
         return {name: group for name, group in found.items() if group}
 
     def seconds(self, group: Group) -> float:
@@ -154,6 +171,13 @@ class Records:
             self._intervals[places] = compare(group.values, baseline.values, paired=paired)
         return self._intervals[places]
 
+    def strays(self) -> int:
+        """Trainings that have ended in the folder and are in no row, beside those that were timed."""
+        rows = {row["run"] for row in self.rows}
+        ended = [path for name in self.contenders for path in (self.folder / name).glob("e*_s*_*.json")]
+        runs = [path.relative_to(self.folder).with_suffix("").as_posix() for path in ended]
+        return sum(run not in rows and not re.search(r"_t\d+$", run) for run in runs)
+
     def _of(self, contender: str, phase: str, budget: int) -> list[Row]:
         wanted = (contender, phase, str(budget))
         return [row for row in self.rows if (row["contender"], row["phase"], row["budget"]) == wanted]
@@ -161,3 +185,14 @@ class Records:
 
 def _last_if_nan(value: float) -> float:
     return math.inf if math.isnan(value) else value
+
+
+def _is_entry(key: str | None, value: str | None) -> bool:
+    """Whether a column of this name may hold it; None: a row is longer, or shorter, than the header."""
+    if key is None or value is None:
+        return False
+    try:
+        (int if key in COUNTS else float)(value)
+    except ValueError:
+        return key in TEXTS or (value == "" and key not in COUNTS)
+    return True

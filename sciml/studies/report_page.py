@@ -12,10 +12,14 @@ from sciml.errors import BadSchema, listed
 from sciml.io.atomic import replacing
 from sciml.runs.files import replace_figures
 from sciml.studies import figures, tables
-from sciml.studies.machine import machine
-from sciml.studies.records import Group, Records
-from sciml.studies.statistics import verdict
+from sciml.studies.conclusions import cautions, conclusions
+from sciml.studies.machine import sessions
+from sciml.studies.records import Records
 
+ENGINES = {
+    "DaskEngine": " (of the study; its runs on a Dask cluster)",
+    "SlurmEngine": " (of the study; its runs in jobs of SLURM)",
+}
 DRAWINGS = {  # and what they show
     "ratio": (figures.intervals, "Against the best baseline, with 95 % intervals; filled where a difference is shown."),
     "error_against_time": (figures.error_against_time, "Test error against training time; hollow: equal time."),
@@ -26,8 +30,8 @@ DRAWINGS = {  # and what they show
 def report(folder: str | os.PathLike[str]) -> Path:
     """Writes report.md and figures/*.png of a study into its folder; the path of report.md.
 
-    The study may be unfinished: what is not there yet is left out, and the report says so. The processor and versions
-    are those of the first report, kept in machine.json. A figure that cannot be drawn costs a warning.
+    The study may be unfinished: what is not there yet is left out, and the report says so. Versions and processors are
+    those that `run` recorded in machine.json. A figure that cannot be drawn costs a warning.
 
     Raises BadSchema for a folder that is no study's, CorruptFile for files that hold something else.
     """
@@ -36,7 +40,10 @@ def report(folder: str | os.PathLike[str]) -> Path:
     drawings = [(name, lambda draw=draw: draw(records)) for name, (draw, _) in DRAWINGS.items()]
     drawn = replace_figures(records.folder / "figures", drawings, [f"{name}.png" for name in DRAWINGS])
     pictures = [f"![{n}](figures/{n}.png)\n\n{words}" for n, (_, words) in DRAWINGS.items() if f"{n}.png" in drawn]
-    parts = [f"# {records.settings['name']}", *_conclusions(records), *pictures[:1]]
+    parts = [f"# {records.settings['name']}", *conclusions(records)]
+    if against := cautions(records):
+        parts.append("Before you believe a difference:\n\n" + "\n".join(f"- {line}" for line in against))
+    parts += pictures[:1]
     for budget in records.budgets:
         parts += _budget(records, budget)
     parts += [*pictures[1:], "## Contenders", _contenders(records), "## Protocol", _protocol(records)]
@@ -70,40 +77,12 @@ def publish(folder: str | os.PathLike[str], where: str | os.PathLike[str]) -> li
     return [target / f"{name}.md", *copies.values()]
 
 
-def _conclusions(records: Records) -> list[str]:
-    """What each contender is against the best baseline: a list for each phase and budget."""
-    found = []
-    for phase, words in (("final", "After {} epochs"), ("equal_time", "In the time of the slowest at {} epochs")):
-        for budget in records.budgets:
-            groups = records.groups(phase, budget)
-            baseline = records.best_baseline(groups)
-            if baseline is None:
-                continue
-            best = f"{records.column.label}: {tables.figure(records, groups[baseline])}"
-            others = (name for name in groups if name != baseline)
-            lines = [f"- `{name}`: {_verdict(records, groups[name], groups[baseline])}" for name in others]
-            head = f"{words.format(budget)}, `{baseline}` is the best baseline ({best}).\n"
-            found.append("\n".join([head, *lines]))
-    return found
-
-
-def _verdict(records: Records, group: Group, baseline: Group) -> str:
-    if group.values is None or baseline.values is None:
-        return "no figures of its samples: a training diverged, or the runs keep none"
-    unit = re.findall(r"\((.*)\)", records.column.label)
-    digits = re.findall(r"\.(\d)", records.column.format)
-    return verdict(records.interval(group, baseline), unit[0] if unit else "", int(digits[0]) if digits else 3)
-
-
 def _budget(records: Records, budget: int) -> list[str]:
     parts = [f"## {budget} epochs"]
     for phase, words in (("final", ""), ("equal_time", "**In the slowest one's time.**")):
         groups = records.groups(phase, budget)
         if groups:
             parts += [words] * bool(words) + [tables.results(records, groups, records.best_baseline(groups))]
-        missing = [name for name in records.contenders if name not in groups]
-        if missing and phase == "final":
-            parts.append(f"Not finished: {listed(missing)}.")
     if budget == records.budgets[0] or records.settings.get("tune_at") != "first":
         parts += ["**Tuning**, seed {}, validation samples.".format(records.settings["seeds"][0])]
         parts += [tables.tuning(records, budget)]
@@ -135,28 +114,42 @@ def _protocol(records: Records) -> str:
     step, at = s.get("factor", 2.0), "the first budget" if s.get("tune_at") == "first" else "each budget"
     lines = [
         f"Tuned on validation samples, at {at}: {', '.join(tuned) or 'nothing'}, by factors of {step:g}, until both "
-        "neighbours of the best are worse; the same number of trials for all contenders.",
+        f"neighbours of the best are worse or {s.get('trials', 9)} values were tried; all contenders get as many "
+        "trials as the one that needs most.",
         f"{seeds} {'seed' if seeds == 1 else 'seeds'} at the best values; test samples are looked at only then.",
         f"Baselines: {baselines}; the best of them is the one of least validation error at that budget.",
         "Intervals (95 %) are of test samples, resampled in pairs, and of seeds, by Student's t; words only where the "
         "interval leaves out that both are the same (`sciml/studies/statistics.py`).",
-        "± is the standard deviation over seeds; seconds and memory are of training, one run at a time where measured.",
+        f"± is the standard deviation over seeds; seconds are of training alone, {_timing(records)}.",
     ]
+    if s.get("equal_time", True):
+        lines.append("In the slowest one's time the values are those tuned for the budget's epochs, not for more.")
     return "\n".join(f"- {line}" for line in lines)
 
 
+def _timing(records: Records) -> str:
+    """How seconds were measured; where the study file gives some, which."""
+    known = records.settings.get("seconds_per_epoch") or {}
+    given = [name for name in known if not any((records.folder / name).glob("*_t0.json"))]
+    if not known:
+        return "the median epoch of each run, beside whatever else ran"
+    words = "measured in turns, with nothing else of the study running"
+    return f"{words}; as the study file gives them for {listed(given)}" if given else words
+
+
 def _made(records: Records) -> str:
-    path = records.folder / "machine.json"
-    if not path.is_file():
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(machine(), indent=1) + "\n", encoding="utf-8")
-    about = json.loads(path.read_text(encoding="utf-8"))
-    versions = ", ".join(f"{key} {value}" for key, value in about.items() if key not in ("date", "processor"))
-    shipped = Path("configs/studies") / f"{records.settings['name']}.yaml"
-    threads = records.settings.get("threads", 1)
+    every = sessions(records.folder)
+    file = every[0].get("file") if every else None
+    lines = [f"    sciml study {file or records.settings['name'] + '.yaml'}\n"]
+    lines += [_session(about, records.settings.get("threads", 1)) for about in every]
+    if not every:
+        lines.append("Versions and processor were not recorded.")
+    return "\n".join([*lines, "Every trial: [study.csv](study.csv)."])
+
+
+def _session(about: Mapping[str, str], threads: int) -> str:
+    version = f"sciml {about.get('sciml', '?')}" + (f" (commit {about['commit']})" if "commit" in about else "")
+    others = [f"{key} {about[key]}" for key in ("torch", "neuraloperator") if key in about]
+    where = ENGINES.get(about.get("engine", ""), "")
     used = f"{threads} {'thread' if threads == 1 else 'threads'} a run"
-    return (
-        f"    sciml study {shipped if shipped.is_file() else shipped.name}\n\n"
-        f"{about['date']}; {versions}; {about['processor']}, {used}.\n"
-        "Every trial: [study.csv](study.csv)."
-    )
+    return f"{about.get('date', '?')}; {', '.join([version, *others])}; {about.get('processor', '?')}{where}, {used}.  "

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -29,16 +30,16 @@ def words(configs: Sequence[str], settings: Mapping[str, Any]) -> list[str]:
 def resolved(arguments: Sequence[str], allow: Sequence[str] = ()) -> dict[str, Any]:
     """All settings of a run with these arguments, defaults too. ConfigError where `sciml fit` would refuse them."""
     files = [read_yaml(path) for option, path in pairwise(arguments) if option == "--config"]
-    return parse_yaml(_resolved(tuple(arguments), repr(files), tuple(allow)), "config.yaml")
+    return deepcopy(_resolved(tuple(arguments), repr(files), tuple(allow)))
 
 
 @cache
-def _resolved(arguments: Sequence[str], content: str, allow: Sequence[str]) -> str:
-    """The text of config.yaml; once for each `content` of the files, since a parser takes a while."""
+def _resolved(arguments: Sequence[str], content: str, allow: Sequence[str]) -> dict[str, Any]:
+    """What config.yaml would hold; once for each `content` of the files, since a parser takes a while."""
     with allowing(allow):
         parser = _parser()
         try:
-            return configuration(parser, parser.parse_args(list(arguments)))
+            return parse_yaml(configuration(parser, parser.parse_args(list(arguments))), "config.yaml")
         except ArgumentError as error:
             raise ConfigError(_reason(error, arguments, parser)) from error
 

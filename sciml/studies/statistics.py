@@ -9,7 +9,11 @@ or bounded, the difference v̄ − b̄.
 measured on the same samples, and trained from the same seeds: what makes a sample hard, or an order of batches lucky,
 is common to both and drops out. The interval takes in both sources:
 
-- *Samples* are resampled with replacement (bootstrap), the same ones for both, 10,000 times.
+- *Samples* are resampled with replacement (bootstrap), the same ones for both, 10,000 times. Of N samples a bootstrap's
+  spread is too small by √((N − 1) / N), and its ends are those of a normal distribution: with six samples, "95 %" holds
+  the truth in 86 of 100 studies. Each draw's distance from the figure is stretched by √(N / (N − 1)) · t / z, the
+  quantiles at 97.5 % of Student's distribution with N − 1 degrees of freedom and of the normal one (Hesterberg 2015,
+  The American Statistician 69:371): by 1.44 with six samples, 1.10 with twenty, 1.01 with two hundred.
 - *Seeds* are too few to resample. Three values can be drawn with replacement in ten ways, and the percentiles of their
   means end at the smallest and largest of the three: where seeds make the difference, an interval of "95 %" made that
   way holds the truth in 72 of 100 studies (57 with two seeds). Instead the spread of the seeds widens each draw as
@@ -38,6 +42,7 @@ import math
 from typing import Literal, NamedTuple
 
 import numpy as np
+import scipy.stats
 from numpy.typing import NDArray
 
 DRAWS, LEVEL = 10_000, 0.95
@@ -71,7 +76,8 @@ def ratio(contender: Values, baseline: Values, *, paired: bool = True) -> Interv
     """v̄ / b̄ of values (seed, sample), positive, of the same samples; `paired` says that row s of both is one seed.
 
     A sample that has no number (NaN) in any row of either is left out: it has no error. One that has none in some rows
-    only diverged there: then there is no mean and no interval, None.
+    only diverged there: then there is no mean and no interval, None. Nor is there of a single sample, or where so few
+    samples have an error above 0 that a draw may have none.
     """
     return _interval("ratio", contender, baseline, paired)
 
@@ -84,10 +90,11 @@ def difference(contender: Values, baseline: Values, *, paired: bool = True) -> I
 def verdict(interval: Interval | None, unit: str = "", digits: int = 3) -> str:
     """In words: "lower by 12 % (9 to 15 %)"; a difference in its `unit` with so many digits after the point."""
     if interval is None:
-        return "no figure: a prediction diverged"
+        return "no interval: a prediction diverged, there is one sample, or hardly one with an error"
     kind, estimate, low, high, seeds, _ = interval
     if kind == "ratio":
-        scale, shift, digits, unit = 100.0, -1.0, 0, " %"
+        nearest = min(abs(low - 1), abs(high - 1))
+        scale, shift, digits, unit = 100.0, -1.0, int(nearest < 0.01), " %"  # an end that is not 0 does not read so
     else:
         scale, shift, unit = 1.0, 0.0, f" {unit}" if unit else ""
     middle, *ends = ((value + shift) * scale for value in (estimate, low, high))
@@ -108,11 +115,13 @@ def _interval(
         raise ValueError(f"expected values of the same samples, (seed, sample); got {shapes}")
     there = ~np.isnan(np.concatenate([contender, baseline])).all(0)
     sides = contender[:, there], baseline[:, there]
-    if not (there.any() and all(np.isfinite(side).all() for side in sides)):
-        return None
     seeds, samples = min(len(side) for side in sides), int(there.sum())
+    if samples < 2 or not all(np.isfinite(side).all() for side in sides):
+        return None
     rng = np.random.default_rng(0)  # the same data give the same interval
     draws = np.concatenate([_draws(kind, sides, paired, seeds, rng) for _ in range(DRAWS // BLOCK)])
+    if not np.isfinite(draws).all():
+        return None
     low, high = map(float, np.quantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]))
     mine, other = (float(side.mean()) for side in sides)
     if kind == "difference":
@@ -126,13 +135,24 @@ def _draws(kind: str, sides: tuple[Values, Values], paired: bool, seeds: int, rn
     weights = rng.multinomial(samples, np.full(samples, 1 / samples), BLOCK) / samples
     means = [weights @ side.T for side in sides]  # (draw, seed) of each side
     figures = [mean.mean(1, keepdims=True) for mean in means]
+    compared = _log_ratio if kind == "ratio" else np.subtract
+    centre = compared(*(side.mean() for side in sides))
+    middle = centre + _stretch(samples) * (compared(*figures) - centre)
     if kind == "ratio":
-        middle = np.log(figures[0] / figures[1])
-        means = [mean / figure for mean, figure in zip(means, figures, strict=True)]
-    else:
-        middle = figures[0] - figures[1]
+        means = [mean / np.where(figure, figure, 1.0) for mean, figure in zip(means, figures, strict=True)]
     if seeds == 1:
         return middle[:, 0]
     residuals = [means[0] - means[1]] if paired else means
     error = np.sqrt(sum(r.var(1, ddof=1) / r.shape[1] for r in residuals))
     return middle[:, 0] + rng.standard_t(seeds - 1, BLOCK) * error
+
+
+def _log_ratio(a: Values, b: Values) -> Values:
+    with np.errstate(divide="ignore", invalid="ignore"):  # none of the samples drawn has an error: no number
+        return np.log(a) - np.log(b)
+
+
+def _stretch(samples: int) -> float:
+    """What a bootstrap of so few samples is too narrow by."""
+    narrow = scipy.stats.t.ppf((1 + LEVEL) / 2, samples - 1) / scipy.stats.norm.ppf((1 + LEVEL) / 2)
+    return float(narrow) * math.sqrt(samples / (samples - 1))

@@ -1,8 +1,7 @@
-"""study.csv and samples.csv: every trial in a row, every tested sample in a row; written whole after each."""
+"""study.csv and samples.csv: every trial in a row, every tested sample in a row; each file is written whole."""
 
 import csv
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,25 +33,21 @@ class Table:
     Args:
         study: All of it.
         folder: The study's.
-        running: The contenders whose rows are made anew; those of others are kept as the files have them.
+        enclosed: Of (contender, budget): whether both neighbours of the best value were worse in every tuned key.
 
     Attributes:
         parameters: Of each contender's network, where they are known.
-        bracketed: Of (contender, budget): whether both neighbours of the best value were worse in every tuned key.
         seconds: An epoch of each contender takes, measured with nothing else running; until it is, a row has its own.
     """
 
-    def __init__(self, study: Study, folder: Path, running: Sequence[str]) -> None:
-        self.study, self.folder = study, folder
+    def __init__(self, study: Study, folder: Path, enclosed: Mapping[tuple[str, int], bool]) -> None:
+        self.study, self.folder, self.enclosed = study, folder, enclosed
         self.parameters: dict[str, int] = {}
-        self.bracketed: dict[tuple[str, int], bool] = {}
         self.seconds: dict[str, float] = {}
-        others = set(study.contenders) - set(running)
-        self._kept = {name: _rows(folder / name, others) for name in (STUDY, SAMPLES)}
         self._rows: dict[Key, Measured] = {}
 
     def add(self, phase: str, trial: Trial, outcome: Outcome, metrics: Mapping[str, Any] | None) -> None:
-        """Adds a row, and writes the files."""
+        """Adds a row. Raises BadSchema where the metric that the study compares is not in metrics.json."""
         if metrics is not None and self.study.metric not in metrics:
             known = [column.key for column in columns(metrics)]
             raise BadSchema(
@@ -64,35 +59,29 @@ class Table:
         place = list(self.study.contenders).index(trial.contender)
         key = (place, PHASES.index(phase), trial.budget, *trial.values.values(), trial.seed)
         self._rows[key] = Measured(phase, trial, outcome, metrics)
-        self.write()
 
-    def kept_trials(self, budget: int) -> int:
-        """The most trials with which a contender whose rows are kept was tuned at this budget."""
-        tuned = [row for row in self._kept[STUDY] if (row["phase"], row["budget"]) == ("tune", str(budget))]
-        return max(Counter(row["contender"] for row in tuned).values(), default=0)
+    def clear(self) -> None:
+        """Removes all rows; the files stay."""
+        self._rows.clear()
 
     def write(self) -> None:
         """Both files, each whole."""
         rows = [self._rows[key] for key in sorted(self._rows)]
         measures = list(dict.fromkeys(c.key for row in rows if row.metrics for c in columns(row.metrics)))
-        kept = [name for row in self._kept[STUDY] for name in row if name not in (*COLUMNS, *self.study.tuned)]
-        measures = list(dict.fromkeys([*measures, *kept]))
         names = [*COLUMNS[:6], *self.study.tuned, "val", *measures, *COLUMNS[7:]]
         self._write(STUDY, names, [self._row(row, measures) for row in rows])
         self._write(SAMPLES, OF_SAMPLES, [entry for row in rows for entry in self._samples(row)])
 
     def _write(self, name: str, columns_: Sequence[str], rows: list[dict[str, Any]]) -> None:
-        order = list(self.study.contenders)
-        every = sorted([*rows, *self._kept[name]], key=lambda row: order.index(row["contender"]))
         with replacing(self.folder / name) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns_)
             writer.writeheader()
-            writer.writerows(every)
+            writer.writerows(rows)
 
     def _row(self, row: Measured, measures: list[str]) -> dict[str, Any]:
         trial, outcome = row.trial, row.outcome
         tested = row.metrics or {}
-        bracketed = self.bracketed.get((trial.contender, trial.budget))
+        enclosed = self.enclosed.get((trial.contender, trial.budget))
         return {
             "study": self.study.name,
             "contender": trial.contender,
@@ -107,7 +96,7 @@ class Table:
             "seconds_per_epoch": self.seconds.get(trial.contender, outcome.seconds_per_epoch),
             "seconds": sum(outcome.epoch_seconds),
             "peak_memory_mb": outcome.peak_memory_mb,
-            "bracketed": None if bracketed is None else ("no", "yes")[bracketed],
+            "bracketed": None if enclosed is None else ("no", "yes")[enclosed],
             "run": trial.folder.relative_to(self.folder).as_posix(),
         }
 
@@ -116,11 +105,3 @@ class Table:
         trial = row.trial
         about = {"contender": trial.contender, "phase": row.phase, "budget": trial.budget, "seed": trial.seed}
         return [{**about, "sample": number, "value": value} for number, value in enumerate(found)]
-
-
-def _rows(path: Path, contenders: Collection[str]) -> list[dict[str, Any]]:
-    """Those of these contenders; none where there is no file yet."""
-    if not contenders or not path.is_file():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return [row for row in csv.DictReader(file) if row.get("contender") in contenders]

@@ -8,12 +8,13 @@ from sciml.studies.records import Group, Records, Row
 from sciml.studies.statistics import Interval
 
 NONE = "–"
+COSTS = ("s/epoch", "training (s)", "peak memory (MB)")
 
 
 def results(records: Records, groups: dict[str, Group], baseline: str | None) -> str:
     """A contender a row: parameters, the metric on test samples, how it differs from the baseline, what it costs."""
     label = f"{'difference' if records.high else 'ratio'} to {baseline} (95 %)"
-    header = ["contender", "parameters", "epochs", records.column.label, label, "s/epoch", "peak memory (MB)"]
+    header = ["contender", "parameters", "epochs", records.column.label, label, *COSTS]
     return markdown(header, [_result(records, groups, name, baseline) for name in groups])
 
 
@@ -29,6 +30,7 @@ def _result(records: Records, groups: dict[str, Group], name: str, baseline: str
         figure(records, group),
         compared,
         number(group.mean("seconds_per_epoch"), ".3g"),
+        number(records.seconds(group), ",.0f"),
         number(group.mean("peak_memory_mb"), ",.0f"),
     ]
 
@@ -53,7 +55,7 @@ def shown(records: Records, interval: Interval | None) -> str:
 
 
 def tuning(records: Records, budget: int) -> str:
-    """A contender and tuned key a row: validation error at each value through the best, and whether it is enclosed."""
+    """Every trial: a contender and tuned key a row, the values through the best; a further row for those elsewhere."""
     header = ["contender", "tuned", "validation error at each value", "best enclosed", "trials"]
     return markdown(header, [row for name in records.contenders for row in _tuned(records, name, budget)])
 
@@ -63,12 +65,14 @@ def _tuned(records: Records, name: str, budget: int) -> list[list[str]]:
     if not tried:
         return []
     best, keys = lowest(tried), tuned_keys(records, name)
-    rows = []
-    for key in keys or ["nothing"]:
-        line = through(tried, best, key, keys)
+    enclosed, rows = best.get("bracketed") or NONE, []
+    lines = {key: through(tried, best, key, keys) for key in keys or ["nothing"]}
+    for key, line in lines.items():
         cells = [f"{b}{row.get(key, '')}: {number(val(row), '.4g')}{b}" for row in line for b in ["**" * (row is best)]]
-        enclosed = best.get("bracketed") or NONE
         rows.append([name, key, ", ".join(cells), enclosed, str(len(tried))])
+    if others := [row for row in tried if not any(row in line for line in lines.values())]:
+        cells = [f"{' and '.join(row[key] for key in keys)}: {number(val(row), '.4g')}" for row in others]
+        rows.append([name, " and ".join(keys), ", ".join(cells), enclosed, str(len(tried))])
     return rows
 
 

@@ -53,6 +53,9 @@ class Outcome(NamedTuple):
         return statistics.median(self.epoch_seconds) if self.epoch_seconds else None
 
 
+NOTHING = Outcome(math.inf, 0, [], None)  # of a training that diverged before its first checkpoint, or had no start
+
+
 @dataclass(frozen=True)
 class Trial:
     """What is trained, and where.
@@ -67,6 +70,7 @@ class Trial:
         folder: The run's directory.
         allow: Packages of the user's own.
         resumes: Whether a training that was stopped goes on; else it begins anew.
+        source: What it starts from; where that has diverged, so has this.
     """
 
     contender: str
@@ -78,6 +82,7 @@ class Trial:
     folder: Path
     allow: Sequence[str] = ()
     resumes: bool = True
+    source: "Trial | None" = None
 
     @property
     def log(self) -> Path:
@@ -89,7 +94,7 @@ class Trial:
 
     def commands(self) -> list[Command]:
         """The training, begun or gone on with; nothing if it has ended."""
-        if self.record.is_file():
+        if self.outcome() is not None:
             return []
         begun = RunDirectory(self.folder).is_run
         how = ["--ckpt_path", "last"] if self.resumes else ["--overwrite", "true"]
@@ -98,6 +103,9 @@ class Trial:
 
     def outcome(self) -> Outcome | None:
         """What the training came to; None if it has not ended."""
+        source = self.source.outcome() if self.source else None
+        if source is not None and source.diverged:
+            return NOTHING
         if not self.record.is_file():
             return None
         found = Outcome(**json.loads(self.record.read_text(encoding="utf-8")))
@@ -122,7 +130,7 @@ class Trial:
     def _measured(self, *, diverged: bool) -> Outcome:
         path = self.folder / "checkpoints/last.ckpt"
         if diverged and not path.is_file():
-            return Outcome(math.inf, 0, [], None)
+            return NOTHING
         content = read_checkpoint(path, mmap=True)
         cost, seconds = content.get("training_cost", {}), content["callbacks"]["TrainingCost"]["seconds"]
         val = math.inf if diverged else float(content["callbacks"]["Checkpoints"]["best"])

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import finished_study
 import pytest
 import yaml
 from pretended import Pretended
@@ -73,6 +74,17 @@ def test_a_study_runs_and_its_report_is_named(written: Path, sciml: Sciml, monke
     assert "monarch" not in printed
 
 
+def test_a_report_is_published_with_its_rows_and_of_a_folder_without_running(written: Path, sciml: Sciml) -> None:
+    finished_study.write(Path("ended"))
+    status, printed = sciml("study", "ended", "--publish", "docs/results", config=None)
+    assert status == 0
+    assert printed.splitlines() == [
+        *("ended/report.md", "docs/results/walls.md", "docs/results/walls.csv"),
+        *(f"docs/results/figures/walls_{name}.png" for name in ("ratio", "error_against_time", "tuning")),
+    ]
+    assert Path("docs/results/walls.csv").read_bytes() == Path("ended/study.csv").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -82,6 +94,8 @@ def test_a_study_runs_and_its_report_is_named(written: Path, sciml: Sciml, monke
         (["mine.yaml", "--dask", "tcp://h:1", "--slurm"], "--dask and --slurm: one engine runs a study"),
         (["mine.yaml", "--slurm", "fast"], "--slurm: 'fast'; expected KEY=VALUE, such as timeout_min=60"),
         (["tiny.yaml"], "tiny.yaml: data: no such entry"),
+        ([".", "--jobs", "2"], "--jobs: . is a study's folder, of which the report alone is made; expected FILE.yaml"),
+        (["."], "study.csv: no such file; expected the folder of a study, which `sciml study` writes"),
     ],
 )
 def test_wrong_words_are_one_line(written: Path, sciml: Sciml, words: list[str], message: str) -> None:

@@ -1,6 +1,7 @@
 """The protocol with an engine that only pretends to train."""
 
 import csv
+import json
 import math
 import re
 from pathlib import Path
@@ -11,6 +12,7 @@ import yaml
 from pretended import Killed, Pretended, loss
 
 from sciml.errors import BadSchema, ConfigError, RunFailed
+from sciml.io.jobs import exclusive
 from sciml.studies import Study, run
 
 LR = "model.init_args.optimizer.init_args.lr"
@@ -212,6 +214,37 @@ def test_a_contender_may_start_from_anothers_run_of_the_same_seed_and_budget(fol
     assert {row["epochs"] for row in of(rows(), phase="equal_time", budget=8)} == {"12"}  # fft's, for 8 + 4 seconds
 
 
+def test_where_what_starts_from_another_needs_more_trials_the_other_gets_as_many(folder: Path) -> None:
+    """Which moves the other's best, by a smaller step; all then start from that."""
+
+    def found(contender: str, lr: float, epochs: int) -> float:
+        return 1 + math.log2(lr / (0.16 if contender == "pruned" else 0.014)) ** 2
+
+    pruned = {"from": "fft", "set": {"trainer.default_root_dir": "{from}"}}
+    engine = Pretended(found)
+    changes = {"contenders": {"fft": {}, "pruned": pruned}, "budgets": [4], "equal_time": False}
+    run(study(**changes), "out", engine, say=lambda line: None)
+    tuned = {name: of(rows(), contender=name, phase="tune") for name in ("fft", "pruned")}
+    assert {len(trials) for trials in tuned.values()} == {7}  # pruned moves four times
+    assert {row["bracketed"] for trials in tuned.values() for row in trials} == {"yes"}
+    sources = {row["run"] for row in of(rows(), contender="fft", phase="final", lr=0.01414)}
+    started = {row["run"] for row in of(rows(), contender="pruned")}
+    used = [c for c in engine.fits() if any(c[c.index("--run_dir") + 1].endswith(place) for place in started)]
+    words = {word for command in used for word in command if word.startswith("--trainer.default_root_dir")}
+    assert words == {f"--trainer.default_root_dir=out/{place}" for place in sources}
+    before = Path("out/study.csv").read_text()
+    run(study(**changes), "out", Pretended(ends_after=0), say=lambda line: None)
+    assert Path("out/study.csv").read_text() == before
+
+
+def test_what_starts_from_a_run_that_diverged_has_diverged(folder: Path) -> None:
+    pruned = {"from": "fft", "set": {"trainer.default_root_dir": "{from}"}}
+    engine = Pretended(lambda contender, lr, epochs: math.inf if contender == "fft" else 1.0)
+    run(study(contenders={"fft": {}, "pruned": pruned}, budgets=[4]), "out", engine, say=lambda line: None)
+    assert {row["val"] for row in rows()} == {"inf"}
+    assert all("/pruned/" not in command[command.index("--run_dir") + 1] for command in engine.fits())
+
+
 def test_seeds_reach_the_settings_that_ask_for_them(folder: Path) -> None:
     engine = Pretended()
     run(study(set={"data.init_args.seed": "{seed}"}), "out", engine, say=lambda line: None)
@@ -248,10 +281,43 @@ def test_only_some_contenders_run_and_the_rows_of_others_stay(folder: Path) -> N
     assert of(rows(name="samples.csv"), contender="fft")
 
 
+def test_rows_of_contenders_that_do_not_run_are_those_of_the_settings_in_the_file_now(folder: Path) -> None:
+    run(study(), "out", Pretended(), say=lambda line: None)
+    run(study(metric="parameters"), "out", Pretended(), only=["padded"], say=lambda line: None)
+    assert {row["contender"] for row in rows()} == {"fft", "padded"}
+    assert rows(name="samples.csv") == []  # there are none of this metric
+    run(study(threads=2), "out", Pretended(), only=["padded"], say=lambda line: None)
+    assert {row["contender"] for row in rows()} == {"padded"}
+
+
 def test_a_folder_of_the_users_is_left_alone(folder: Path) -> None:
     Path("out").mkdir()
     Path("out/thesis.tex").write_text("mine")
     with pytest.raises(ConfigError, match=r"out: holds files and no study.yaml; give another --folder"):
+        run(study(), "out", Pretended(), say=lambda line: None)
+
+
+def test_what_a_killed_process_left_of_its_first_file_is_no_users(folder: Path) -> None:
+    Path("out").mkdir()
+    Path("out/.parameters.json.partial").write_text("{")
+    Path("out/machine.json").write_text("[]")
+    run(study(budgets=[4], equal_time=False), "out", Pretended(), say=lambda line: None)
+    assert len(of(rows(), phase="final")) == 4
+
+
+def test_a_study_records_with_what_it_was_made_and_where_it_went_on(folder: Path, monkeypatch: Any) -> None:
+    asked = study(budgets=[4], equal_time=False)
+    for made_by in ("first", "first", "second"):
+        monkeypatch.setattr("sciml.studies.machine.commit", lambda made_by=made_by: made_by)
+        run(asked, "out", Pretended(), say=lambda line: None)
+    found = json.loads(Path("out/machine.json").read_text())
+    assert [(entry["commit"], entry["file"], entry["engine"]) for entry in found] == [
+        *(("first", "study.yaml", "Pretended"), ("second", "study.yaml", "Pretended"))
+    ]
+
+
+def test_two_processes_do_not_run_the_same_study(folder: Path) -> None:
+    with exclusive(Path("out")), pytest.raises(BlockingIOError, match=r"out: another process \(pid \d+\)"):
         run(study(), "out", Pretended(), say=lambda line: None)
 
 

@@ -89,6 +89,15 @@ def test_the_same_losses_give_the_same_points():
     assert list(once.items()) == list(again.items())
 
 
+def test_a_best_that_smaller_steps_lead_out_of_the_grid_is_not_enclosed_until_its_neighbours_are_tried():
+    grid = dict.fromkeys(neighbours((0.0, 0.0), 1.0), 2.0) | {(0.0, 0.0): 1.0}
+    between = {**grid, (0.5, 0.0): 0.9, (0.5, 0.5): 0.8}
+    assert is_enclosed(between)  # within a step of the grid's best, whose neighbours are worse
+    outside = {**between, (0.5, 1.0): 0.7}
+    assert not is_enclosed(outside)
+    assert is_enclosed({**outside, **dict.fromkeys(neighbours((0.5, 1.0), 0.5), 0.75)})
+
+
 def test_nothing_to_tune_is_one_trial():
     found, asked = followed(enclose(0, 9), lambda point: 1.0)
     assert found == {(): 1.0}
