@@ -103,6 +103,9 @@ class UnpicklableError(Exception):
     def __init__(self, first: int, second: int) -> None:
         super().__init__(f"{first} and {second}")
 
+    def __reduce__(self) -> tuple:  # what pickle does by itself, unless tblib (imported by Dask) teaches it better
+        return type(self), self.args
+
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_error_in_a_worker_is_the_same_as_without(workers: int) -> None:
