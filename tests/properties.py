@@ -43,6 +43,17 @@ def perturb(module: torch.nn.Module, scale: float = 0.1, seed: int = 0) -> None:
             p.add_(scale * torch.randn(p.shape, dtype=p.dtype, generator=generator))
 
 
+def moved_by_two_steps(transform: Transform, target: Tensor) -> list[Tensor]:
+    """By how much two steps toward a matrix move each parameter; a factor behind one of zeros moves in the second."""
+    start = [p.detach().clone() for p in transform.parameters()]
+    optimizer = torch.optim.Adam(transform.parameters(), lr=1e-3)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (transform.as_matrix() - target).abs().square().sum().backward()
+        optimizer.step()
+    return [p.detach() - before for p, before in zip(transform.parameters(), start, strict=True)]
+
+
 def is_linear(f: Callable[[Tensor], Tensor], *shape: int, dtype: torch.dtype) -> None:
     x, y = random(*shape, dtype=dtype, seed=1), random(*shape, dtype=dtype, seed=2)
     assert_close(f(2.5 * x - y), 2.5 * f(x) - f(y), n=x.numel())

@@ -19,7 +19,7 @@ from sciml.mri.metrics import volume_metrics
 from sciml.mri.reconstructions import check_names, store, write_reconstructions
 from sciml.mri.volumes import METRICS, Volume, VolumeStack
 from sciml.runs.files import Drawing, Temporary, as_json, earlier_names, remove, replace_evaluation
-from sciml.runs.measures import Column, described, per_sample
+from sciml.runs.measures import Column, described, or_null, per_sample
 from sciml.training.results import Results
 from sciml.transforms.figures import factors
 
@@ -136,7 +136,7 @@ def _summary(
     for group in GROUPS:
         kinds = sorted({str(m[group]) for m in found.values()})
         summary[f"by_{group}"] = {k: _means(m for m in found.values() if str(m[group]) == k) for k in kinds}
-    summary["volumes"] = {name: {k: _plain(v) for k, v in m.items()} for name, m in found.items()}
+    summary["volumes"] = {name: {k: or_null(v) for k, v in m.items()} for name, m in found.items()}
     summary |= per_sample({name: [m[name] for m in found.values()] for name in METRICS})
     summary["diverged"] = len(bad)
     if bad:
@@ -181,9 +181,4 @@ def _means(metrics: Any) -> dict[str, Any]:
 
 def _mean(values: Any) -> float | None:
     known = [v for v in values if not math.isnan(v)]
-    return _plain(fmean(known)) if known else None
-
-
-def _plain(value: Any) -> Any:
-    """JSON has neither NaN nor infinity."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    return or_null(fmean(known)) if known else None

@@ -39,7 +39,12 @@ def described(columns: Sequence[Column], *, series: Sequence[str] = (), groups: 
 
 def per_sample(values: Mapping[str, Iterable[float]]) -> dict[str, dict[str, list[float | None]]]:
     """The entry with each sample's numbers, by column; null for what is not finite, which JSON does not have."""
-    return {PER_SAMPLE: {key: [v if math.isfinite(v) else None for v in each] for key, each in values.items()}}
+    return {PER_SAMPLE: {key: [or_null(v) for v in each] for key, each in values.items()}}
+
+
+def or_null(value: Any) -> Any:
+    """None for a number that is not finite, which JSON does not have; any other value as it is."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def columns(metrics: Mapping[str, Any]) -> list[Column]:

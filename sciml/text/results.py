@@ -13,7 +13,7 @@ from torch import nn
 
 from sciml.errors import NonFinite
 from sciml.runs.files import Temporary, replace_evaluation
-from sciml.runs.measures import Column, described, per_sample
+from sciml.runs.measures import Column, described, or_null, per_sample
 from sciml.text.data import TextData
 from sciml.training.results import KeptOutputs
 
@@ -34,17 +34,19 @@ class TextResults(KeptOutputs):
     ) -> Path:
         """See `Results`. The figure shows the bits per byte at each place of a window."""
         bits = self.outputs.double() / math.log(2)
-        if not bool(bits.isfinite().all()):
-            raise NonFinite("the network gives NaN or infinity for the test windows; lower the learning rate")
-        mean = float(bits.mean())
-        metrics = {**info, "bits_per_byte": mean, "perplexity": 2.0**mean, "samples": len(bits)}
+        mean = bits.mean()
+        metrics = {**info, "bits_per_byte": or_null(mean.item()), "perplexity": or_null(mean.exp2().item())}
+        metrics["samples"] = len(bits)
         metrics |= described(COLUMNS) | per_sample({"bits_per_byte": bits.mean(1).tolist()})
 
         def stored(temporary: Temporary) -> dict[str, Any]:
             self.save(temporary(Path(folder) / self.file))
             return metrics
 
-        return replace_evaluation(Path(folder), stored, [("places", partial(_places, bits.mean(0).numpy()))])
+        path = replace_evaluation(Path(folder), stored, [("places", partial(_places, bits.mean(0).numpy()))])
+        if not bool(bits.isfinite().all()):
+            raise NonFinite("the network gives NaN or infinity for the test windows; lower the learning rate")
+        return path
 
 
 def _places(bits: np.ndarray) -> Figure:

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from sciml.errors import NonFinite
 from sciml.runs.files import Temporary, replace_evaluation
-from sciml.runs.measures import Column, described, per_sample
+from sciml.runs.measures import Column, described, or_null, per_sample
 from sciml.training.results import KeptOutputs
 from sciml.vision.data import DigitsBatch, DigitsData
 
@@ -39,14 +39,12 @@ class DigitsResults(KeptOutputs):
     ) -> Path:
         """See `Results`. The figure shows pictures, those that were taken for another digit first."""
         logits = self.outputs.double()
-        if not bool(logits.isfinite().all()):
-            raise NonFinite("the network gives NaN or infinity for the test pictures; lower the learning rate")
         shown = data.dataset("test").batch
         shown = DigitsBatch(*(part[: len(logits)] for part in shown))  # fewer under limit_test_batches
         found = logits.argmax(1)
         wrong, losses = (found != shown.digits).double(), cross_entropy(logits, shown.digits, reduction="none")
         error = float(wrong.mean())
-        metrics = {**info, "error_rate": error, "accuracy": 1 - error, "cross_entropy": float(losses.mean())}
+        metrics = {**info, "error_rate": error, "accuracy": 1 - error, "cross_entropy": or_null(losses.mean().item())}
         metrics |= {"samples": len(logits)} | described(COLUMNS)
         metrics |= per_sample({"error_rate": wrong.tolist(), "cross_entropy": losses.tolist()})
 
@@ -54,7 +52,10 @@ class DigitsResults(KeptOutputs):
             self.save(temporary(Path(folder) / self.file))
             return metrics
 
-        return replace_evaluation(Path(folder), stored, [("digits", partial(_pictures, shown, found.numpy()))])
+        path = replace_evaluation(Path(folder), stored, [("digits", partial(_pictures, shown, found.numpy()))])
+        if not bool(logits.isfinite().all()):
+            raise NonFinite("the network gives NaN or infinity for the test pictures; lower the learning rate")
+        return path
 
 
 def _pictures(shown: DigitsBatch, found: np.ndarray) -> Figure:

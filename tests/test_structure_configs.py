@@ -1,4 +1,4 @@
-"""Every configuration trains and evaluates; each differs from the dense one by its experiment alone."""
+"""Configurations of the test beds train and evaluate; each differs from the dense one by its experiment alone."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,9 @@ import yaml
 
 from sciml.cli import main
 
-FOLDER = Path(__file__).parents[2] / "configs" / "text"
-CONFIGS = {path.stem: path for path in sorted(FOLDER.glob("*.yaml"))}
+FOLDERS = [Path(__file__).parents[1] / "configs" / name for name in ("text", "vision")]
+CONFIGS = {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("*.yaml"))}
+PER_SAMPLE = {"gpt": ("bits_per_byte", 100), "vit": ("error_rate", 400)}
 SMALL = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--trainer.enable_progress_bar=false"]
 SPARSIFY = "sciml.sparsify"
 CALLBACKS = {"sparse_to_dense": "SparseToDense", "dense_to_sparse": "DenseToSparse"}
@@ -21,15 +22,16 @@ def read(name: str) -> dict[str, Any]:
 
 
 def test_the_configurations_promised_are_there() -> None:
-    assert set(CONFIGS) == {f"gpt_{kind}" for kind in ("dense", "monarch", *CALLBACKS)}
+    assert set(CONFIGS) == {f"{net}_{kind}" for net in PER_SAMPLE for kind in ("dense", "monarch", *CALLBACKS)}
 
 
+@pytest.mark.parametrize("net", PER_SAMPLE)
 @pytest.mark.parametrize("kind", ["monarch", *CALLBACKS])
-def test_each_differs_from_the_dense_one_by_its_experiment(kind: str) -> None:
-    dense, config = read("gpt_dense"), read(f"gpt_{kind}")
-    net = config["model"]["init_args"]["net"]
-    assert net["class_path"] == SPARSIFY
-    config["model"]["init_args"]["net"] = net["init_args"]["net"]
+def test_each_differs_from_the_dense_one_by_its_experiment(kind: str, net: str) -> None:
+    dense, config = read(f"{net}_dense"), read(f"{net}_{kind}")
+    sparse = config["model"]["init_args"]["net"]
+    assert sparse["class_path"] == SPARSIFY
+    config["model"]["init_args"]["net"] = sparse["init_args"]["net"]
     callbacks = config["trainer"].pop("callbacks", [])
     paths = [f"sciml.training.structure.{CALLBACKS[kind]}"] if kind in CALLBACKS else []
     assert [callback["class_path"] for callback in callbacks] == paths
@@ -39,7 +41,7 @@ def test_each_differs_from_the_dense_one_by_its_experiment(kind: str) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of all runs: one of them starts from another's."""
-    return tmp_path_factory.mktemp("text")
+    return tmp_path_factory.mktemp("test_beds")
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -48,13 +50,18 @@ def test_config_trains_and_tests(
 ) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda figure, path, **options: path.touch())
-    for each in ("gpt_dense", name) if name.endswith("dense_to_sparse") else (name,):
-        inside = "" if each == "gpt_dense" else "net.init_args."
+    net = name.partition("_")[0]
+    if net == "vit":
+        pytest.importorskip("sklearn")
+    dense = f"{net}_dense"
+    for each in (dense, name) if name.endswith("dense_to_sparse") else (name,):
+        inside = "" if each == dense else "net.init_args."
         small = [f"--model.net.init_args.{inside}width=48", *SMALL]
         if not Path("runs", each).exists():
             assert main(["fit", str(CONFIGS[each]), *small]) == 0, capsys.readouterr().err
     run = folder / "runs" / name
     assert main(["test", str(run)]) == 0, capsys.readouterr().err
     metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["samples"] == len(metrics["per_sample"]["bits_per_byte"]) == 100
+    key, samples = PER_SAMPLE[net]
+    assert metrics["samples"] == len(metrics["per_sample"][key]) == samples
     assert ("dense_from_step" in metrics) == name.endswith("sparse_to_dense")
