@@ -4,10 +4,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 import yaml
 
 from sciml.cli import main
+from sciml.errors import NonFinite
+from sciml.text import TextData
+from sciml.text.results import TextResults
+from sciml.vision import DigitsData
+from sciml.vision.results import DigitsResults
 
 FOLDERS = [Path(__file__).parents[1] / "configs" / name for name in ("text", "vision")]
 CONFIGS = {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("*.yaml"))}
@@ -65,3 +72,18 @@ def test_config_trains_and_tests(
     key, samples = PER_SAMPLE[net]
     assert metrics["samples"] == len(metrics["per_sample"][key]) == samples
     assert ("dense_from_step" in metrics) == name.endswith("sparse_to_dense")
+
+
+@pytest.mark.parametrize(("results", "data"), [(TextResults, TextData), (DigitsResults, DigitsData)])
+def test_an_evaluation_that_is_not_finite_is_kept_and_then_refused(results: Any, data: Any, tmp_path: Path) -> None:
+    if data is DigitsData:
+        pytest.importorskip("sklearn")
+    kept = results()
+    kept.parts = [torch.zeros(3, 10), torch.full((1, 10), torch.nan)]
+    with pytest.raises(NonFinite, match="NaN or infinity"):
+        kept.write_evaluation(tmp_path, data(), torch.nn.Identity(), {})
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert all(metrics[column["key"]] is None for column in metrics["measures"]["columns"])
+    for each in metrics["per_sample"].values():
+        assert [value is not None for value in each] == [True, True, True, False]
+    assert np.load(tmp_path / kept.file).shape == (4, 10)

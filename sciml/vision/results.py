@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -43,8 +44,14 @@ class DigitsResults(KeptOutputs):
         shown = DigitsBatch(*(part[: len(logits)] for part in shown))  # fewer under limit_test_batches
         found = logits.argmax(1)
         wrong, losses = (found != shown.digits).double(), cross_entropy(logits, shown.digits, reduction="none")
-        error = float(wrong.mean())
-        metrics = {**info, "error_rate": error, "accuracy": 1 - error, "cross_entropy": or_null(losses.mean().item())}
+        wrong = wrong.masked_fill(~logits.isfinite().all(1), torch.nan)  # neither right nor wrong
+        error = wrong.mean().item()
+        metrics = {
+            **info,
+            "error_rate": or_null(error),
+            "accuracy": or_null(1 - error),
+            "cross_entropy": or_null(losses.mean().item()),
+        }
         metrics |= {"samples": len(logits)} | described(COLUMNS)
         metrics |= per_sample({"error_rate": wrong.tolist(), "cross_entropy": losses.tolist()})
 
